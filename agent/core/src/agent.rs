@@ -1,0 +1,178 @@
+//! [`Agent`]: what it consists of, how it recovers, and who deals with which input.
+
+use crate::{
+    effect::Effect,
+    executors::Executors,
+    input::Input,
+    launch::Batch,
+    modules::Modules,
+    policy::Policy,
+    queue::Queues,
+    record::Record,
+    session::{Phase, Session},
+    state::State,
+    tasks::Live,
+    turn::{Change, Turn},
+    updates::Retries,
+    waits::Waits,
+};
+use skep_protocol::{
+    Incarnation, Outcome, TaskKey, Time,
+    agent::{AgentInfo, ToAgent},
+    executor,
+    outcome::LostBy,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+/// The decisions of one node.
+#[derive(Debug)]
+pub struct Agent {
+    pub(crate) policy: Policy,
+    pub(crate) info: AgentInfo,
+    /// A random number of this process.
+    pub(crate) run: u64,
+
+    pub(crate) state: State,
+
+    // All below is soft: it ends with the process.
+    pub(crate) session: Session,
+    pub(crate) phase: Phase,
+    /// The tasks that have not ended, each held in `state` as accepted.
+    pub(crate) live: BTreeMap<TaskKey, Live>,
+    /// Counts the tasks taken, to keep their order.
+    pub(crate) arrivals: u64,
+    pub(crate) queues: Queues,
+    pub(crate) waits: Waits,
+    pub(crate) modules: Modules,
+    pub(crate) executors: Executors,
+    pub(crate) retries: Retries,
+    /// The sandboxes of ended tasks, oldest first.
+    pub(crate) sandboxes: VecDeque<TaskKey>,
+    pub(crate) inputs: u64,
+    pub(crate) turn: Turn,
+}
+
+impl Agent {
+    /// An agent with the state that the records of its earlier runs leave it, in a new
+    /// incarnation. `run` is a random number of this process.
+    ///
+    /// The tasks that had not ended are lost: their executors ended with the earlier run. That is
+    /// recorded at the first input, since only inputs come with the time.
+    pub fn recover(
+        records: impl IntoIterator<Item = Record>,
+        policy: Policy,
+        info: AgentInfo,
+        run: u64,
+    ) -> (Self, Vec<Effect>) {
+        let mut state = State::default();
+        records.into_iter().for_each(|record| state.apply(&record));
+        let incarnation = Incarnation(state.incarnation().0 + 1);
+        let mut agent = Self {
+            policy,
+            info,
+            run,
+            state,
+            session: Session::Disconnected,
+            phase: Phase::Recovered,
+            live: BTreeMap::new(),
+            arrivals: 0,
+            queues: Queues::default(),
+            waits: Waits::default(),
+            modules: Modules::default(),
+            executors: Executors::default(),
+            retries: Retries::default(),
+            sandboxes: VecDeque::new(),
+            inputs: 0,
+            turn: Turn::default(),
+        };
+        agent.persist(Record::Incarnation(incarnation));
+        let effects = agent.settle();
+        (agent, effects)
+    }
+
+    /// Takes one thing that happened, returns what must now be done, in order.
+    ///
+    /// Total: no input panics, whoever it comes from.
+    pub fn handle(&mut self, now: Time, input: Input) -> Vec<Effect> {
+        self.turn.now = now;
+        self.inputs += 1;
+        if self.phase == Phase::Recovered {
+            self.phase = Phase::Serving;
+            self.lose_unended();
+        }
+        match input {
+            Input::Connected => self.connected(),
+            Input::Disconnected => self.disconnected(),
+            Input::Master(order) => self.master(order),
+            Input::BlobReady { digest } => self.blob_ready(digest),
+            Input::BlobFailed { digest, why } => self.blob_failed(digest, why),
+            Input::Compiled { module } => self.compiled(module),
+            Input::CompileFailed { module, why } => self.compile_failed(module, why),
+            Input::ExecutorReady { framework } => self.executor_ready(&framework),
+            Input::Executor { framework, message } => match message {
+                executor::ToAgent::Ready { .. } => self.executor_ready(&framework),
+                executor::ToAgent::Reports { reports } => self.reports(&framework, reports),
+            },
+            Input::ExecutorEnded { framework, why } => self.executor_ended(&framework, &why),
+            Input::SandboxKept { key } => self.keep_sandbox(key),
+            Input::Tick => self.tick(),
+            Input::Stop => self.stop(),
+        }
+        self.settle()
+    }
+
+    /// When [`Input::Tick`] is next due.
+    pub fn deadline(&self) -> Option<Time> {
+        [self.session_due(), self.retries.due(), self.fetch_due(), self.executors_due()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether a task has been taken and has not ended: whether its logs may still grow.
+    pub fn is_live(&self, key: &TaskKey) -> bool {
+        self.live.contains_key(key)
+    }
+
+    fn master(&mut self, order: ToAgent) {
+        match order {
+            ToAgent::Registered { agent } => return self.registered(agent),
+            ToAgent::Refused { rejection } => return self.refused(rejection),
+            // A master that gives orders before it admits us is broken; its orders would go
+            // unanswered, since nothing is told before the registration.
+            _ if !self.is_registered() => return,
+            _ => {}
+        }
+        match order {
+            ToAgent::Registered { .. } | ToAgent::Refused { .. } => {}
+            ToAgent::Launch { allocation, framework, role, granted, tasks } => {
+                self.launch(&Batch { allocation, framework, role, granted }, tasks);
+            }
+            ToAgent::Recall { allocation } => self.recall(allocation),
+            ToAgent::Kill { framework, task, attempt, by } => {
+                self.kill_attempts(&framework, &task, attempt, &by);
+            }
+            ToAgent::Acknowledge { acknowledgements } => {
+                acknowledgements.iter().for_each(|ack| self.acknowledged(ack));
+            }
+            ToAgent::RemoveFramework { framework } => self.remove_framework(&framework),
+        }
+    }
+
+    fn tick(&mut self) {
+        self.session_tick();
+        self.resend_due();
+        self.executors_tick();
+    }
+
+    fn lose_unended(&mut self) {
+        let held = self.state.tasks().iter();
+        let unended = held.filter(|(_, task)| !task.has_ended()).map(|(key, _)| key.clone());
+        for key in unended.collect::<Vec<_>>() {
+            let lost = Outcome::Lost { why: LostBy::AgentRestarted };
+            self.report(&key, Change::ended(lost, self.turn.now));
+        }
+        // At once, not at the end of the turn: a registration in this turn shows them as ended.
+        self.record_updates();
+    }
+}

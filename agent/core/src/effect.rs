@@ -1,0 +1,77 @@
+//! Everything an agent's core can have done.
+
+use crate::record::Record;
+use skep_protocol::{Digest, FrameworkId, Rejection, TaskKey, agent, executor};
+use std::fmt;
+
+/// One thing for the shell to do, in the order given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// A barrier: on the disk before any later effect, of this or a later input, is carried out.
+    /// An order to an executor alone may overtake records, but not the acceptance of a task that
+    /// it names, nor an earlier order to the same executor.
+    Persist(Record),
+    /// Tells the master. In a `Beat`, `unsaved_millis` is 0: the shell knows it and fills it in.
+    SendMaster(agent::ToMaster),
+    /// Brings a blob to the disk; answered by `BlobReady` or `BlobFailed`.
+    FetchBlob {
+        /// Which.
+        digest: Digest,
+    },
+    /// Makes the artifact of a module that is on the disk; answered by `Compiled` or
+    /// `CompileFailed`.
+    Compile {
+        /// Which module.
+        module: Digest,
+    },
+    /// Starts the executor of a framework; answered by `ExecutorReady` or `ExecutorEnded`.
+    StartExecutor {
+        /// Whose.
+        framework: FrameworkId,
+    },
+    /// Tells the executor of a framework.
+    SendExecutor {
+        /// Whose.
+        framework: FrameworkId,
+        /// What.
+        message: executor::ToExecutor,
+    },
+    /// Ends the executor of a framework and all in it; answered by `ExecutorEnded`.
+    StopExecutor {
+        /// Whose.
+        framework: FrameworkId,
+    },
+    /// Removes the sandbox of an attempt that has ended. It may never have been made.
+    RemoveSandbox {
+        /// Whose.
+        key: TaskKey,
+    },
+    /// Drops the connection to the master and dials it again, after a while.
+    Reconnect,
+    /// Ends the agent's process. Nothing follows.
+    Exit {
+        /// Why.
+        why: ExitReason,
+    },
+}
+
+/// Why an agent ends its own process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExitReason {
+    /// It was told to stop, and its tasks have ended.
+    Stopped,
+    /// The master will never admit it as it is.
+    Refused {
+        /// Why, and what to do.
+        rejection: Rejection,
+    },
+}
+
+impl fmt::Display for ExitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped by order"),
+            Self::Refused { rejection } => write!(f, "the master refuses this agent: {rejection}"),
+        }
+    }
+}

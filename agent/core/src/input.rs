@@ -1,0 +1,101 @@
+//! Everything that can happen to an agent.
+
+use skep_protocol::{Digest, FrameworkId, Rejection, TaskKey, agent, executor};
+
+/// One thing that happened, told to [`crate::Agent::handle`].
+///
+/// What an earlier run left on the disk is told the same way: right after
+/// [`crate::Agent::recover`] the shell lists its folders and feeds [`Input::BlobReady`],
+/// [`Input::Compiled`] and [`Input::SandboxKept`] for what it finds. The disk is the truth about
+/// files, so none of that is recorded a second time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A new connection to the master is up: the agent registers again.
+    Connected,
+    /// The connection to the master is gone.
+    Disconnected,
+    /// The master says something.
+    Master(agent::ToAgent),
+    /// A module or standard input is on the disk, and its digest is right.
+    BlobReady {
+        /// Which.
+        digest: Digest,
+    },
+    /// A module or standard input could not be fetched.
+    BlobFailed {
+        /// Which.
+        digest: Digest,
+        /// Why.
+        why: FetchFailure,
+    },
+    /// A module's artifact is on the disk.
+    Compiled {
+        /// Which module.
+        module: Digest,
+    },
+    /// A module has no artifact.
+    CompileFailed {
+        /// Which module.
+        module: Digest,
+        /// Why.
+        why: CompileFailure,
+    },
+    /// A framework's executor can take guests.
+    ExecutorReady {
+        /// Whose executor.
+        framework: FrameworkId,
+    },
+    /// A framework's executor says something.
+    Executor {
+        /// Whose executor.
+        framework: FrameworkId,
+        /// What it says.
+        message: executor::ToAgent,
+    },
+    /// A framework's executor has ended, or could not be started.
+    ExecutorEnded {
+        /// Whose executor.
+        framework: FrameworkId,
+        /// How, in a sentence.
+        why: String,
+    },
+    /// An earlier run of the agent left this sandbox. Told oldest first.
+    SandboxKept {
+        /// Whose sandbox.
+        key: TaskKey,
+    },
+    /// The time of [`crate::Agent::deadline`] has come.
+    Tick,
+    /// The agent shall stop: kill all tasks, report that, then exit.
+    Stop,
+}
+
+/// Why a blob could not be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchFailure {
+    /// The master will not send it, however often it is asked: it does not have it.
+    Refused {
+        /// Its words.
+        rejection: Rejection,
+    },
+    /// The transfer broke or the bytes were wrong. Worth another try.
+    Failed {
+        /// What happened.
+        why: String,
+    },
+}
+
+/// Why a module has no artifact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CompileFailure {
+    /// The module's own fault: remembered while this run of the agent lasts, never tried again.
+    Rejected {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Ours: the compiler died or the disk is full. The next task that needs it tries again.
+    Failed {
+        /// What happened.
+        why: String,
+    },
+}

@@ -1,0 +1,132 @@
+//! What always holds between two inputs, asserted over the whole core.
+//!
+//! For tests and simulators; its cost grows with all that the agent holds.
+
+use crate::{
+    agent::Agent,
+    queue::Queue,
+    session::Phase,
+    tasks::{Live, Stage},
+    waits::Need,
+};
+use skep_protocol::{AllocationId, Resources, TaskKey};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Agent {
+    /// Asserts what always holds between two inputs.
+    ///
+    /// # Panics
+    /// If something does not hold: the core has a fault.
+    pub fn check_invariants(&self) {
+        self.check_tasks();
+        for (id, queue) in self.queues.iter() {
+            self.check_queue(*id, queue);
+        }
+        self.check_waits();
+        self.check_executors();
+        self.check_updates();
+        let (kept, max) = (self.sandboxes.len(), self.policy.sandboxes_kept_max);
+        assert!(kept <= max, "{kept} sandboxes are kept, at most {max} may be");
+    }
+
+    /// A task held is live or has ended, never both and never neither.
+    fn check_tasks(&self) {
+        let (held, max) = (self.state.tasks(), self.policy.tasks_max);
+        assert!(held.len() <= max, "{} tasks are held, at most {max} may be", held.len());
+        if self.phase != Phase::Recovered {
+            for (key, task) in held {
+                let live = self.live.contains_key(key);
+                assert!(live != task.has_ended(), "{key}: live is {live}, so is its end");
+            }
+        }
+        for (key, live) in &self.live {
+            assert!(self.spec(key).is_some(), "{key} is live and was not accepted");
+            assert!(live.arrival < self.arrivals, "{key} arrives in the future");
+            assert!(live.stage != Stage::Placed, "{key} has room and goes nowhere");
+        }
+    }
+
+    /// A queue counts what its tasks use, and lets in all who fit.
+    fn check_queue(&self, id: AllocationId, queue: &Queue) {
+        let theirs = self
+            .live
+            .iter()
+            .filter(|(key, _)| self.state.task(key).is_some_and(|task| task.allocation == id));
+        let (queued, placed): (Vec<_>, Vec<_>) =
+            theirs.partition(|(_, live)| live.stage == Stage::Queued);
+        let mut used = Resources::none();
+        for (key, _) in &placed {
+            used.add(self.resources(key));
+        }
+        assert_eq!(*queue.used(), used, "{id}: what its tasks use");
+        assert_eq!(queue.placed(), placed.len(), "{id}: its tasks with room");
+        let expected: BTreeMap<u64, TaskKey> =
+            queued.iter().map(|(key, live)| (live.arrival, (*key).clone())).collect();
+        assert_eq!(*queue.waiting(), expected, "{id}: its waiting tasks");
+        if let Some(head) = queue.waiting().values().next() {
+            let fits = queue.granted().contains(&used.plus(self.resources(head)));
+            assert!(!fits, "{id}: {head} fits and waits");
+            assert!(!placed.is_empty(), "{id}: {head} waits for nobody");
+        }
+    }
+
+    fn resources(&self, key: &TaskKey) -> &Resources {
+        &self.spec(key).expect("a live task was accepted").resources
+    }
+
+    /// Who waits for something stands in its list, and it is on its way.
+    fn check_waits(&self) {
+        let listed: BTreeSet<_> =
+            self.waits.iter().map(|(need, arrival, key)| (key, need, arrival)).collect();
+        let waiting = |(key, live): (_, &'_ Live)| match &live.stage {
+            Stage::Preparing(_) => Some((key, live.arrival)),
+            _ => None,
+        };
+        let expected: BTreeSet<_> = self.live.iter().filter_map(waiting).collect();
+        let named: BTreeSet<_> = listed.iter().map(|(key, _, arrival)| (*key, *arrival)).collect();
+        assert_eq!(named, expected, "the waiting tasks");
+        for (key, need, _) in listed {
+            let stage = self.live.get(key).map(|live| &live.stage);
+            assert_eq!(stage, Some(&Stage::Preparing(need.clone())), "{key} is in another list");
+            let coming = match need {
+                Need::Executor(framework) => {
+                    let executor = self.executors.iter().find(|(owner, _)| *owner == framework);
+                    executor.is_some_and(|(_, executor)| !executor.is_ready())
+                }
+                _ => self.modules.is_on_its_way(need),
+            };
+            assert!(coming, "{key} waits for {need:?}, which nobody brings");
+        }
+    }
+
+    /// An executor's guests are the tasks that were sent to it and have not ended.
+    fn check_executors(&self) {
+        let sent = |live: &Live| matches!(live.stage, Stage::Sent | Stage::Running);
+        let expected: BTreeSet<_> =
+            self.live.iter().filter(|(_, live)| sent(live)).map(|(key, _)| key).collect();
+        let mut guests = BTreeSet::new();
+        for (framework, executor) in self.executors.iter() {
+            for key in executor.guests() {
+                assert!(executor.is_ready(), "{key} is in an executor that is not ready");
+                assert_eq!(key.framework, *framework, "{key} is another framework's guest");
+                guests.insert(key);
+            }
+        }
+        assert_eq!(guests, expected, "the guests of all executors");
+    }
+
+    /// While the agent is registered every task with unacknowledged updates is due to be sent
+    /// again, and while it is not none is.
+    fn check_updates(&self) {
+        let open = self.state.tasks().iter().filter(|(_, task)| !task.updates().is_empty());
+        let expected: Vec<&TaskKey> =
+            if self.is_registered() { open.map(|(key, _)| key).collect() } else { Vec::new() };
+        assert_eq!(self.retries.keys().collect::<Vec<_>>(), expected, "updates to be sent again");
+        for (key, task) in self.state.tasks() {
+            let numbers = task.updates().iter().map(|update| update.seq);
+            let last = task.numbered();
+            let first = last + 1 - task.updates().len() as u64;
+            assert!(numbers.eq(first..=last), "{key}: its updates are not numbered in a row");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Where an agent's files lie: names only, no file is touched here.
+
+use skep_protocol::{Digest, TaskKey};
+use std::path::PathBuf;
+
+/// The folders that hold what tasks need and leave behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Modules and standard inputs, each under the hex digits of its digest.
+    pub blobs: PathBuf,
+    /// Compiled modules of this build on this machine.
+    pub artifacts: PathBuf,
+    /// A folder per framework, in it a sandbox per attempt of a task.
+    pub tasks: PathBuf,
+}
+
+impl Default for Layout {
+    /// Relative names, for those who touch no file.
+    fn default() -> Self {
+        Self { blobs: "blobs".into(), artifacts: "artifacts".into(), tasks: "tasks".into() }
+    }
+}
+
+impl Layout {
+    /// The file of a blob.
+    pub fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs.join(digest.hex())
+    }
+
+    /// The file of a module's artifact.
+    pub fn artifact(&self, module: &Digest) -> PathBuf {
+        self.artifacts.join(format!("{}.cwasm", module.hex()))
+    }
+
+    /// The sandbox of an attempt, below [`Layout::tasks`]: `<framework>/<task>.<attempt>`.
+    ///
+    /// Ids name folders safely, and the last `.` parts task from attempt.
+    pub fn sandbox_name(key: &TaskKey) -> PathBuf {
+        PathBuf::from(key.framework.as_str()).join(format!("{}.{}", key.task, key.attempt))
+    }
+
+    /// The sandbox of an attempt.
+    pub fn sandbox(&self, key: &TaskKey) -> PathBuf {
+        self.tasks.join(Self::sandbox_name(key))
+    }
+}

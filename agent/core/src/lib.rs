@@ -1,0 +1,49 @@
+//! What an agent knows and decides. No sockets, no disk, no clock, no randomness.
+//!
+//! [`Agent`] takes one [`Input`] at a time and answers with [`Effect`]s for its shell to carry
+//! out. The life of a task here:
+//!
+//! ```text
+//! Launch -> queued -> preparing -> sent -> running -> ended -> forgotten
+//!             |          |  (module, input,   |         |
+//!             |          |   executor)        |         +- its end is acknowledged
+//!             +----------+--------------------+- killed, recalled, lost: ended as well
+//! ```
+//! Always holds: what a framework is told was recorded before, a task is recorded before it
+//! starts, and no attempt of a task starts twice. [`Agent::check_invariants`] has the rest.
+
+mod agent;
+
+mod effect;
+mod input;
+mod layout;
+mod policy;
+mod record;
+
+mod session;
+mod turn;
+
+mod launch;
+mod queue;
+mod start;
+mod tasks;
+
+mod executors;
+mod modules;
+mod waits;
+
+mod frames;
+mod state;
+mod updates;
+
+mod invariants;
+
+#[cfg(test)]
+mod tests;
+
+pub use agent::Agent;
+pub use effect::{Effect, ExitReason};
+pub use input::{CompileFailure, FetchFailure, Input};
+pub use layout::Layout;
+pub use policy::{HostDirs, Policy};
+pub use record::Record;

@@ -1,0 +1,70 @@
+//! What an agent's operator decides, and the bounds of the core.
+
+use crate::layout::Layout;
+use skep_protocol::bounds::AGENT_TASKS_MAX;
+use std::time::Duration;
+
+/// The core's settings; never changed while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Tasks held at once, ended ones included until their end is acknowledged.
+    pub tasks_max: usize,
+    /// How long an update waits for its acknowledgement before it is sent again; doubles.
+    pub update_retry: Duration,
+    /// The longest such wait.
+    pub update_retry_max: Duration,
+    /// How often the master hears that the agent's own loop is alive.
+    pub beat_interval: Duration,
+    /// How long an executor without guests is kept, to spare the next task its start.
+    pub executor_idle_max: Duration,
+    /// How long an executor may take to get ready.
+    pub executor_ready_max: Duration,
+    /// Starts of an executor that never got ready before the tasks that wait for it fail.
+    pub executor_tries_max: u32,
+    /// How long a broken fetch waits before it is tried again; doubles.
+    pub fetch_retry: Duration,
+    /// Tries of one fetch before the tasks that wait for it fail.
+    pub fetch_tries_max: u32,
+    /// Modules remembered as rejected; beyond it, any of them may cost another compilation.
+    pub modules_rejected_max: usize,
+    /// Sandboxes of ended tasks kept for people to look at, the oldest removed first.
+    pub sandboxes_kept_max: usize,
+    /// How long an orderly stop waits for its tasks to end.
+    pub stop_max: Duration,
+    /// Whether tasks may be granted folders of the machine.
+    pub host_dirs: HostDirs,
+    /// Where the files lie.
+    pub layout: Layout,
+}
+
+/// Whether tasks may be granted folders of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostDirs {
+    /// Never: the agent serves others.
+    Refused,
+    /// Yes: the agent's operator is the one who launches (a private cluster).
+    Allowed,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            tasks_max: AGENT_TASKS_MAX,
+            // Both as in Mesos.
+            update_retry: Duration::from_secs(10),
+            update_retry_max: Duration::from_secs(600),
+            beat_interval: Duration::from_secs(1),
+            executor_idle_max: Duration::from_secs(60),
+            // A start takes some 10 ms; a machine that swaps takes its time.
+            executor_ready_max: Duration::from_secs(30),
+            executor_tries_max: 3,
+            fetch_retry: Duration::from_secs(1),
+            fetch_tries_max: 5,
+            modules_rejected_max: 1_000,
+            sandboxes_kept_max: 10_000,
+            stop_max: Duration::from_secs(10),
+            host_dirs: HostDirs::Refused,
+            layout: Layout::default(),
+        }
+    }
+}

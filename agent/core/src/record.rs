@@ -1,0 +1,104 @@
+//! What an agent keeps on its disk.
+//!
+//! A store holds one row per [`Record::key`] and so stays as small as the state: a later record
+//! of a key replaces the earlier one, and one that is a [deletion](Record::is_deletion) removes
+//! it, with the [rows below](Record::keys_below). Replaying the rows in the order of their keys
+//! gives the state.
+//!
+//! | key | record |
+//! |---|---|
+//! | `agent` | `AgentNamed` |
+//! | `incarnation` | `Incarnation` |
+//! | `task/<framework>/<task>#<attempt>` | `TaskAccepted`, `TaskRefused`, `TaskForgotten` |
+//! | `task/<framework>/<task>#<attempt>/<seq>` | `Updated`, replaced by `Acknowledged` |
+
+use serde::{Deserialize, Serialize};
+use skep_protocol::{
+    AgentId, AllocationId, Incarnation, Resources, Role, StatusUpdate, TaskKey, TaskSpec,
+};
+
+/// One durable change. See the module's table for what replaces what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// A run of the agent has begun.
+    Incarnation(Incarnation),
+    /// The master calls this agent so.
+    AgentNamed {
+        /// Its id.
+        agent: AgentId,
+    },
+    /// The agent has taken a task: it will end in exactly one terminal state.
+    TaskAccepted {
+        /// Which attempt of which task.
+        key: TaskKey,
+        /// The role it is accounted to.
+        role: Role,
+        /// The allocation it runs under.
+        allocation: AllocationId,
+        /// What that allocation may use in all.
+        granted: Resources,
+        /// The task.
+        spec: Box<TaskSpec>,
+    },
+    /// The agent has not taken a task; kept until its framework knows.
+    TaskRefused {
+        /// Which attempt of which task.
+        key: TaskKey,
+        /// The role it was to be accounted to.
+        role: Role,
+        /// The allocation it was to run under.
+        allocation: AllocationId,
+        /// What that allocation may use in all.
+        granted: Resources,
+    },
+    /// A task's state has changed; kept until acknowledged.
+    Updated(StatusUpdate),
+    /// The framework has dealt with the updates up to this one.
+    Acknowledged {
+        /// Which attempt of which task.
+        key: TaskKey,
+        /// Up to which number.
+        seq: u64,
+    },
+    /// Nobody will ask for a task any more: its end is acknowledged, or its framework is gone.
+    TaskForgotten {
+        /// Which attempt of which task.
+        key: TaskKey,
+        /// The number of its last update.
+        seq: u64,
+    },
+}
+
+impl Record {
+    /// The row that the record replaces or removes.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Incarnation(_) => "incarnation".into(),
+            Self::AgentNamed { .. } => "agent".into(),
+            Self::TaskAccepted { key, .. }
+            | Self::TaskRefused { key, .. }
+            | Self::TaskForgotten { key, .. } => format!("task/{key}"),
+            Self::Updated(update) => update_key(&update.key, update.seq),
+            Self::Acknowledged { key, seq } => update_key(key, *seq),
+        }
+    }
+
+    /// Whether it removes its row, rather than replaces it.
+    pub const fn is_deletion(&self) -> bool {
+        matches!(self, Self::TaskForgotten { .. })
+    }
+
+    /// The rows that a deletion takes along.
+    pub fn keys_below(&self) -> Vec<String> {
+        match self {
+            Self::TaskForgotten { key, seq } => (1..=*seq).map(|n| update_key(key, n)).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Padded, so that rows in the order of their keys are updates in their order.
+fn update_key(key: &TaskKey, seq: u64) -> String {
+    format!("task/{key}/{seq:020}")
+}

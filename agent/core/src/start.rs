@@ -1,0 +1,114 @@
+//! Starting tasks: from the head of a queue, past what is missing, to the executor.
+
+use crate::{agent::Agent, queue::Next, state::Work, tasks::Stage, turn::Change, waits::Need};
+use skep_protocol::{
+    AllocationId, Outcome, Rejection, Resources, TaskKey, TaskState, executor::StartGuest,
+};
+use std::mem::replace;
+
+impl Agent {
+    /// Gives room to the tasks at the head of a queue, as far as it goes.
+    pub(crate) fn start_queued(&mut self, allocation: AllocationId) {
+        loop {
+            let none = Resources::none();
+            let resources = |key: &TaskKey| match self.state.task(key).map(|task| &task.work) {
+                Some(Work::Accepted(spec)) => &spec.resources,
+                _ => &none,
+            };
+            match self.queues.next(allocation, resources) {
+                Next::Wait => return,
+                Next::Place(key) => {
+                    if let Some(live) = self.live.get_mut(&key) {
+                        live.stage = Stage::Placed;
+                    }
+                    self.prepare(&key);
+                }
+                Next::TooLarge(key) => {
+                    let Some(task) = self.state.task(&key) else { return };
+                    let rejection = Rejection::DoesNotFit {
+                        task: key.task.clone(),
+                        asked: resources(&key).clone(),
+                        offered: task.granted.clone(),
+                    };
+                    self.end_here(&key, Outcome::Refused { rejection });
+                }
+            }
+        }
+    }
+
+    /// Brings a task that has room as far as it can go: to its executor, or to what it waits for.
+    ///
+    /// All that it misses is asked for at once, so that fetching, compiling and the start of the
+    /// executor overlap; it waits for one after the other.
+    pub(crate) fn prepare(&mut self, key: &TaskKey) {
+        let Some(spec) = self.spec(key) else { return };
+        let (module, stdin) = (spec.module, spec.grants.stdin);
+        let needs = [
+            match self.need_artifact(module) {
+                Ok(need) => need,
+                Err(outcome) => return self.end_here(key, outcome),
+            },
+            stdin.and_then(|digest| self.need_blob(digest)),
+            self.need_executor(&key.framework),
+        ];
+        match needs.into_iter().flatten().next() {
+            Some(need) => self.wait_for(key, need),
+            None => self.send_start(key),
+        }
+    }
+
+    fn wait_for(&mut self, key: &TaskKey, need: Need) {
+        let Some(live) = self.live.get_mut(key) else { return };
+        let before = replace(&mut live.stage, Stage::Preparing(need.clone()));
+        let arrival = live.arrival;
+        if let Stage::Preparing(before) = before {
+            self.waits.leave(&before, arrival);
+        } else {
+            self.report(key, Change::ours(TaskState::Starting, self.turn.now));
+        }
+        self.waits.join(need, arrival, key.clone());
+    }
+
+    /// What they waited for is there.
+    pub(crate) fn wake(&mut self, need: &Need) {
+        for key in self.waits.all(need) {
+            self.prepare(&key);
+        }
+    }
+
+    /// What they waited for will not come.
+    pub(crate) fn give_up(&mut self, need: &Need, outcome: &Outcome) {
+        for key in self.waits.all(need) {
+            self.end_here(&key, outcome.clone());
+        }
+    }
+
+    fn send_start(&mut self, key: &TaskKey) {
+        let Some(guest) = self.guest(key) else { return };
+        let Some(live) = self.live.get_mut(key) else { return };
+        if let Stage::Preparing(before) = &live.stage {
+            self.waits.leave(before, live.arrival);
+        }
+        live.stage = Stage::Sent;
+        self.executors.guest_joins(key);
+        self.turn.starts.entry(key.framework.clone()).or_default().push(guest);
+    }
+
+    fn guest(&self, key: &TaskKey) -> Option<StartGuest> {
+        let (spec, layout) = (self.spec(key)?, &self.policy.layout);
+        Some(StartGuest {
+            key: key.clone(),
+            agent: self.state.agent()?.clone(),
+            module: spec.module,
+            artifact: layout.artifact(&spec.module),
+            name: spec.name.clone(),
+            args: spec.args.clone(),
+            index: spec.index,
+            memory_bytes: spec.resources.mem_bytes(),
+            limits: spec.limits.clone(),
+            grants: spec.grants.clone(),
+            stdin: spec.grants.stdin.map(|digest| layout.blob(&digest)),
+            sandbox: layout.sandbox(key),
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! The durable state: what recovery gives back. It changes in [`State::apply`] and nowhere else.
+//!
+//! `apply` is total: a record that does not fit is ignored, for a bad row must not keep an agent
+//! from starting. Deliberately absent: whether a task that has not ended is queued or runs. That
+//! is soft, and ends with the process.
+
+use crate::record::Record;
+use skep_protocol::{
+    AgentId, AllocationId, FrameworkId, Incarnation, Resources, Role, StatusUpdate, TaskId,
+    TaskKey, TaskSpec, ids::Attempt,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct State {
+    incarnation: Incarnation,
+    agent: Option<AgentId>,
+    tasks: BTreeMap<TaskKey, Task>,
+}
+
+/// A task that the agent answers for until its end is acknowledged.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Task {
+    pub(crate) role: Role,
+    pub(crate) allocation: AllocationId,
+    pub(crate) granted: Resources,
+    pub(crate) work: Work,
+    /// The number of its newest update, acknowledged or not.
+    numbered: u64,
+    /// Not yet acknowledged, oldest first.
+    updates: VecDeque<StatusUpdate>,
+}
+
+/// What a task has to do here.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Work {
+    /// It was accepted.
+    Accepted(Box<TaskSpec>),
+    /// It was refused, and uses nothing.
+    Refused,
+}
+
+impl State {
+    pub(crate) fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Incarnation(incarnation) => self.incarnation = *incarnation,
+            Record::AgentNamed { agent } => self.agent = Some(agent.clone()),
+            Record::TaskAccepted { key, role, allocation, granted, spec } => {
+                let work = Work::Accepted(spec.clone());
+                self.tasks.insert(key.clone(), Task::new(role, *allocation, granted, work));
+            }
+            Record::TaskRefused { key, role, allocation, granted } => {
+                let task = Task::new(role, *allocation, granted, Work::Refused);
+                self.tasks.insert(key.clone(), task);
+            }
+            Record::Updated(update) => {
+                if let Some(task) = self.tasks.get_mut(&update.key) {
+                    task.numbered = task.numbered.max(update.seq);
+                    task.updates.push_back(update.clone());
+                }
+            }
+            Record::Acknowledged { key, seq } => {
+                if let Some(task) = self.tasks.get_mut(key) {
+                    // Replayed, this record stands in the row of its update.
+                    task.numbered = task.numbered.max(*seq);
+                    task.updates.retain(|update| update.seq > *seq);
+                }
+            }
+            Record::TaskForgotten { key, .. } => drop(self.tasks.remove(key)),
+        }
+    }
+
+    pub(crate) const fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// How the master calls this agent; none before it was first admitted.
+    pub(crate) const fn agent(&self) -> Option<&AgentId> {
+        self.agent.as_ref()
+    }
+
+    pub(crate) fn task(&self, key: &TaskKey) -> Option<&Task> {
+        self.tasks.get(key)
+    }
+
+    pub(crate) const fn tasks(&self) -> &BTreeMap<TaskKey, Task> {
+        &self.tasks
+    }
+
+    /// All attempts held of one task, oldest first.
+    pub(crate) fn attempts(
+        &self,
+        framework: &FrameworkId,
+        task: &TaskId,
+    ) -> impl DoubleEndedIterator<Item = &TaskKey> {
+        let key = |attempt| TaskKey {
+            framework: framework.clone(),
+            task: task.clone(),
+            attempt: Attempt(attempt),
+        };
+        self.tasks.range(key(0)..=key(u32::MAX)).map(|(key, _)| key)
+    }
+}
+
+impl Task {
+    fn new(role: &Role, allocation: AllocationId, granted: &Resources, work: Work) -> Self {
+        let (role, granted, updates) = (role.clone(), granted.clone(), VecDeque::new());
+        Self { role, allocation, granted, work, numbered: 0, updates }
+    }
+
+    pub(crate) const fn numbered(&self) -> u64 {
+        self.numbered
+    }
+
+    pub(crate) const fn updates(&self) -> &VecDeque<StatusUpdate> {
+        &self.updates
+    }
+
+    /// Whether it is over. Its last update is kept until it is forgotten, so that tells.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.updates.back().is_some_and(|update| update.state.is_terminal())
+    }
+}

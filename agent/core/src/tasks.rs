@@ -1,0 +1,160 @@
+//! The tasks that have not ended, and the ways in which they do.
+
+use crate::{agent::Agent, effect::Effect, record::Record, state::Work, turn::Change, waits::Need};
+use skep_protocol::{
+    AllocationId, FrameworkId, Outcome, Rejection, Resources, TaskId, TaskKey, TaskSpec, Usage,
+    executor::ToExecutor,
+    ids::Attempt,
+    outcome::{KilledBy, LostBy},
+    task::DirSource,
+};
+
+/// A task that has not ended.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// Its place in the order of arrival, unique in this run.
+    pub(crate) arrival: u64,
+    pub(crate) stage: Stage,
+}
+
+/// How far a task has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Waits in the queue of its allocation.
+    Queued,
+    /// Was given room. Passed through: by the end of the turn it waits, was sent, or has ended.
+    Placed,
+    /// Has room, and waits for this.
+    Preparing(Need),
+    /// Its executor was told to start it.
+    Sent,
+    /// Its executor says that it runs.
+    Running,
+}
+
+impl Agent {
+    pub(crate) fn kill_attempts(
+        &mut self,
+        framework: &FrameworkId,
+        task: &TaskId,
+        attempt: Attempt,
+        by: &KilledBy,
+    ) {
+        let attempts = self.state.attempts(framework, task);
+        let older: Vec<_> = attempts.filter(|key| key.attempt <= attempt).cloned().collect();
+        for key in older {
+            if self.live.contains_key(&key) {
+                self.kill(&key, by);
+            } else {
+                self.resend(&key);
+            }
+        }
+    }
+
+    pub(crate) fn kill(&mut self, key: &TaskKey, by: &KilledBy) {
+        let Some(live) = self.live.get(key) else { return };
+        match live.stage {
+            Stage::Queued | Stage::Placed | Stage::Preparing(_) => {
+                self.end_here(key, Outcome::Killed { by: by.clone() });
+            }
+            Stage::Sent | Stage::Running => {
+                let message = ToExecutor::Kill { key: key.clone(), by: by.clone() };
+                let framework = key.framework.clone();
+                self.effect(Effect::SendExecutor { framework, message });
+            }
+        }
+    }
+
+    /// Gives back all tasks of an allocation that their executor was not yet told to start.
+    pub(crate) fn recall(&mut self, allocation: AllocationId) {
+        self.queues.recall(allocation);
+        let unsent = |(key, live): (&TaskKey, &Live)| {
+            let theirs = self.state.task(key).is_some_and(|task| task.allocation == allocation);
+            let unsent = matches!(live.stage, Stage::Queued | Stage::Preparing(_));
+            (theirs && unsent).then(|| key.clone())
+        };
+        for key in self.live.iter().filter_map(unsent).collect::<Vec<_>>() {
+            self.end_here(&key, Outcome::Refused { rejection: Rejection::Recalled });
+        }
+    }
+
+    pub(crate) fn remove_framework(&mut self, framework: &FrameworkId) {
+        self.stop_executor(framework);
+        let held = self.state.tasks().iter().filter(|(key, _)| key.framework == *framework);
+        let numbered = held.map(|(key, task)| (key.clone(), task.numbered()));
+        for (key, seq) in numbered.collect::<Vec<_>>() {
+            self.keep_files(&key, None);
+            self.leave(&key);
+            self.retries.remove(&key);
+            self.persist(Record::TaskForgotten { key, seq });
+        }
+    }
+
+    pub(crate) fn spec(&self, key: &TaskKey) -> Option<&TaskSpec> {
+        match &self.state.task(key)?.work {
+            Work::Accepted(spec) => Some(spec),
+            Work::Refused => None,
+        }
+    }
+
+    pub(crate) fn lose_guest(&mut self, key: &TaskKey) {
+        self.end_here(key, Outcome::Lost { why: LostBy::ExecutorEnded });
+    }
+
+    /// Ends a task by the agent's own word.
+    pub(crate) fn end_here(&mut self, key: &TaskKey, outcome: Outcome) {
+        self.end(key, Change::ended(outcome, self.turn.now));
+    }
+
+    pub(crate) fn end(&mut self, key: &TaskKey, change: Change) {
+        if self.live.contains_key(key) {
+            self.keep_files(key, change.usage.as_ref());
+            self.leave(key);
+            self.report(key, change);
+        }
+    }
+
+    /// Keeps a task's sandbox, if it was made: most tasks write nothing and have none.
+    fn keep_files(&mut self, key: &TaskKey, usage: Option<&Usage>) {
+        let stage = self.live.get(key).map(|live| &live.stage);
+        if !matches!(stage, Some(Stage::Sent | Stage::Running)) {
+            return;
+        }
+        let wrote = usage.is_none_or(|usage| usage.stdout_bytes + usage.stderr_bytes > 0);
+        let dirs = self.spec(key).map_or(&[][..], |spec| &spec.grants.dirs);
+        if wrote || dirs.iter().any(|dir| dir.source == DirSource::Sandbox) {
+            self.keep_sandbox(key.clone());
+        }
+    }
+
+    pub(crate) fn keep_sandbox(&mut self, key: TaskKey) {
+        self.sandboxes.push_back(key);
+        while self.sandboxes.len() > self.policy.sandboxes_kept_max {
+            self.turn.sandboxes_to_remove.extend(self.sandboxes.pop_front());
+        }
+    }
+
+    /// Takes a task out of everything that counts on it, and leaves its room to the next.
+    fn leave(&mut self, key: &TaskKey) {
+        let Some(Live { arrival, stage }) = self.live.remove(key) else { return };
+        let Some(task) = self.state.task(key) else { return };
+        let allocation = task.allocation;
+        let resources = match &task.work {
+            Work::Accepted(spec) => spec.resources.clone(),
+            Work::Refused => Resources::none(),
+        };
+        match &stage {
+            Stage::Queued => self.queues.leave_waiting(allocation, arrival),
+            Stage::Placed => self.queues.leave_placed(allocation, &resources),
+            Stage::Preparing(need) => {
+                self.waits.leave(need, arrival);
+                self.queues.leave_placed(allocation, &resources);
+            }
+            Stage::Sent | Stage::Running => {
+                self.executors.guest_leaves(key, self.turn.now);
+                self.queues.leave_placed(allocation, &resources);
+            }
+        }
+        self.turn.changed_queues.insert(allocation);
+    }
+}

@@ -1,0 +1,99 @@
+//! Executors: started when needed, replaced when they end, stopped when idle.
+
+use super::*;
+use skep_protocol::outcome::{LostBy, Progress};
+
+fn executor_ended() -> Input {
+    Input::ExecutorEnded { framework: framework(), why: "exit status 1".into() }
+}
+
+fn executor_ready() -> Input {
+    Input::ExecutorReady { framework: framework() }
+}
+
+#[test]
+fn the_first_task_of_a_framework_starts_its_executor_and_waits_for_it() {
+    let mut bench = Bench::admitted();
+    let (a, b) = ["a", "b"].map(|t| update(key(t), 1, TaskState::Starting, bench.at())).into();
+    assert_eq!(
+        bench.launch(1, [spec("a"), spec("b")]),
+        [
+            accepted(1, spec("a")),
+            accepted(1, spec("b")),
+            confirmed(["a", "b"]),
+            start_executor(),
+            persist(&a),
+            persist(&b),
+            send([a, b]),
+        ]
+    );
+    assert_eq!(bench.act(executor_ready()), [start([spec("a"), spec("b")])]);
+}
+
+#[test]
+fn an_executor_that_ends_loses_its_guests_and_the_next_task_starts_another() {
+    let mut bench = Bench::warm();
+    bench.launch(1, [spec("a"), spec("b"), spec("queued")]);
+    bench.report([started("a")]);
+    let lost = || over(Outcome::Lost { why: LostBy::ExecutorEnded });
+    let a = update(key("a"), 2, lost(), bench.at());
+    let b = update(key("b"), 1, lost(), bench.at());
+    let queued = update(key("queued"), 1, TaskState::Starting, bench.at());
+    assert_eq!(
+        bench.act(executor_ended()),
+        [start_executor(), persist(&a), persist(&b), persist(&queued), send([a, b, queued]),]
+    );
+    assert_eq!(bench.act(executor_ready()), [start([spec("queued")])]);
+}
+
+#[test]
+fn an_executor_that_never_gets_ready_fails_the_tasks_that_wait_after_three_tries() {
+    let mut bench = Bench::admitted();
+    bench.launch(1, [spec("a")]);
+    assert_eq!(bench.act(executor_ended()), [start_executor()]);
+    assert_eq!(bench.act(executor_ended()), [start_executor()]);
+    let why = "the executor did not start: exit status 1".into();
+    let failed = update(key("a"), 2, over(Outcome::Failed { why }), bench.at());
+    assert_eq!(bench.act(executor_ended()), [persist(&failed), send([failed])]);
+}
+
+#[test]
+fn an_executor_that_takes_too_long_to_get_ready_is_stopped_and_started_again() {
+    let mut bench = Bench::admitted();
+    bench.launch(1, [spec("a")]);
+    let effects = bench.pass(policy().executor_ready_max.as_secs());
+    assert!(effects.contains(&stop_executor()));
+    assert_eq!(bench.act(executor_ready()), []);
+    assert_eq!(bench.act(executor_ended()), [start_executor()]);
+}
+
+#[test]
+fn an_idle_executor_is_stopped_and_a_later_task_starts_another() {
+    let mut bench = Bench::warm();
+    let idle = policy().executor_idle_max.as_secs();
+    assert!(!bench.pass(idle - 1).contains(&stop_executor()));
+    assert!(bench.pass(1).contains(&stop_executor()));
+
+    bench.launch(1, [spec("a")]);
+    assert_eq!(bench.act(executor_ended()), [start_executor()]);
+    assert_eq!(bench.act(executor_ready()), [start([spec("a")])]);
+}
+
+#[test]
+fn an_executor_cannot_speak_for_other_frameworks_or_for_guests_it_does_not_have() {
+    let mut bench = Bench::warm();
+    bench.launch(1, [spec("a"), spec("b"), spec("queued")]);
+    let message = executor::ToAgent::Reports { reports: vec![ended("a")] };
+    let other = FrameworkId::new("f2").expect("an id");
+    assert_eq!(bench.act(Input::Executor { framework: other, message }), []);
+    assert_eq!(bench.report([ended("queued"), ended("first"), started("queued")]), []);
+}
+
+#[test]
+fn progress_is_passed_on_and_not_recorded() {
+    let mut bench = Bench::warm();
+    bench.launch(1, [spec("a")]);
+    let progress = Progress { key: key("a"), done: 1, total: 2, message: "half".into() };
+    let passed = ToMaster::Progressed { reports: vec![progress.clone()] };
+    assert_eq!(bench.report([Report::Progressed(progress)]), [Effect::SendMaster(passed)]);
+}

@@ -1,0 +1,176 @@
+//! Laws over random inputs: nothing panics, the invariants hold, the disk gives back the state,
+//! and the same inputs have the same effects.
+
+use super::*;
+use crate::{CompileFailure, FetchFailure};
+use proptest::prelude::*;
+use skep_protocol::{Rejection, outcome::KilledBy, task::DirGrant};
+
+fn digests() -> impl Strategy<Value = Digest> {
+    prop_oneof![Just(module()), Just(Digest::of(b"other"))]
+}
+
+fn frameworks() -> impl Strategy<Value = FrameworkId> {
+    prop_oneof![3 => Just("f1"), 1 => Just("f2")]
+        .prop_map(|id| FrameworkId::new(id).expect("an id"))
+}
+
+fn keys() -> impl Strategy<Value = TaskKey> {
+    (frameworks(), 0..6, 1..4_u32).prop_map(|(framework, task, attempt)| {
+        let task = TaskId::new(format!("t{task}")).expect("an id");
+        TaskKey { framework, task, attempt: Attempt(attempt) }
+    })
+}
+
+fn specs() -> impl Strategy<Value = TaskSpec> {
+    (0..6, 1..4_u32, digests(), 1..4_u64, any::<bool>()).prop_map(
+        |(task, attempt, module, cpus, sandbox)| {
+            let resources = Resources::new(Amount::units(cpus), Amount::units(32));
+            let task = TaskId::new(format!("t{task}")).expect("an id");
+            let mut spec = TaskSpec::new(task, module, resources);
+            spec.attempt = Attempt(attempt);
+            if sandbox {
+                spec.grants.stdin = Some(Digest::of(b"input"));
+                let source = skep_protocol::task::DirSource::Sandbox;
+                spec.grants.dirs.push(DirGrant { source, guest: ".".into() });
+            }
+            spec
+        },
+    )
+}
+
+fn orders() -> impl Strategy<Value = ToAgent> {
+    let launch = (0..3_u64, frameworks(), 1..4_u64, prop::collection::vec(specs(), 1..4));
+    prop_oneof![
+        6 => launch.prop_map(|(allocation, framework, cpus, specs)| ToAgent::Launch {
+            allocation: AllocationId(allocation),
+            framework,
+            role: Role::default(),
+            granted: Resources::new(Amount::units(cpus), Amount::units(128)),
+            tasks: specs.into_iter().map(Ok).collect(),
+        }),
+        2 => Just(ToAgent::Registered { agent: agent() }),
+        1 => (0..3_u64).prop_map(|id| ToAgent::Recall { allocation: AllocationId(id) }),
+        2 => keys().prop_map(|key| ToAgent::Kill {
+            framework: key.framework,
+            task: key.task,
+            attempt: key.attempt,
+            by: KilledBy::Operator,
+        }),
+        4 => (keys(), 1..4_u64).prop_map(|(key, seq)| ToAgent::Acknowledge {
+            acknowledgements: vec![Acknowledgement { key, seq }],
+        }),
+        1 => frameworks().prop_map(|framework| ToAgent::RemoveFramework { framework }),
+    ]
+}
+
+fn reports() -> impl Strategy<Value = Report> {
+    prop_oneof![
+        keys().prop_map(|key| Report::Started { key, at: at(1) }),
+        (keys(), any::<bool>()).prop_map(|(key, well)| Report::Ended {
+            key,
+            at: at(2),
+            outcome: if well {
+                Outcome::Exited { code: 0 }
+            } else {
+                Outcome::Failed { why: "lost its file".into() }
+            },
+            usage: usage(),
+            result: Vec::new(),
+        }),
+    ]
+}
+
+fn inputs() -> impl Strategy<Value = Input> {
+    let fetch_failures = prop_oneof![
+        Just(FetchFailure::Failed { why: "cut off".into() }),
+        Just(FetchFailure::Refused { rejection: Rejection::UnknownToken }),
+    ];
+    let compile_failures = prop_oneof![
+        2 => Just(CompileFailure::Failed { why: "killed".into() }),
+        1 => Just(CompileFailure::Rejected { why: "no module".into() }),
+    ];
+    let blobs = || prop_oneof![digests(), Just(Digest::of(b"input"))];
+    prop_oneof![
+        2 => Just(Input::Connected),
+        1 => Just(Input::Disconnected),
+        12 => orders().prop_map(Input::Master),
+        3 => blobs().prop_map(|digest| Input::BlobReady { digest }),
+        1 => (blobs(), fetch_failures).prop_map(|(digest, why)| Input::BlobFailed { digest, why }),
+        3 => digests().prop_map(|module| Input::Compiled { module }),
+        1 => (digests(), compile_failures)
+            .prop_map(|(module, why)| Input::CompileFailed { module, why }),
+        3 => frameworks().prop_map(|framework| Input::ExecutorReady { framework }),
+        8 => (frameworks(), prop::collection::vec(reports(), 1..6)).prop_map(
+            |(framework, reports)| Input::Executor {
+                framework,
+                message: executor::ToAgent::Reports { reports },
+            }
+        ),
+        1 => frameworks()
+            .prop_map(|framework| Input::ExecutorEnded { framework, why: "killed".into() }),
+        1 => keys().prop_map(|key| Input::SandboxKept { key }),
+        4 => Just(Input::Tick),
+        1 => Just(Input::Stop),
+    ]
+}
+
+/// What happens to an agent, and how many milliseconds after the thing before.
+fn stories() -> impl Strategy<Value = Vec<(u64, Input)>> {
+    prop::collection::vec((0..20_000_u64, inputs()), 1..80)
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_invariants_hold_and_the_disk_gives_back_the_state(
+        story in stories(),
+        restart in 0..80_usize,
+    ) {
+        let mut bench = Bench::new();
+        bench.admit();
+        for (step, (millis, input)) in story.into_iter().enumerate() {
+            if step == restart {
+                let now = bench.now;
+                bench = Bench::with(policy(), bench.disk).0;
+                bench.now = now;
+            }
+            bench.now = bench.now + Duration::from_millis(millis);
+            bench.act(input);
+        }
+    }
+
+    #[test]
+    fn the_same_inputs_have_the_same_effects(story in stories()) {
+        let (mut one, mut other) = (Bench::new(), Bench::new());
+        for (millis, input) in story {
+            for bench in [&mut one, &mut other] {
+                bench.now = bench.now + Duration::from_millis(millis);
+            }
+            prop_assert_eq!(one.act(input.clone()), other.act(input));
+            prop_assert_eq!(one.agent.deadline(), other.agent.deadline());
+        }
+    }
+
+    #[test]
+    fn a_task_that_was_accepted_is_told_to_start_once_at_most(story in stories()) {
+        let mut bench = Bench::new();
+        bench.admit();
+        let mut recorded = std::collections::BTreeSet::new();
+        for (millis, input) in story {
+            bench.now = bench.now + Duration::from_millis(millis);
+            for effect in bench.act(input) {
+                match effect {
+                    Effect::Persist(Record::TaskAccepted { key, .. }) => {
+                        recorded.insert(key);
+                    }
+                    Effect::SendExecutor { message: ToExecutor::Start { guests }, .. } => {
+                        for guest in guests {
+                            prop_assert!(recorded.remove(&guest.key), "{} was not due", guest.key);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

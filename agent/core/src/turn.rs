@@ -1,0 +1,133 @@
+//! One turn: what one input makes the core do, gathered and put in order.
+//!
+//! The order of the effects of a turn:
+//! 1. records of tasks taken, then their confirmation to the master;
+//! 2. orders to executors, blobs, compiler. They stand before the updates of the same turn, so
+//!    that the next task need not wait for the record of how the last one ended;
+//! 3. updates: their records, then the messages that carry them. Of several states that one task
+//!    passes through in a turn only the last is kept, numbered as one;
+//! 4. what is left over: progress, sandboxes to remove, the exit.
+
+use crate::{agent::Agent, effect::Effect, frames, record::Record};
+use skep_protocol::{
+    AllocationId, FrameworkId, Outcome, Source, StatusUpdate, TaskKey, TaskState, Time, Usage,
+    agent::ToMaster,
+    executor::{StartGuest, ToExecutor},
+    outcome::Progress,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem::take,
+};
+
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    pub(crate) now: Time,
+    effects: Vec<Effect>,
+    /// To be confirmed to the master.
+    pub(crate) accepted: Vec<TaskKey>,
+    /// Queues that have changed, so that their head may have room now.
+    pub(crate) changed_queues: BTreeSet<AllocationId>,
+    pub(crate) starts: BTreeMap<FrameworkId, Vec<StartGuest>>,
+    updates: BTreeMap<TaskKey, StatusUpdate>,
+    /// Refusals that are sent once and not kept.
+    pub(crate) unkept: Vec<StatusUpdate>,
+    pub(crate) progress: Vec<Progress>,
+    pub(crate) sandboxes_to_remove: Vec<TaskKey>,
+}
+
+/// A task's new state, and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) state: TaskState,
+    pub(crate) source: Source,
+    pub(crate) at: Time,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) result: Vec<u8>,
+}
+
+impl Change {
+    /// The agent itself says so, now.
+    pub(crate) const fn ours(state: TaskState, at: Time) -> Self {
+        Self { state, source: Source::Agent, at, usage: None, result: Vec::new() }
+    }
+
+    pub(crate) const fn ended(outcome: Outcome, at: Time) -> Self {
+        Self::ours(TaskState::Ended(outcome), at)
+    }
+}
+
+impl Agent {
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.turn.effects.push(effect);
+    }
+
+    /// Changes the durable state, in memory at once and on the disk before what follows.
+    pub(crate) fn persist(&mut self, record: Record) {
+        self.state.apply(&record);
+        self.effect(Effect::Persist(record));
+    }
+
+    /// Tells the master, if it has admitted this agent; what matters is told again when it does.
+    pub(crate) fn tell_master(&mut self, message: ToMaster) {
+        if self.is_registered() {
+            self.effect(Effect::SendMaster(message));
+        }
+    }
+
+    /// Notes a task's new state, to be numbered, recorded and sent at the end of the turn.
+    pub(crate) fn report(&mut self, key: &TaskKey, change: Change) {
+        let update = self.update(key, change);
+        self.turn.updates.insert(key.clone(), update);
+    }
+
+    pub(crate) fn update(&self, key: &TaskKey, change: Change) -> StatusUpdate {
+        let Change { state, source, at, usage, result } = change;
+        let (key, agent) = (key.clone(), self.state.agent().cloned());
+        StatusUpdate { key, seq: 0, agent, state, source, at, usage, result }
+    }
+
+    /// Brings the turn to its end and hands out its effects.
+    pub(crate) fn settle(&mut self) -> Vec<Effect> {
+        let tasks = take(&mut self.turn.accepted);
+        if !tasks.is_empty() {
+            self.tell_master(ToMaster::TasksAccepted { tasks });
+        }
+        while let Some(allocation) = self.turn.changed_queues.pop_first() {
+            self.start_queued(allocation);
+        }
+        self.request_blobs();
+        self.send_starts();
+        self.record_updates();
+        let reports = take(&mut self.turn.progress);
+        if !reports.is_empty() {
+            self.tell_master(ToMaster::Progressed { reports });
+        }
+        for key in take(&mut self.turn.sandboxes_to_remove) {
+            self.effect(Effect::RemoveSandbox { key });
+        }
+        self.finish_stop();
+        take(&mut self.turn.effects)
+    }
+
+    fn send_starts(&mut self) {
+        for (framework, guests) in take(&mut self.turn.starts) {
+            for guests in frames::cut(guests, frames::guest_bytes) {
+                let message = ToExecutor::Start { guests };
+                self.effect(Effect::SendExecutor { framework: framework.clone(), message });
+            }
+        }
+    }
+
+    pub(crate) fn record_updates(&mut self) {
+        let mut sent = take(&mut self.turn.unkept);
+        for (key, mut update) in take(&mut self.turn.updates) {
+            let Some(task) = self.state.task(&key) else { continue };
+            update.seq = task.numbered() + 1;
+            self.persist(Record::Updated(update.clone()));
+            self.expect_acknowledgement(&key);
+            sent.push(update);
+        }
+        self.send_updates(sent);
+    }
+}

@@ -1,0 +1,261 @@
+//! Executors as processes: one per framework, each with a loop that talks to it.
+//!
+//! The socket is the executor's standard input: it needs no name, nobody else can reach it, and it
+//! closes with either side. Always holds: all that an executor said is told to the shell before
+//! its end is, and its end is told exactly once.
+
+use crate::{folders::Folders, shell::Event, spawner::Spawner};
+use bytes::Bytes;
+use cap_std::fs::OpenOptions;
+use futures_util::{SinkExt, StreamExt as _};
+use skep_agent_core::Input;
+use skep_protocol::{
+    FrameworkId,
+    bounds::FRAME_BYTES_MAX,
+    codec::{DecodeError, Message as _},
+    executor::{ToAgent, ToExecutor},
+};
+use std::{
+    collections::HashMap,
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    fs::File,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    process::{Child, ChildStderr, Command},
+    select,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tokio_util::{
+    codec::{FramedRead, FramedWrite, LengthDelimitedCodec},
+    task::TaskTracker,
+};
+
+/// Orders that may wait for one executor. One that does not read that many is hung up on.
+const ORDERS_MAX: usize = 8_192;
+/// How long an executor that was told to stop, or has hung up, may take to end.
+const END_MAX: Duration = Duration::from_secs(5);
+/// What one executor may write to its log file; the rest is dropped.
+const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// See the module.
+pub(crate) struct Executors {
+    pub(crate) folders: Arc<Folders>,
+    pub(crate) program: PathBuf,
+    pub(crate) spawner: Spawner,
+    pub(crate) inbox: mpsc::Sender<Event>,
+    running: HashMap<FrameworkId, mpsc::Sender<ToExecutor>>,
+    loops: TaskTracker,
+}
+
+impl Executors {
+    pub(crate) fn new(
+        folders: Arc<Folders>,
+        program: PathBuf,
+        spawner: Spawner,
+        inbox: mpsc::Sender<Event>,
+    ) -> Self {
+        let (running, loops) = (HashMap::new(), TaskTracker::new());
+        Self { folders, program, spawner, inbox, running, loops }
+    }
+
+    /// Starts the executor of a framework. Its end comes as an input, even if it never began.
+    pub(crate) fn start(&mut self, framework: FrameworkId) {
+        let (orders, queue) = mpsc::channel(ORDERS_MAX);
+        self.running.insert(framework.clone(), orders);
+        let place = Place {
+            framework,
+            folders: self.folders.clone(),
+            spawner: self.spawner.clone(),
+            inbox: self.inbox.clone(),
+        };
+        let command = command(&self.program);
+        self.loops.spawn(async move {
+            let why = match place.serve(command, queue).await {
+                Ok(why) => why,
+                Err(error) => error.to_string(),
+            };
+            let framework = place.framework.clone();
+            place.tell(Input::ExecutorEnded { framework, why }).await;
+        });
+    }
+
+    /// Gives an order to an executor. One that has ended is past orders.
+    pub(crate) fn send(&mut self, framework: &FrameworkId, message: ToExecutor) {
+        let Some(orders) = self.running.get(framework) else { return };
+        if let Err(mpsc::error::TrySendError::Full(_)) = orders.try_send(message) {
+            tracing::warn!(%framework, "the executor takes no orders: ending it");
+            self.running.remove(framework);
+        }
+    }
+
+    /// Ends all executors and waits until they have.
+    pub(crate) async fn end(self) {
+        drop(self.running);
+        self.loops.close();
+        self.loops.wait().await;
+    }
+
+    /// Ends an executor: it gets the orders that wait for it, and then the one to stop.
+    pub(crate) fn stop(&mut self, framework: &FrameworkId) {
+        self.running.remove(framework);
+    }
+}
+
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .arg("executor")
+        .env_clear()
+        // Backtraces cost a guest's trap a hundred times its own price.
+        .env("RUST_BACKTRACE", "0")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// What the loop of one executor works with.
+struct Place {
+    framework: FrameworkId,
+    folders: Arc<Folders>,
+    spawner: Spawner,
+    inbox: mpsc::Sender<Event>,
+}
+
+impl Place {
+    /// Runs one executor from its start to its end. Gives how it ended, in words.
+    async fn serve(
+        &self,
+        mut command: Command,
+        orders: mpsc::Receiver<ToExecutor>,
+    ) -> io::Result<String> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let (reader, writer) = UnixStream::from_std(ours)?.into_split();
+        command.stdin(Stdio::from(OwnedFd::from(theirs)));
+        // The command holds their end of the socket; it is gone when this returns, so that the
+        // socket closes when the executor ends.
+        let mut child = self.spawner.spawn(command).await?;
+        tracing::info!(framework = %self.framework, pid = child.id(), "executor started");
+        let stderr = child.stderr.take().expect("it is piped");
+        let log = tokio::spawn(keep_log(stderr, self.log_file()?));
+        select! {
+            () = self.listen(reader) => {}
+            () = give_orders(writer, orders) => {}
+        }
+        let why = end(child).await?;
+        // Its last words are in the log before anybody is told to look there.
+        let _ = timeout(END_MAX, log).await;
+        tracing::info!(framework = %self.framework, why, "executor ended");
+        Ok(why)
+    }
+
+    /// Passes on what the executor says until it says no more.
+    async fn listen(&self, reader: OwnedReadHalf) {
+        let framework = &self.framework;
+        let mut frames = FramedRead::new(reader, framing());
+        while let Some(frame) = frames.next().await {
+            let message = match frame.map(|frame| ToAgent::decode(&frame)) {
+                Ok(Ok(message)) => message,
+                Ok(Err(error @ DecodeError::UnknownVariant { .. })) => {
+                    tracing::warn!(%framework, %error, "passed over a newer report");
+                    continue;
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(%framework, %error, "the executor sends no reports: ending it");
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(%framework, %error, "the executor's socket broke");
+                    return;
+                }
+            };
+            let framework = framework.clone();
+            self.tell(match message {
+                ToAgent::Ready { .. } => Input::ExecutorReady { framework },
+                message @ ToAgent::Reports { .. } => Input::Executor { framework, message },
+            })
+            .await;
+        }
+    }
+
+    async fn tell(&self, input: Input) {
+        // Without a shell the agent is ending, and the executor with it.
+        let _ = self.inbox.send(Event::Input(input)).await;
+    }
+
+    /// Opens the log file for more, or anew if it is full.
+    fn log_file(&self) -> io::Result<std::fs::File> {
+        let (dir, name) = (&self.folders.executors, format!("{}.log", self.framework));
+        let full = dir.metadata(&name).is_ok_and(|file| file.len() >= LOG_BYTES_MAX);
+        let mut options = OpenOptions::new();
+        options.create(true).write(true).append(!full).truncate(full);
+        Ok(dir.open_with(&name, &options)?.into_std())
+    }
+}
+
+fn framing() -> LengthDelimitedCodec {
+    LengthDelimitedCodec::builder().max_frame_length(FRAME_BYTES_MAX).new_codec()
+}
+
+/// Passes on orders until there are no more, then the order to stop, and gives the executor its
+/// time to end. Should it have hung up, then what it said before is still to be heard: that it
+/// can no longer be written to ends nothing here.
+async fn give_orders(writer: OwnedWriteHalf, mut orders: mpsc::Receiver<ToExecutor>) {
+    let mut frames = FramedWrite::new(writer, framing());
+    match write_orders(&mut frames, &mut orders).await {
+        Ok(()) => sleep(END_MAX).await,
+        Err(error) => {
+            tracing::debug!(%error, "the executor takes no more orders");
+            std::future::pending().await
+        }
+    }
+}
+
+async fn write_orders(
+    frames: &mut FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>,
+    orders: &mut mpsc::Receiver<ToExecutor>,
+) -> io::Result<()> {
+    let mut batch = Vec::new();
+    while orders.recv_many(&mut batch, ORDERS_MAX).await > 0 {
+        for order in batch.drain(..) {
+            frames.feed(order.encode()).await?;
+        }
+        SinkExt::<Bytes>::flush(frames).await?;
+    }
+    frames.send(ToExecutor::Stop.encode()).await
+}
+
+/// Waits for the end of an executor that has hung up; kills it if it does not come.
+async fn end(mut child: Child) -> io::Result<String> {
+    let status = match timeout(END_MAX, child.wait()).await {
+        Ok(status) => status?,
+        Err(_) => {
+            child.kill().await?;
+            child.wait().await?
+        }
+    };
+    Ok(status.to_string())
+}
+
+async fn keep_log(stderr: ChildStderr, file: std::fs::File) {
+    let (mut file, mut kept) = (File::from_std(file), stderr.take(LOG_BYTES_MAX));
+    // A full disk must not hold up the executor: what cannot be kept is read all the same.
+    let _ = tokio::io::copy(&mut kept, &mut file).await;
+    let _ = file.flush().await;
+    let _ = tokio::io::copy(&mut kept.into_inner(), &mut tokio::io::sink()).await;
+}
+
+#[cfg(test)]
+mod tests;

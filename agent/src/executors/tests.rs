@@ -1,0 +1,43 @@
+//! Processes that are no executors: their end is told all the same. Real ones are in the tests of
+//! the cluster.
+
+use super::*;
+use tempfile::TempDir;
+
+/// Starts `program` as an executor and waits for how it ended.
+async fn end_of(program: &str) -> (String, TempDir) {
+    let outer = tempfile::tempdir().expect("a folder");
+    let folders = Folders::open(outer.path(), outer.path(), "f00").expect("folders");
+    let (inbox, mut events) = mpsc::channel(8);
+    let spawner = Spawner::start().expect("a thread");
+    let mut executors = Executors::new(Arc::new(folders), program.into(), spawner, inbox);
+    let framework = FrameworkId::new("f1").expect("an id");
+    executors.start(framework.clone());
+    match events.recv().await {
+        Some(Event::Input(Input::ExecutorEnded { framework: ended, why })) => {
+            assert_eq!(ended, framework);
+            (why, outer)
+        }
+        _ => panic!("the first input is not the end"),
+    }
+}
+
+#[tokio::test]
+async fn an_executor_that_cannot_be_started_has_ended() {
+    let (why, _) = end_of("/nonexistent/skep").await;
+    assert!(why.contains("No such file"), "{why}");
+}
+
+#[tokio::test]
+async fn a_process_that_ends_at_once_is_told_by_its_status() {
+    assert_eq!(end_of("/bin/false").await.0, "exit status: 1");
+}
+
+#[tokio::test]
+async fn what_an_executor_complains_about_is_kept_in_its_log() {
+    // It takes the word `executor` for a file that it cannot find.
+    let (why, outer) = end_of("/bin/cat").await;
+    assert_eq!(why, "exit status: 1");
+    let log = std::fs::read_to_string(outer.path().join("executors/f1.log")).expect("a log");
+    assert!(log.contains("executor"), "{log}");
+}

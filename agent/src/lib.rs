@@ -1,0 +1,34 @@
+//! The shell of an agent: sockets, processes, files and clock around [`skep_agent_core`].
+//!
+//! ```text
+//! session, modules, executors --inputs--> shell (owns the core) --effects--> barrier
+//!     ^                                                                         |
+//!     +---------------------- orders <------------------------------------------+
+//! ```
+//! Always holds: the agent never links the engine that runs guests; it starts `skep executor` and
+//! `skep compile` as processes. What it writes below its folders goes through directory handles
+//! that no name can leave.
+
+mod config;
+mod machine;
+mod run;
+
+mod barrier;
+mod clock;
+mod shell;
+
+mod outbox;
+mod session;
+
+mod compiler;
+mod executors;
+mod folders;
+mod logs;
+mod modules;
+mod sandboxes;
+mod spawner;
+
+pub use config::{Config, Records};
+pub use machine::machine_resources;
+pub use run::{RunError, run};
+pub use skep_agent_core::HostDirs;

@@ -1,0 +1,146 @@
+//! What tasks wrote, read for who asks through the master.
+//!
+//! A log that is followed is looked at every [`LOOK_EVERY`]. A timer rather than file events: it
+//! works for files that do not exist yet and on every file system, and it costs something only
+//! while somebody follows.
+
+use crate::{folders::Folders, shell::Event};
+use skep_agent_core::Layout;
+use skep_protocol::{
+    Rejection, TaskKey,
+    data::{Follow, LogStream, Request},
+};
+use skep_transport::{Connection, IncomingRequest, OutStream, log};
+use std::{
+    io::{self, SeekFrom},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    fs::File,
+    io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _},
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long what a guest writes may lie before a follower sees it: less than people notice.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Bytes read at a time.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Logs {
+    pub(crate) folders: Arc<Folders>,
+    pub(crate) inbox: mpsc::Sender<Event>,
+}
+
+impl Logs {
+    /// Answers one request of the master.
+    pub(crate) async fn answer(self, connection: Connection, incoming: IncomingRequest) {
+        let Request::ReadLog { key, stream, offset, follow, stream_id } = &incoming.request else {
+            let why = "an agent is asked for nothing but logs".into();
+            // A peer that has left needs no refusal.
+            let _ = incoming.refuse(Rejection::Violation { why }).await;
+            return;
+        };
+        let (id, offset) = (*stream_id, *offset);
+        let ended = match follow {
+            Follow::No => ended_already(),
+            Follow::UntilEnded => self.end_of(key.clone()).await,
+        };
+        let log = Log { path: path(key, *stream), folders: self.folders, offset, ended };
+        let sent = match log::serve(&connection, incoming, id).await {
+            Ok(mut out) => match log.copy(&mut out).await {
+                Ok(()) => out.finish().await.map_err(io::Error::other),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(io::Error::other(error)),
+        };
+        if let Err(error) = sent {
+            tracing::debug!(%error, "a log was not read to its end");
+        }
+    }
+
+    /// What is cancelled when the task has ended.
+    async fn end_of(&self, key: TaskKey) -> CancellationToken {
+        let (reply, ended) = oneshot::channel();
+        let asked = self.inbox.send(Event::Follow { key, reply }).await;
+        match (asked, ended.await) {
+            (Ok(()), Ok(ended)) => ended,
+            // The agent is ending, and all its tasks with it.
+            _ => ended_already(),
+        }
+    }
+}
+
+fn ended_already() -> CancellationToken {
+    let ended = CancellationToken::new();
+    ended.cancel();
+    ended
+}
+
+fn path(key: &TaskKey, stream: LogStream) -> PathBuf {
+    Layout::sandbox_name(key).join(match stream {
+        LogStream::Stdout => "stdout",
+        LogStream::Stderr => "stderr",
+    })
+}
+
+/// One log that is being read.
+struct Log {
+    folders: Arc<Folders>,
+    path: PathBuf,
+    offset: u64,
+    ended: CancellationToken,
+}
+
+impl Log {
+    /// Copies from the offset on until the task has ended and there is no more.
+    async fn copy(self, out: &mut OutStream) -> io::Result<()> {
+        let mut file = None;
+        loop {
+            // Asked before the last look: what was written until the end is seen after it.
+            let over = self.ended.is_cancelled();
+            if file.is_none() {
+                file = self.open().await?;
+            }
+            if let Some(file) = &mut file {
+                copy_available(file, out).await?;
+            }
+            if over {
+                return Ok(());
+            }
+            tokio::select! {
+                () = self.ended.cancelled() => {}
+                () = sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// The file, once the task has written its first byte.
+    async fn open(&self) -> io::Result<Option<File>> {
+        match self.folders.tasks.open(&self.path) {
+            Ok(file) => {
+                let mut file = File::from_std(file.into_std());
+                file.seek(SeekFrom::Start(self.offset)).await?;
+                Ok(Some(file))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn copy_available(file: &mut File, out: &mut OutStream) -> io::Result<()> {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let n = file.read(&mut piece).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        out.write_all(&piece[..n]).await?;
+    }
+}

@@ -1,0 +1,46 @@
+//! What this machine is and has.
+
+use rustix::system::{sysinfo, uname};
+use skep_protocol::{Amount, Resources};
+use std::{fs, num::NonZeroUsize, thread::available_parallelism};
+
+const MIB: u64 = 1 << 20;
+/// Memory that is left to the system and to skep itself, in MiB; on a small machine, half of all.
+const SPARED_MIB: u64 = 1 << 10;
+/// Where a container is told how much memory it may use.
+const CONTAINER_LIMIT: &str = "/sys/fs/cgroup/memory.max";
+
+/// What this machine can give to tasks: its cpus, and its memory but for what the system needs.
+pub fn machine_resources() -> Resources {
+    let cpus = available_parallelism().unwrap_or(NonZeroUsize::MIN).get() as u64;
+    let memory_mib = memory_bytes() / MIB;
+    let spared_mib = SPARED_MIB.min(memory_mib / 2);
+    Resources::new(Amount::units(cpus), Amount::units(memory_mib - spared_mib))
+}
+
+/// The machine's memory, or that of the container around us if it is less.
+fn memory_bytes() -> u64 {
+    let info = sysinfo();
+    let machine = info.totalram.saturating_mul(u64::from(info.mem_unit));
+    let limit = fs::read_to_string(CONTAINER_LIMIT).ok();
+    // Without a limit the file says `max`, which is no number.
+    let limit = limit.and_then(|text| text.trim().parse().ok());
+    limit.map_or(machine, |limit| machine.min(limit))
+}
+
+pub(crate) fn hostname() -> String {
+    uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_has_cpus_and_memory_to_give() {
+        let resources = machine_resources();
+        assert!(resources.cpus() >= Amount::units(1));
+        assert!(resources.mem() > Amount::ZERO);
+        assert!(resources.mem() < Amount::units(memory_bytes() / MIB));
+    }
+}

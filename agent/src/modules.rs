@@ -1,0 +1,206 @@
+//! The module store: blobs by digest, fetched from the master, and the artifacts made of them.
+//!
+//! Always holds: a file stands under its name only once it is whole, synced and its digest is
+//! right; it is never changed afterwards. So what is there needs no second check, and agents may
+//! share the folder.
+
+use crate::{compiler, folders::Folders, shell::Event};
+use cap_std::fs::{Dir, OpenOptions};
+use skep_agent_core::{CompileFailure, FetchFailure, Input};
+use skep_protocol::Digest;
+use skep_transport::{
+    Connection, RequestError,
+    blob::{self, BlobError},
+};
+use std::{
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    fs::File,
+    sync::{Semaphore, mpsc, watch},
+};
+
+/// Blobs fetched at once: more would only share the same wire.
+const FETCHES_MAX: usize = 8;
+/// Modules compiled at once; each compilation uses several threads.
+const COMPILATIONS_MAX: usize = 2;
+/// The ending of blobs on their way.
+const PART: &str = ".part";
+/// The ending of artifacts.
+const ARTIFACT: &str = ".cwasm";
+/// Age at which a part is what a dead agent left.
+const PART_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Modules {
+    pub(crate) folders: Arc<Folders>,
+    pub(crate) program: Arc<PathBuf>,
+    /// The connection to the master, while there is one.
+    pub(crate) link: watch::Receiver<Option<Connection>>,
+    pub(crate) inbox: mpsc::Sender<Event>,
+    fetches: Arc<Semaphore>,
+    compilations: Arc<Semaphore>,
+}
+
+impl Modules {
+    pub(crate) fn new(
+        folders: Arc<Folders>,
+        program: PathBuf,
+        link: watch::Receiver<Option<Connection>>,
+        inbox: mpsc::Sender<Event>,
+    ) -> Self {
+        Self {
+            folders,
+            program: Arc::new(program),
+            link,
+            inbox,
+            fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
+            compilations: Arc::new(Semaphore::new(COMPILATIONS_MAX)),
+        }
+    }
+
+    /// Brings a blob to the disk and tells the shell.
+    pub(crate) fn fetch(&self, digest: Digest) {
+        let modules = self.clone();
+        tokio::spawn(async move {
+            let _slot = modules.fetches.acquire().await;
+            let input = match modules.bring(digest).await {
+                Ok(()) => Input::BlobReady { digest },
+                Err(why) => Input::BlobFailed { digest, why },
+            };
+            modules.tell(input).await;
+        });
+    }
+
+    /// Makes an artifact and tells the shell.
+    pub(crate) fn compile(&self, module: Digest) {
+        let modules = self.clone();
+        tokio::spawn(async move {
+            let _slot = modules.compilations.acquire().await;
+            let input = match modules.make_artifact(module).await {
+                Ok(()) => Input::Compiled { module },
+                Err(why) => Input::CompileFailed { module, why },
+            };
+            modules.tell(input).await;
+        });
+    }
+
+    async fn tell(&self, input: Input) {
+        // Without a shell nobody waits for it any more.
+        let _ = self.inbox.send(Event::Input(input)).await;
+    }
+
+    async fn bring(&self, digest: Digest) -> Result<(), FetchFailure> {
+        if self.folders.blobs.exists(digest.hex()) {
+            return Ok(());
+        }
+        let connection = self.link.borrow().clone();
+        let connection = connection.ok_or_else(|| failed("there is no master to ask"))?;
+        let part = Part::create(self.folders.clone(), digest).map_err(failed)?;
+        let mut file = File::from_std(part.open().map_err(failed)?);
+        blob::fetch(&connection, digest, &mut file).await.map_err(failure)?;
+        file.sync_all().await.map_err(failed)?;
+        part.finish().map_err(failed)
+    }
+
+    async fn make_artifact(&self, module: Digest) -> Result<(), CompileFailure> {
+        let Folders { layout, artifacts, blobs, .. } = &*self.folders;
+        if artifacts.exists(format!("{}{ARTIFACT}", module.hex())) {
+            return Ok(());
+        }
+        let size = blobs.metadata(module.hex()).map_err(|error| CompileFailure::Failed {
+            why: format!("its file cannot be read: {error}"),
+        })?;
+        let (source, artifact) = (layout.blob(&module), layout.artifact(&module));
+        tracing::info!(%module, "compiling a module");
+        compiler::compile(&self.program, &source, &artifact, size.len()).await
+    }
+}
+
+/// What earlier runs have left in the store, and agents that share it.
+pub(crate) fn found(folders: &Folders) -> io::Result<Vec<Input>> {
+    let mut inputs = Vec::new();
+    for name in names(&folders.blobs)? {
+        if let Some(digest) = digest_of(&name) {
+            inputs.push(Input::BlobReady { digest });
+        } else if name.ends_with(PART) {
+            remove_if_old(&folders.blobs, &name)?;
+        }
+    }
+    for name in names(&folders.artifacts)? {
+        if let Some(module) = name.strip_suffix(ARTIFACT).and_then(digest_of) {
+            inputs.push(Input::Compiled { module });
+        }
+    }
+    Ok(inputs)
+}
+
+fn names(dir: &Dir) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in dir.entries()? {
+        names.extend(entry?.file_name().into_string());
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn digest_of(hex: &str) -> Option<Digest> {
+    format!("sha256:{hex}").parse().ok()
+}
+
+fn remove_if_old(dir: &Dir, name: &str) -> io::Result<()> {
+    let modified = dir.metadata(name)?.modified()?.into_std();
+    let age = SystemTime::now().duration_since(modified).unwrap_or_default();
+    if age > PART_AGE_MAX { dir.remove_file(name) } else { Ok(()) }
+}
+
+/// A blob on its way; gone if it does not arrive.
+struct Part {
+    folders: Arc<Folders>,
+    name: String,
+    digest: Digest,
+}
+
+impl Part {
+    fn create(folders: Arc<Folders>, digest: Digest) -> io::Result<Self> {
+        // Two agents may fetch the same blob into the same folder.
+        let name = format!("{}.{}{PART}", digest.hex(), uuid::Uuid::now_v7().simple());
+        folders.blobs.create(&name)?;
+        Ok(Self { folders, name, digest })
+    }
+
+    fn open(&self) -> io::Result<std::fs::File> {
+        let options = OpenOptions::new().write(true).clone();
+        Ok(self.folders.blobs.open_with(&self.name, &options)?.into_std())
+    }
+
+    fn finish(self) -> io::Result<()> {
+        let blobs = &self.folders.blobs;
+        blobs.rename(&self.name, blobs, self.digest.hex())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // After `finish` there is nothing of that name.
+        let _ = self.folders.blobs.remove_file(&self.name);
+    }
+}
+
+fn failure(error: BlobError) -> FetchFailure {
+    match error {
+        BlobError::Request(RequestError::Refused(rejection)) => FetchFailure::Refused { rejection },
+        error => failed(error),
+    }
+}
+
+fn failed(why: impl ToString) -> FetchFailure {
+    FetchFailure::Failed { why: why.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

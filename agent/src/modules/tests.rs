@@ -1,0 +1,122 @@
+//! The store against a real connection, with a peer that may lie.
+
+use super::*;
+use skep_protocol::{Rejection, operator::PeerKind};
+use skep_transport::{Authority, ClusterName, Dialer, Listener, PeerName};
+use tempfile::TempDir;
+
+/// A store, and the other end of its connection.
+struct Bench {
+    modules: Modules,
+    events: mpsc::Receiver<Event>,
+    master: Connection,
+    _link: watch::Sender<Option<Connection>>,
+    _listener: Listener,
+    _dialer: Dialer,
+    _outer: TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let authority = Authority::create(&ClusterName::random());
+        let identity = |kind| {
+            let name = PeerName::new(authority.cluster().clone(), kind, "x").expect("a name");
+            authority.issue_own(&name)
+        };
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let mut listener = Listener::bind(any, &identity(PeerKind::Master)).expect("a free port");
+        let address = listener.local_addr().expect("an address").into();
+        let dialer = Dialer::new(&identity(PeerKind::Agent)).expect("a socket");
+        let addresses = [address];
+        let (dialled, accepted) = tokio::join!(dialer.dial(&addresses), listener.accept());
+        let (link, connection) = watch::channel(Some(dialled.expect("a connection")));
+
+        let outer = tempfile::tempdir().expect("a folder");
+        let folders = Folders::open(outer.path(), outer.path(), "f00").expect("folders");
+        let (inbox, events) = mpsc::channel(8);
+        let modules = Modules::new(Arc::new(folders), "/bin/false".into(), connection, inbox);
+        let master = accepted.expect("a connection");
+        let (_link, _listener, _dialer, _outer) = (link, listener, dialer, outer);
+        Self { modules, events, master, _link, _listener, _dialer, _outer }
+    }
+
+    async fn input(&mut self) -> Input {
+        match self.events.recv().await {
+            Some(Event::Input(input)) => input,
+            _ => panic!("no input came"),
+        }
+    }
+
+    /// Has a blob fetched, and answers with these bytes.
+    async fn fetch(&mut self, digest: Digest, bytes: &[u8]) -> Input {
+        self.modules.fetch(digest);
+        let incoming = self.master.accept_request().await.expect("a request");
+        let served = blob::serve_fetch(&self.master, incoming, digest, bytes.len() as u64, bytes);
+        let (_, input) = tokio::join!(served, self.events.recv());
+        match input {
+            Some(Event::Input(input)) => input,
+            _ => panic!("no input came"),
+        }
+    }
+
+    fn files(&self) -> Vec<String> {
+        names(&self.modules.folders.blobs).expect("listed")
+    }
+}
+
+#[tokio::test]
+async fn a_blob_that_came_whole_is_kept_under_its_digest() {
+    let mut bench = Bench::new().await;
+    let digest = Digest::of(b"module");
+    assert_eq!(bench.fetch(digest, b"module").await, Input::BlobReady { digest });
+    assert_eq!(bench.files(), [digest.hex()]);
+    assert_eq!(found(&bench.modules.folders).expect("listed"), [Input::BlobReady { digest }]);
+
+    // Nobody answers this time: it is there.
+    bench.modules.fetch(digest);
+    assert_eq!(bench.input().await, Input::BlobReady { digest });
+}
+
+#[tokio::test]
+async fn a_blob_with_other_bytes_than_its_digest_says_is_not_kept() {
+    let mut bench = Bench::new().await;
+    let digest = Digest::of(b"module");
+    let input = bench.fetch(digest, b"poison").await;
+    let Input::BlobFailed { why: FetchFailure::Failed { .. }, .. } = input else {
+        panic!("{input:?}");
+    };
+    assert_eq!(bench.files(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_master_is_passed_on() {
+    let mut bench = Bench::new().await;
+    let digest = Digest::of(b"module");
+    bench.modules.fetch(digest);
+    let incoming = bench.master.accept_request().await.expect("a request");
+    let rejection = Rejection::UnknownBlob { digest };
+    incoming.refuse(rejection.clone()).await.expect("the agent listens");
+    let why = FetchFailure::Refused { rejection };
+    assert_eq!(bench.input().await, Input::BlobFailed { digest, why });
+}
+
+#[tokio::test]
+async fn a_compiler_that_makes_nothing_is_no_fault_of_the_module() {
+    let mut bench = Bench::new().await;
+    let module = Digest::of(b"module");
+    bench.fetch(module, b"module").await;
+    bench.modules.compile(module);
+    let why = CompileFailure::Failed { why: "the compiler ended with exit status: 1".into() };
+    assert_eq!(bench.input().await, Input::CompileFailed { module, why });
+}
+
+#[tokio::test]
+async fn an_artifact_that_is_there_is_not_made_again() {
+    let mut bench = Bench::new().await;
+    let module = Digest::of(b"module");
+    let artifact = bench.modules.folders.layout.artifact(&module);
+    std::fs::write(artifact, "machine code").expect("written");
+    bench.modules.compile(module);
+    assert_eq!(bench.input().await, Input::Compiled { module });
+    assert_eq!(found(&bench.modules.folders).expect("listed"), [Input::Compiled { module }]);
+}

@@ -1,0 +1,130 @@
+//! From a configuration to a running agent, and to its end.
+
+use crate::{
+    barrier::Barrier,
+    compiler::{self, CompilerError, Description},
+    config::Config,
+    executors::Executors,
+    folders::{self, FolderError, Folders},
+    logs::Logs,
+    machine,
+    modules::{self, Modules},
+    sandboxes,
+    session::Session,
+    shell::{INBOX_MAX, Parts, Shell},
+    spawner::Spawner,
+};
+use skep_agent_core::{Agent as Core, ExitReason, HostDirs, Input, Policy, Record};
+use skep_protocol::{Rejection, agent::AgentInfo, hello::Hello, task::Feature};
+use skep_records::{Journal, OpenError, WriteError};
+use skep_transport::{Address, Dialer, Identity, SetupError};
+use std::{io, sync::Arc};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Why an agent did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A folder cannot be made or opened.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// What earlier runs left cannot be listed.
+    #[error("what earlier runs left in the agent's folders cannot be listed")]
+    List(#[source] io::Error),
+    /// The records cannot be read, or another agent has them open.
+    #[error(transparent)]
+    Records(#[from] OpenError),
+    /// The skep binary cannot compile.
+    #[error(transparent)]
+    Compiler(#[from] CompilerError),
+    /// No socket or no thread is to be had, or the identity does not serve.
+    #[error(transparent)]
+    Dialer(#[from] SetupError),
+    /// No thread is to be had.
+    #[error("the agent cannot start a thread")]
+    Thread(#[source] io::Error),
+    /// The master will never admit it as it is.
+    #[error("the master refuses this agent: {rejection}")]
+    Refused {
+        /// Why, and what to do.
+        rejection: Rejection,
+    },
+    /// The disk failed while it ran.
+    #[error(transparent)]
+    Disk(#[from] WriteError),
+}
+
+/// Runs an agent until `stop`, or until its master refuses it for good or its disk fails. When it
+/// is stopped it kills its tasks and tells the master before it ends.
+///
+/// # Errors
+/// [`RunError`]
+pub async fn run(
+    config: Config,
+    master: Vec<Address>,
+    identity: Identity,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    folders::make(&config.work_dir)?;
+    // First of all: the records also keep a second agent off the folder.
+    let (journal, records) = Journal::open::<Record>(&config.records)?;
+    let compiler = compiler::describe(&config.program).await?;
+    let folders =
+        Arc::new(Folders::open(&config.work_dir, &config.cache_dir, &compiler.fingerprint)?);
+    let dialer = Dialer::new(&identity)?;
+
+    let policy =
+        Policy { host_dirs: config.host_dirs, layout: folders.layout.clone(), ..Policy::default() };
+    let (core, effects) = Core::recover(records, policy, info(&config, compiler), run_number());
+    let (inbox, events) = mpsc::channel(INBOX_MAX);
+    let (link, connection) = watch::channel(None);
+    let spawner = Spawner::start().map_err(RunError::Thread)?;
+    let parts = Parts {
+        modules: Modules::new(folders.clone(), config.program.clone(), connection, inbox.clone()),
+        executors: Executors::new(folders.clone(), config.program, spawner, inbox.clone()),
+        folders: folders.clone(),
+    };
+    let mut shell = Shell::new(core, effects, Barrier::new(journal), events, parts);
+    for input in found(&folders).map_err(RunError::List)? {
+        shell.handle(input);
+    }
+
+    let over = CancellationToken::new();
+    let logs = Logs { folders, inbox: inbox.clone() };
+    let session = Session { dialer, addresses: master, inbox, link, logs, over: over.clone() };
+    let session = tokio::spawn(session.run());
+    let ended = shell.run(stop).await;
+    over.cancel();
+    // Only a panic of the loop, already printed, would show here.
+    let _ = session.await;
+    match ended? {
+        ExitReason::Stopped => Ok(()),
+        ExitReason::Refused { rejection } => Err(RunError::Refused { rejection }),
+    }
+}
+
+fn found(folders: &Folders) -> io::Result<Vec<Input>> {
+    let mut inputs = modules::found(folders)?;
+    inputs.extend(sandboxes::found(folders)?);
+    Ok(inputs)
+}
+
+fn info(config: &Config, compiler: Description) -> AgentInfo {
+    let mut enforces = compiler.enforces;
+    if config.host_dirs == HostDirs::Refused {
+        enforces.retain(|name| name != Feature::HostDir.name());
+    }
+    AgentInfo {
+        hostname: machine::hostname(),
+        attributes: config.attributes.clone(),
+        architecture: std::env::consts::ARCH.into(),
+        enforces,
+        resources: config.resources.clone().unwrap_or_else(machine::machine_resources),
+        build: Hello::ours().build,
+    }
+}
+
+/// Tells two processes of one agent apart, so it is random.
+fn run_number() -> u64 {
+    uuid::Uuid::now_v7().as_u64_pair().1
+}

@@ -1,0 +1,235 @@
+//! The loop that owns the core: takes what happened, carries out what the core decided.
+//!
+//! No decision is made here. Inputs come over one bounded channel; effects leave through the
+//! barrier, which holds each back until the records that it stands on are durable.
+
+use crate::{
+    barrier::Barrier, clock::Clock, executors::Executors, folders::Folders, modules::Modules,
+    outbox::Outbox, sandboxes,
+};
+use skep_agent_core::{Agent as Core, Effect, ExitReason, Input, Record};
+use skep_protocol::{TaskKey, agent::ToMaster};
+use skep_records::WriteError;
+use std::{collections::HashMap, sync::Arc};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Inputs that may wait for the loop. A full inbox slows down those who fill it, each by its own
+/// stream's flow control; nothing is dropped.
+pub(crate) const INBOX_MAX: usize = 4_096;
+/// Inputs handled in a row before effects are carried out: enough to share a commit, few enough
+/// that no order waits noticeably.
+const TURN_INPUTS_MAX: usize = 256;
+
+/// What can happen to the loop.
+pub(crate) enum Event {
+    /// A connection to the master is up; what the core tells it goes here.
+    Connected { outbox: Outbox },
+    /// It is gone.
+    Disconnected,
+    /// Anything else that the core is told.
+    Input(Input),
+    /// Somebody follows a task's log and wants to know when the task ends.
+    Follow { key: TaskKey, reply: oneshot::Sender<CancellationToken> },
+}
+
+/// See the module.
+pub(crate) struct Shell {
+    core: Core,
+    barrier: Barrier,
+    inbox: mpsc::Receiver<Event>,
+    clock: Clock,
+    /// Counts the connections. What was to be told on an earlier one would come before the
+    /// registration on this one; it is dropped, and told again after.
+    connection: u64,
+    outbox: Option<Outbox>,
+    followers: HashMap<TaskKey, CancellationToken>,
+    parts: Parts,
+}
+
+/// Those that carry out effects.
+pub(crate) struct Parts {
+    pub(crate) folders: Arc<Folders>,
+    pub(crate) modules: Modules,
+    pub(crate) executors: Executors,
+}
+
+impl Shell {
+    /// `effects` are those of the core's recovery.
+    pub(crate) fn new(
+        core: Core,
+        effects: Vec<Effect>,
+        barrier: Barrier,
+        inbox: mpsc::Receiver<Event>,
+        parts: Parts,
+    ) -> Self {
+        let clock = Clock::start();
+        let followers = HashMap::new();
+        let mut shell =
+            Self { core, barrier, inbox, clock, connection: 0, outbox: None, followers, parts };
+        shell.take_effects(effects);
+        shell
+    }
+
+    /// Runs until the core has the agent exit, which it does some time after `stop`, too. A record
+    /// that cannot be written ends it at once: memory must not get ahead of the disk.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<ExitReason, WriteError> {
+        let ended = self.serve(stop).await;
+        let Self { inbox, outbox, parts, .. } = self;
+        // Nobody hears the parts any more, and the master hears what was said until here.
+        drop((inbox, outbox));
+        parts.executors.end().await;
+        ended
+    }
+
+    async fn serve(&mut self, stop: CancellationToken) -> Result<ExitReason, WriteError> {
+        let mut stopping = false;
+        loop {
+            if let Some(why) = self.carry_out() {
+                return Ok(why);
+            }
+            let due = self.core.deadline().map(|time| self.clock.instant_of(time));
+            tokio::select! {
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    self.handle(Input::Stop);
+                }
+                event = self.inbox.recv() => {
+                    let event = event.expect("the shell's own parts can always send");
+                    self.take_turn(event);
+                }
+                committed = self.barrier.committed() => committed?,
+                () = until(due) => self.handle(Input::Tick),
+            }
+        }
+    }
+
+    fn take_turn(&mut self, first: Event) {
+        self.take(first);
+        for _ in 1..TURN_INPUTS_MAX {
+            match self.inbox.try_recv() {
+                Ok(event) => self.take(event),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Connected { outbox } => {
+                self.connection += 1;
+                self.outbox = Some(outbox);
+                self.handle(Input::Connected);
+            }
+            Event::Disconnected => {
+                self.outbox = None;
+                self.handle(Input::Disconnected);
+            }
+            Event::Input(input) => self.handle(input),
+            Event::Follow { key, reply } => {
+                let ended = self.end_of(key);
+                // Who has left meanwhile needs no answer.
+                let _ = reply.send(ended);
+            }
+        }
+    }
+
+    /// What is cancelled when the task has ended; at once if it is not here.
+    fn end_of(&mut self, key: TaskKey) -> CancellationToken {
+        if self.core.is_live(&key) {
+            return self.followers.entry(key).or_default().clone();
+        }
+        let ended = CancellationToken::new();
+        ended.cancel();
+        ended
+    }
+
+    pub(crate) fn handle(&mut self, input: Input) {
+        let effects = self.core.handle(self.clock.now(), input);
+        self.take_effects(effects);
+    }
+
+    fn take_effects(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            if let Effect::Persist(record) = effect {
+                self.note(&record);
+                self.barrier.persist(&record);
+            } else if let Some(effect) = self.barrier.pass(self.connection, effect) {
+                // Only orders to executors pass at once, and none of them is the exit.
+                self.carry_out_one(self.connection, effect);
+            }
+        }
+    }
+
+    /// Logs what becomes of a task, and lets those who follow its log know that it has ended.
+    fn note(&mut self, record: &Record) {
+        let ended = match record {
+            Record::TaskAccepted { key, .. } => return tracing::debug!(%key, "task accepted"),
+            Record::Updated(update) => {
+                let (key, state) = (&update.key, &update.state);
+                tracing::debug!(%key, state = state.name(), "task updated");
+                if !state.is_terminal() {
+                    return;
+                }
+                key
+            }
+            Record::TaskForgotten { key, .. } => key,
+            _ => return,
+        };
+        if let Some(follower) = self.followers.remove(ended) {
+            follower.cancel();
+        }
+    }
+
+    /// Carries out what waits for nothing any more. Gives why the agent exits, if it does.
+    fn carry_out(&mut self) -> Option<ExitReason> {
+        while let Some((connection, effect)) = self.barrier.release() {
+            match effect {
+                Effect::Exit { why } => return Some(why),
+                effect => self.carry_out_one(connection, effect),
+            }
+        }
+        None
+    }
+
+    fn carry_out_one(&mut self, connection: u64, effect: Effect) {
+        let Parts { folders, modules, executors } = &mut self.parts;
+        match effect {
+            Effect::SendMaster(message) => self.send_master(connection, message),
+            Effect::SendExecutor { framework, message } => executors.send(&framework, message),
+            Effect::FetchBlob { digest } => modules.fetch(digest),
+            Effect::Compile { module } => modules.compile(module),
+            Effect::StartExecutor { framework } => executors.start(framework),
+            Effect::StopExecutor { framework } => executors.stop(&framework),
+            Effect::RemoveSandbox { key } => sandboxes::remove(folders, key),
+            Effect::Reconnect => self.outbox = None,
+            Effect::Persist(_) | Effect::Exit { .. } => unreachable!("dealt with before"),
+        }
+    }
+
+    fn send_master(&self, connection: u64, message: ToMaster) {
+        let message = match message {
+            ToMaster::Beat { inputs, .. } => {
+                let age = self.barrier.unsaved_age().as_millis();
+                let unsaved_millis = u64::try_from(age).unwrap_or(u64::MAX);
+                ToMaster::Beat { inputs, unsaved_millis }
+            }
+            message => message,
+        };
+        if let Some(outbox) = &self.outbox
+            && connection == self.connection
+        {
+            outbox.send(message);
+        }
+    }
+}
+
+async fn until(due: Option<std::time::Instant>) {
+    match due {
+        Some(due) => sleep_until(Instant::from_std(due)).await,
+        None => std::future::pending().await,
+    }
+}

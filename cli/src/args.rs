@@ -1,0 +1,302 @@
+//! The command line: what can be typed, and what it is parsed into.
+
+use crate::units::{Bytes, Env, Fuel, HostDir, IndexRange, Scalars, Span};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use skep_protocol::{Role, operator::PeerKind};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+
+/// Runs WebAssembly tasks in sandboxes, on this machine or on a cluster.
+#[derive(Debug, Parser)]
+#[command(name = "skep", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a Wasm module as one task or many, and wait for them
+    Run(Box<Run>),
+    /// Start a cluster in this process, for trying things out
+    Dev(Dev),
+    /// Start a master
+    Master(Master),
+    /// Start an agent
+    Agent(AgentArgs),
+    /// Make, list and revoke join tokens
+    #[command(subcommand)]
+    Token(Token),
+    /// List tasks
+    Ps(Ps),
+    /// Show what a task wrote
+    Logs(Logs),
+    /// End a task
+    Kill(Kill),
+    /// Frameworks
+    #[command(subcommand)]
+    Framework(List),
+    /// Roles and their weights
+    #[command(subcommand)]
+    Role(RoleCommand),
+    /// List the offers that are out: whose, to whom, for how long
+    Offers(Client),
+    /// The cluster in a few lines: what it does, or why nothing runs
+    Status(Client),
+    /// Run guests for an agent (started by agents)
+    #[command(hide = true)]
+    Executor,
+    /// Check and compile a module (started by agents)
+    #[command(hide = true)]
+    Compile(Compile),
+}
+
+/// How to reach a master.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Client {
+    /// Address of the master, host:port; several separated by commas
+    #[arg(long, env = "SKEP_MASTER", value_name = "ADDR", value_delimiter = ',')]
+    pub(crate) master: Vec<String>,
+    /// Join token; needed once per machine and master, where no identity is kept
+    #[arg(long, env = "SKEP_JOIN", value_name = "TOKEN", hide_env_values = true)]
+    pub(crate) join: Option<String>,
+    /// Folder of the identity to use (ca.pem, cert.pem, key.pem)
+    #[arg(long, env = "SKEP_IDENTITY", value_name = "DIR")]
+    pub(crate) identity: Option<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// One JSON document
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) client: Client,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) grants: Grants,
+    #[command(flatten)]
+    pub(crate) many: Many,
+    /// Role to ask for resources in
+    #[arg(long, default_value_t, value_name = "ROLE")]
+    pub(crate) role: Role,
+    /// Name of the job, for lists (the module's file name if not given)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The module: a WebAssembly file with a WASI command
+    pub(crate) module: PathBuf,
+    /// Arguments of the guest; {} stands for the task's index or line
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
+/// Limits of each task; exceeding one ends the task.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits of each task")]
+pub(crate) struct Limits {
+    /// CPUs set aside [default: 1, in an array 0.1]
+    #[arg(long, value_name = "N")]
+    pub(crate) cpus: Option<skep_protocol::Amount>,
+    /// Memory, such as 64MiB [default: 1GiB or what the agent has, in an array 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) mem: Option<Bytes>,
+    /// Fuel: deterministic units of computation, such as 5G [default: no limit]
+    #[arg(long, value_name = "UNITS")]
+    pub(crate) fuel: Option<Fuel>,
+    /// Wall-clock time, such as 90s [default: no limit]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<Span>,
+    /// Bytes of stdout and stderr together [default: 1GiB, in an array 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_output: Option<Bytes>,
+}
+
+/// What each task may see of the world; nothing if not granted.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Grants")]
+pub(crate) struct Grants {
+    /// Let the guest read and write a directory (private cluster only)
+    #[arg(long = "dir", value_name = "HOST[::GUEST]")]
+    pub(crate) dirs: Vec<HostDir>,
+    /// Give the guest an empty folder of its own as its working directory
+    #[arg(long)]
+    pub(crate) scratch: bool,
+    /// Set a variable, or pass one on from here
+    #[arg(long, value_name = "K[=V]")]
+    pub(crate) env: Vec<Env>,
+    /// Standard input: a file, or - for that of this command
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stdin: Option<PathBuf>,
+}
+
+/// Many tasks of one module.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Many tasks")]
+#[group(multiple = false)]
+pub(crate) struct Many {
+    /// Run N tasks, with indices from 0
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<NonZeroUsize>,
+    /// Run a task for each index from A to B
+    #[arg(long, value_name = "A-B")]
+    pub(crate) array: Option<IndexRange>,
+    /// Run a task for each line of a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) each_line: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    /// Number of agents; they share this machine's resources
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub(crate) agents: NonZeroUsize,
+    /// Address to listen on [default: 127.0.0.1:5050, for a command any free port]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Run this command with SKEP_MASTER and SKEP_IDENTITY set, and end with it
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Master {
+    /// UDP address to listen on
+    #[arg(long, env = "SKEP_LISTEN", default_value = "0.0.0.0:5050", value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+    /// Address that others reach this master at, host:port [default: the listening address]
+    #[arg(long, env = "SKEP_ADVERTISE", value_name = "ADDR")]
+    pub(crate) advertise: Option<String>,
+    /// Folder of what the master keeps: authority, records, blobs
+    #[arg(long, env = "SKEP_DATA", default_value = "skep-master", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct AgentArgs {
+    #[command(subcommand)]
+    pub(crate) list: Option<List>,
+    #[command(flatten)]
+    pub(crate) start: AgentStart,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AgentStart {
+    /// Address of the master, host:port; several separated by commas
+    #[arg(long, env = "SKEP_MASTER", value_name = "ADDR", value_delimiter = ',', required = true)]
+    pub(crate) master: Vec<String>,
+    /// Join token; needed at the first start
+    #[arg(long, env = "SKEP_JOIN", value_name = "TOKEN", hide_env_values = true)]
+    pub(crate) join: Option<String>,
+    /// Work folder: identity, records, sandboxes
+    #[arg(long, env = "SKEP_WORK", default_value = "skep-agent", value_name = "DIR")]
+    pub(crate) work: PathBuf,
+    /// What to offer, such as "cpus:4;mem:8192" (mem and disk in MiB) [default: this machine's]
+    #[arg(long, env = "SKEP_RESOURCES", value_name = "LIST")]
+    pub(crate) resources: Option<Scalars>,
+    /// What to say about this node, such as "zone:a;disk:ssd"
+    #[arg(long, env = "SKEP_ATTRIBUTES", value_name = "LIST", default_value = "")]
+    pub(crate) attributes: crate::units::Attributes,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum List {
+    /// List them
+    #[command(visible_alias = "ls")]
+    List(Client),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RoleCommand {
+    /// List roles with their shares
+    #[command(visible_alias = "ls")]
+    List(Client),
+    /// Give a role a weight
+    Set {
+        #[command(flatten)]
+        client: Client,
+        /// The role
+        role: Role,
+        /// Its weight, 0.001 to 1000
+        #[arg(long, value_name = "W")]
+        weight: skep_protocol::Amount,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a join token and print the command that uses it
+    Create {
+        #[command(flatten)]
+        client: Client,
+        /// What it admits: agent, framework or operator
+        #[arg(long, value_name = "KIND")]
+        role: PeerKind,
+        /// How often it can be used
+        #[arg(long, default_value = "1", value_name = "N")]
+        uses: u32,
+        /// For how long it is valid
+        #[arg(long, default_value = "1h", value_name = "TIME")]
+        ttl: Span,
+    },
+    /// List tokens that can still be used
+    #[command(visible_alias = "ls")]
+    List(Client),
+    /// Make a token unusable
+    Revoke {
+        #[command(flatten)]
+        client: Client,
+        /// Its id, as `skep token list` shows it
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ps {
+    #[command(flatten)]
+    pub(crate) client: Client,
+    /// Also list tasks that have ended
+    #[arg(short, long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    #[command(flatten)]
+    pub(crate) client: Client,
+    /// Go on until the task ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// The task, as `skep ps` shows it
+    pub(crate) task: skep_protocol::TaskId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Kill {
+    #[command(flatten)]
+    pub(crate) client: Client,
+    /// The task, as `skep ps` shows it
+    pub(crate) task: skep_protocol::TaskId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compile {
+    /// Print what this build's executor is and can enforce
+    #[arg(long, conflicts_with_all = ["module", "artifact"])]
+    pub(crate) describe: bool,
+    /// The module
+    #[arg(required_unless_present = "describe")]
+    pub(crate) module: Option<PathBuf>,
+    /// Where the compiled module goes
+    #[arg(required_unless_present = "describe")]
+    pub(crate) artifact: Option<PathBuf>,
+}

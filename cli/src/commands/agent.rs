@@ -1,0 +1,51 @@
+//! `skep agent`: joins once, then serves.
+
+use super::{Result, stop_signal};
+use crate::{args, failure::Sentence, output};
+use skep_agent::{Config, HostDirs};
+use skep_transport::{Address, Identity, join};
+use tokio_util::sync::CancellationToken;
+
+pub(super) async fn agent(args: args::AgentStart) -> Result {
+    let addresses: Vec<Address> =
+        args.master.iter().map(|text| text.parse()).collect::<std::result::Result<_, _>>()?;
+    let identity = identity(&args, &addresses).await?;
+    output::print(&format!("agent {} of {}", identity.name().id(), identity.cluster()))?;
+    let config = Config {
+        cache_dir: args.work.join("cache"),
+        records: skep_agent::Records::File(args.work.join("agent.redb")),
+        work_dir: args.work,
+        program: std::env::current_exe()?,
+        resources: args.resources.map(|scalars| scalars.0),
+        attributes: args.attributes.0,
+        host_dirs: HostDirs::Refused,
+    };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(skep_agent::run(config, addresses, identity, stop.clone()));
+    tokio::spawn(async move {
+        // A process that cannot listen for signals is ended by them.
+        if stop_signal().await.is_ok() {
+            stop.cancel();
+        }
+    });
+    Ok(running.await??)
+}
+
+/// The identity in the work folder, or a new one by the join token.
+async fn identity(args: &args::AgentStart, addresses: &[Address]) -> Result<Identity> {
+    let folder = args.work.join("identity");
+    if Identity::is_saved(&folder) {
+        return Ok(Identity::load(&folder)?);
+    }
+    let Some(token) = &args.join else {
+        let why = format!(
+            "{} holds no identity yet: start the agent once with --join TOKEN, \
+             from `skep token create --role agent` at the master",
+            folder.display()
+        );
+        return Err(Sentence(why).into());
+    };
+    let identity = join(addresses, &token.parse()?, "agent").await?;
+    identity.save(&folder)?;
+    Ok(identity)
+}

@@ -1,0 +1,22 @@
+//! `skep compile`, which agents start: a process of its own, because compilers are where hostile
+//! modules do the most damage.
+
+use super::Result;
+use crate::{args, failure::Failure, output};
+use skep_executor::CompileError;
+use std::process::ExitCode;
+
+/// What the agent reads as: the module's own fault, do not try again.
+const REJECTED: u8 = 3;
+
+pub(super) fn compile(args: &args::Compile) -> Result<ExitCode> {
+    let (Some(module), Some(artifact)) = (&args.module, &args.artifact) else {
+        output::print(&serde_json::to_string(&skep_executor::describe()?)?)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    match skep_executor::compile(module, artifact) {
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        Err(error @ CompileError::Rejected { .. }) => Err(Failure::from(error).with_code(REJECTED)),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,58 @@
+//! `skep dev`: a cluster for trying things out, gone when the command ends.
+
+use super::{
+    Result,
+    master::{keep_operator, stop_signal},
+};
+use crate::{args, failure::Sentence, output, private::Private};
+use std::process::{ExitCode, ExitStatus};
+
+/// What a command that a signal ended exits with here: 128 and the signal's number, as in shells.
+const SIGNALLED: i32 = 128;
+
+pub(super) async fn dev(args: args::Dev) -> Result<ExitCode> {
+    let any_free = if args.command.is_empty() { "127.0.0.1:5050" } else { "127.0.0.1:0" };
+    let listen = args.listen.map_or_else(|| any_free.parse(), Ok)?;
+    let cluster = Private::start(args.agents.get(), listen).await?;
+    let ended = match args.command.split_first() {
+        Some((program, words)) => command(&cluster, program, words).await,
+        None => attend(&cluster, args.agents.get()).await,
+    };
+    cluster.stop().await;
+    ended
+}
+
+/// Says how to use the cluster, and waits for the end.
+async fn attend(cluster: &Private, agents: usize) -> Result<ExitCode> {
+    let address = cluster.address().to_string();
+    keep_operator(cluster.master(), &address)?;
+    output::print(&format!(
+        "skep {}  development cluster (nothing is kept)\n\
+         \x20 master  {address}\n\
+         \x20 agents  {agents}\n\
+         Try:  skep run --master {address} examples/hello/hello.wasm",
+        env!("CARGO_PKG_VERSION"),
+    ))?;
+    stop_signal().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command that finds the cluster in its environment.
+async fn command(cluster: &Private, program: &str, words: &[String]) -> Result<ExitCode> {
+    let identity = cluster.folder().join("operator");
+    cluster.master().operator().save(&identity)?;
+    let status = tokio::process::Command::new(program)
+        .args(words)
+        .env("SKEP_MASTER", cluster.address().to_string())
+        .env("SKEP_IDENTITY", identity)
+        .status()
+        .await
+        .map_err(|error| Sentence(format!("{program}: {error}")))?;
+    Ok(code_of(status))
+}
+
+fn code_of(status: ExitStatus) -> ExitCode {
+    use std::os::unix::process::ExitStatusExt as _;
+    let code = status.code().or(status.signal().map(|signal| SIGNALLED + signal));
+    code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+}

@@ -1,0 +1,76 @@
+//! One file per group of commands; here they are told apart.
+
+mod agent;
+mod client;
+mod compile;
+mod dev;
+mod lists;
+mod logs;
+mod master;
+mod orders;
+
+pub(crate) use client::connect;
+pub(crate) use logs::copy_output;
+pub(crate) use master::stop_signal;
+
+use crate::{
+    args::{Command, List, RoleCommand, Token},
+    failure::Failure,
+    run,
+};
+use skep_protocol::operator::Request;
+use std::{future::Future, process::ExitCode};
+
+/// What a command comes to.
+pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
+
+/// Runs a command.
+pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run(run) => block_on(run::run(*run)),
+        Command::Executor => Ok(skep_executor::serve().map(|()| ExitCode::SUCCESS)?),
+        Command::Compile(args) => compile::compile(&args),
+        Command::Dev(args) => block_on(dev::dev(args)),
+        Command::Master(args) => done(block_on(master::master(args))),
+        Command::Agent(args) => match args.list {
+            Some(List::List(client)) => done(block_on(lists::agents(client))),
+            None => done(block_on(agent::agent(args.start))),
+        },
+        Command::Token(token) => done(block_on(async {
+            match token {
+                Token::Create { client, role, uses, ttl } => {
+                    orders::create_token(client, role, uses, ttl.0).await
+                }
+                Token::List(client) => lists::tokens(client).await,
+                Token::Revoke { client, id } => {
+                    orders::order(client, Request::RevokeToken { id }).await
+                }
+            }
+        })),
+        Command::Ps(args) => done(block_on(lists::tasks(args))),
+        Command::Logs(args) => done(block_on(logs::logs(args))),
+        Command::Kill(args) => {
+            let kill = Request::Kill { framework: None, task: args.task };
+            done(block_on(orders::order(args.client, kill)))
+        }
+        Command::Framework(List::List(client)) => done(block_on(lists::frameworks(client))),
+        Command::Role(RoleCommand::List(client)) => done(block_on(lists::roles(client))),
+        Command::Role(RoleCommand::Set { client, role, weight }) => {
+            done(block_on(orders::set_role(client, role, weight)))
+        }
+        Command::Offers(client) => done(block_on(lists::offers(client))),
+        Command::Status(client) => done(block_on(lists::status(client))),
+    }
+}
+
+fn done(result: Result) -> Result<ExitCode> {
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(command);
+    // What is still reading a terminal, say, must not hold up the end of the command.
+    runtime.shutdown_background();
+    result
+}

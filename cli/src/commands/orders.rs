@@ -1,0 +1,54 @@
+//! Commands that order something of the master.
+
+use super::{Result, client::ask};
+use crate::{
+    args::{Client, Format},
+    output,
+};
+use serde::Serialize;
+use skep_protocol::{
+    Amount, Role,
+    operator::{PeerKind, Request, Response, Weight},
+};
+use std::time::Duration;
+
+/// Gives an order that is answered by its being done.
+pub(super) async fn order(client: Client, request: Request) -> Result {
+    ask(&client, request, |answer| matches!(answer, Response::Done).then_some(())).await
+}
+
+pub(super) async fn set_role(client: Client, role: Role, weight: Amount) -> Result {
+    let weight = Weight::from_millis(weight.as_millis())?;
+    order(client, Request::SetRole { role, weight }).await
+}
+
+/// A new token, and the command that uses it.
+#[derive(Serialize)]
+struct NewToken {
+    id: String,
+    token: String,
+    command: String,
+}
+
+pub(super) async fn create_token(
+    client: Client,
+    kind: PeerKind,
+    uses: u32,
+    ttl: Duration,
+) -> Result {
+    let take = |answer| match answer {
+        Response::CreatedToken { token, id } => Some((token, id)),
+        _ => None,
+    };
+    let (token, id) = ask(&client, Request::CreateToken { kind, uses, ttl }, take).await?;
+    let master = client.master.join(",");
+    let command = match kind {
+        PeerKind::Agent => format!("skep agent --join {token} --master {master}"),
+        _ => format!("skep status --join {token} --master {master}"),
+    };
+    let new = NewToken { id, token, command };
+    Ok(match client.output {
+        Format::Json => output::json(&new)?,
+        Format::Table => output::print(&new.command)?,
+    })
+}

@@ -1,0 +1,59 @@
+//! How a command fails: in words on stderr, with the whole chain of causes, and with a code.
+
+use crate::args::Format;
+use std::{error::Error, fmt, process::ExitCode};
+
+/// A command that failed by itself; a guest that fails is an outcome.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    error: anyhow::Error,
+    code: u8,
+    format: Format,
+}
+
+impl Failure {
+    /// The same failure, told as JSON if that is asked for.
+    pub(crate) fn told_as(self, format: Format) -> Self {
+        Self { format, ..self }
+    }
+
+    /// The same failure with another exit code.
+    pub(crate) fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+
+    /// Says what went wrong.
+    #[expect(clippy::print_stderr, reason = "this is the one place where failures are told")]
+    pub(crate) fn tell(&self) {
+        let message = format!("{:#}", self.error);
+        match self.format {
+            Format::Table => eprintln!("skep: {message}"),
+            Format::Json => {
+                eprintln!("{}", serde_json::json!({ "error": { "message": message } }));
+            }
+        }
+    }
+
+    /// What the command exits with.
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), code: 1, format: Format::Table }
+    }
+}
+
+/// A failure that is all told in one sentence.
+#[derive(Debug)]
+pub(crate) struct Sentence(pub(crate) String);
+
+impl fmt::Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Sentence {}

@@ -1,0 +1,38 @@
+//! The one binary: parses the command line and starts what it names.
+
+mod args;
+mod commands;
+mod failure;
+mod output;
+mod private;
+mod run;
+mod units;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_tracing(&cli.command);
+    match commands::dispatch(cli.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.tell();
+            failure.code()
+        }
+    }
+}
+
+/// Logs go to stderr: nothing unless `SKEP_LOG` asks for it, but for the long-running processes,
+/// which say what they do.
+fn init_tracing(command: &Command) {
+    let default = match command {
+        Command::Master(_) | Command::Agent(_) => "info,quinn=warn,quinn_proto=warn",
+        Command::Executor => "warn",
+        _ => "off",
+    };
+    let filter = EnvFilter::try_from_env("SKEP_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,131 @@
+//! A whole cluster in this process: a master and agents, joined over real QUIC, each guest in a
+//! real executor process. Nothing of it is kept but the cache of compiled modules.
+
+use crate::{commands::Result, failure::Sentence};
+use skep_agent::{Config, HostDirs};
+use skep_framework::Cluster;
+use skep_master::{Keep, Master, Policy};
+use skep_protocol::{
+    Amount, Resources,
+    operator::{PeerKind, Request, Response},
+};
+use skep_transport::{Address, JoinToken, join};
+use std::{collections::BTreeMap, net::SocketAddr, path::{Path, PathBuf}, time::Duration};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// For how long the agents' token is valid: they use it at once.
+const TOKEN_TTL: Duration = Duration::from_secs(60);
+
+/// A running private cluster.
+pub(crate) struct Private {
+    master: Master,
+    agents: JoinSet<std::result::Result<(), skep_agent::RunError>>,
+    stop: CancellationToken,
+    work: TempDir,
+}
+
+impl Private {
+    /// Starts a cluster whose agents share this machine's resources.
+    pub(crate) async fn start(agents: usize, listen: SocketAddr) -> Result<Self> {
+        let keep = Keep::Nothing;
+        let master =
+            Master::start(skep_master::Config { listen, keep, policy: Policy::default() }).await?;
+        let work = tempfile::Builder::new().prefix("skep-").tempdir()?;
+        let stop = CancellationToken::new();
+        let mut private = Self { master, agents: JoinSet::new(), stop, work };
+        let token = private.agent_token(agents).await?;
+        let each = split(&skep_agent::machine_resources(), agents);
+        for number in 0..agents {
+            private.start_agent(number, &token, each.clone()).await?;
+        }
+        Ok(private)
+    }
+
+    async fn agent_token(&self, agents: usize) -> Result<JoinToken> {
+        let cluster = self.connect().await?;
+        let uses = u32::try_from(agents).unwrap_or(u32::MAX);
+        let request = Request::CreateToken { kind: PeerKind::Agent, uses, ttl: TOKEN_TTL };
+        let answer = cluster.ask(request).await?;
+        cluster.close().await;
+        match answer {
+            Response::CreatedToken { token, .. } => Ok(token.parse()?),
+            _ => Err(Sentence("the master made no token".into()).into()),
+        }
+    }
+
+    async fn start_agent(
+        &mut self,
+        number: usize,
+        token: &JoinToken,
+        resources: Resources,
+    ) -> Result {
+        let address = Address::from(self.address());
+        let identity = join(std::slice::from_ref(&address), token, "private").await?;
+        let work_dir = self.work.path().join(format!("agent-{number}"));
+        let config = Config {
+            cache_dir: cache_dir().unwrap_or_else(|| work_dir.join("cache")),
+            work_dir,
+            program: std::env::current_exe()?,
+            resources: Some(resources),
+            attributes: BTreeMap::new(),
+            host_dirs: HostDirs::Allowed,
+            records: skep_agent::Records::Memory,
+        };
+        self.agents.spawn(skep_agent::run(config, vec![address], identity, self.stop.clone()));
+        Ok(())
+    }
+
+    /// The master's address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.master.address()
+    }
+
+    /// The master.
+    pub(crate) fn master(&self) -> &Master {
+        &self.master
+    }
+
+    /// A folder that is gone with the cluster.
+    pub(crate) fn folder(&self) -> &Path {
+        self.work.path()
+    }
+
+    /// A connection to it as its operator.
+    pub(crate) async fn connect(&self) -> Result<Cluster> {
+        let addresses = vec![self.address().into()];
+        Ok(Cluster::connect(addresses, self.master.operator()).await?)
+    }
+
+    /// Ends the cluster: agents first, so that they can say what became of their tasks.
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.agents.join_next().await {
+            if let Ok(Err(error)) = ended {
+                tracing::error!(%error, "an agent ended by itself");
+            }
+        }
+        self.master.stop().await;
+    }
+}
+
+/// An equal part of everything.
+fn split(all: &Resources, parts: usize) -> Resources {
+    let mut each = Resources::none();
+    for (name, amount) in all.iter() {
+        let part = amount.as_millis() / parts as u64;
+        each = each.with(name, Amount::millis(part));
+    }
+    each
+}
+
+/// Where blobs and compiled modules of this user outlive a private cluster:
+/// `$SKEP_CACHE_DIR`, else `$XDG_CACHE_HOME/skep`, else `$HOME/.cache/skep`.
+fn cache_dir() -> Option<PathBuf> {
+    let set =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("SKEP_CACHE_DIR")
+        .or_else(|| Some(set("XDG_CACHE_HOME")?.join("skep")))
+        .or_else(|| Some(set("HOME")?.join(".cache/skep")))
+}

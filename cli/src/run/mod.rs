@@ -1,0 +1,204 @@
+//! `skep run`: a job of one task or many, on a private cluster or on the one that `--master` names.
+//!
+//! ```text
+//! plan (pure) -> scheduler (a framework) <-> master -> agents
+//!                    |
+//!                    +-- Told --> collect: output, progress, summary -> exit code
+//! ```
+
+mod collect;
+mod exit;
+mod plan;
+mod scheduler;
+mod summary;
+
+use crate::{
+    args,
+    commands::{Result, connect},
+    failure::{Failure, Sentence},
+    output,
+    private::Private,
+};
+use collect::{Collected, Collector};
+use plan::{Fitting, Inputs, Job};
+use scheduler::{Order, RunScheduler};
+use skep_framework::Cluster;
+use skep_protocol::{
+    Resources,
+    bounds::MODULE_BYTES_MAX,
+    framework::FrameworkInfo,
+    operator::{Request, Response},
+};
+use std::{
+    io::{IsTerminal as _, Read as _},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// How long the tasks of a command live on whose connection broke: it reconnects, or is gone.
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often to look for agents while there is none.
+const AGENTS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Runs a job and gives the command's exit code.
+pub(crate) async fn run(args: args::Run) -> Result<ExitCode> {
+    let format = args.client.output;
+    let told = |failure: Failure| failure.with_code(exit::FAILURE).told_as(format);
+    run_job(&args).await.map_err(told)
+}
+
+async fn run_job(args: &args::Run) -> Result<ExitCode> {
+    let module = read_module(&args.module)?;
+    if !args.client.master.is_empty() && !args.grants.dirs.is_empty() {
+        let why = "--dir names folders of this machine, which agents of a cluster do not have: \
+                   leave --master out to run here, or hand the input over by --stdin";
+        return Err(Sentence(why.into()).into());
+    }
+    if args.client.master.is_empty() {
+        let private = Private::start(1, "127.0.0.1:0".parse()?).await?;
+        let cluster = private.connect().await?;
+        let result = run_on(cluster, args, &module).await;
+        private.stop().await;
+        result
+    } else {
+        run_on(connect(&args.client).await?, args, &module).await
+    }
+}
+
+async fn run_on(cluster: Cluster, args: &args::Run, module: &[u8]) -> Result<ExitCode> {
+    let job = prepare(&cluster, args, module).await?;
+    let Collected { summary, code } = execute(&cluster, args, job).await?;
+    cluster.close().await;
+    if let Some(summary) = summary {
+        output::json(&summary)?;
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// Reads a module far enough to say what is wrong with it before anything is started.
+fn read_module(path: &Path) -> Result<Vec<u8>> {
+    let cannot = |why: String| Sentence(format!("{}: {why}", path.display()));
+    let size = std::fs::metadata(path).map_err(|error| cannot(error.to_string()))?.len();
+    if size > MODULE_BYTES_MAX {
+        let max = bytesize::ByteSize(MODULE_BYTES_MAX);
+        return Err(cannot(format!("it is larger than the {max} that a module may have")).into());
+    }
+    let bytes = std::fs::read(path).map_err(|error| cannot(error.to_string()))?;
+    if !bytes.starts_with(b"\0asm") {
+        let why = "it is no WebAssembly module: it does not begin with \\0asm; \
+                   compile for a wasm32-wasip1 target";
+        return Err(cannot(why.into()).into());
+    }
+    Ok(bytes)
+}
+
+/// Stores what the tasks need at the master, and plans them.
+async fn prepare(cluster: &Cluster, args: &args::Run, module: &[u8]) -> Result<Job> {
+    let file_name = args.module.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let stdin = match &args.grants.stdin {
+        Some(path) => Some(cluster.push(&read_stdin(path)?).await?),
+        None => None,
+    };
+    let lines = match &args.many.each_line {
+        Some(path) => Some(read_lines(path)?),
+        None => None,
+    };
+    let mut dirs = Vec::new();
+    for dir in &args.grants.dirs {
+        let path = dir.host.canonicalize().map_err(|error| {
+            Sentence(format!("--dir {}: {error}", dir.host.display()))
+        })?;
+        dirs.push(path.to_string_lossy().into_owned());
+    }
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    let inputs = Inputs {
+        // The last digits of a version 7 id are random; the first are the time.
+        job: id[id.len() - 8..].into(),
+        name: args.name.clone().unwrap_or(file_name),
+        module: cluster.push(module).await?,
+        stdin,
+        dirs,
+        lines,
+    };
+    Ok(plan::plan(args, inputs, |name| std::env::var(name).ok())?)
+}
+
+fn read_stdin(path: &Path) -> Result<Vec<u8>> {
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes)?;
+        return Ok(bytes);
+    }
+    let cannot = |error| Sentence(format!("--stdin {}: {error}", path.display()));
+    Ok(std::fs::read(path).map_err(cannot)?)
+}
+
+fn read_lines(path: &Path) -> Result<Vec<String>> {
+    let cannot = |error| Sentence(format!("--each-line {}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(cannot)?;
+    Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+/// Says what would otherwise wait for ever: that no agent there is could run a task. Ends well
+/// once there is one that could.
+async fn find_room(cluster: &Cluster, job: &Fitting) -> Result {
+    loop {
+        let Response::Agents(views) = cluster.ask(Request::Agents).await? else { return Ok(()) };
+        let connected = views.agents.into_iter().filter(|agent| agent.state == "connected");
+        let totals: Vec<Resources> =
+            connected.filter_map(|agent| agent.resources.try_into().ok()).collect();
+        if totals.iter().any(|total| job.fit(total).is_some()) {
+            return Ok(());
+        }
+        if let Some(largest) = totals.iter().max_by_key(|total| (total.cpus(), total.mem())) {
+            let least = job.least();
+            let why = format!(
+                "no agent is large enough: a task needs {least}, the largest agent has {largest}; \
+                 ask for less with --cpus and --mem"
+            );
+            return Err(Sentence(why).into());
+        }
+        tokio::time::sleep(AGENTS_INTERVAL).await;
+    }
+}
+
+/// Runs the framework and collects what comes of it, until all is shown.
+async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collected> {
+    let (tell, told) = mpsc::unbounded_channel();
+    let (order, orders) = mpsc::unbounded_channel();
+    let info = FrameworkInfo {
+        name: args.name.clone().unwrap_or_else(|| format!("run {}", job.id)),
+        role: args.role.clone(),
+        failover_timeout: FAILOVER_TIMEOUT,
+    };
+    let collector = Collector::new(cluster, &job, args.client.output, told);
+    let fitting = job.fitting();
+    let mut scheduler = RunScheduler::new(job, tell, orders);
+    let waker = cluster.waker();
+    let collecting = async {
+        let collected = tokio::select! {
+            collected = collector.run() => collected,
+            Err(failure) = find_room(cluster, &fitting) => Err(failure),
+            stopped = crate::commands::stop_signal() => {
+                stopped?;
+                Err(Sentence("interrupted: its tasks are killed".into()).into())
+            }
+        };
+        // The scheduler is gone only if the master refused it, which its own end says.
+        let _ = order.send(Order::Stop);
+        waker.wake();
+        collected
+    };
+    let (ending, collected) = tokio::join!(cluster.run(info, &mut scheduler), collecting);
+    if let skep_framework::Ending::Refused(rejection) = ending? {
+        return Err(rejection.into());
+    }
+    collected
+}
+
+/// Whether people watch stderr.
+fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}

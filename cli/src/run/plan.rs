@@ -1,0 +1,296 @@
+//! What a command line asks for, as tasks: pure, so that it can be tested without a cluster.
+
+use crate::args;
+use skep_protocol::{
+    Amount, Digest, Resources, TaskId, TaskSpec,
+    task::{DirGrant, DirSource, Grants, Limits},
+};
+use std::collections::BTreeMap;
+
+/// What stands for the index or line in an argument.
+const PLACE: &str = "{}";
+/// What one task gets if it does not say: a whole processor, and memory for real programs.
+const ONE_CPUS: Amount = Amount::units(1);
+const ONE_MEM_MIB: Amount = Amount::units(1_024);
+const ONE_OUTPUT_BYTES: u64 = 1 << 30;
+/// What one task is content with, where the agent has less.
+const LEAST_CPUS: Amount = Amount::millis(10);
+const LEAST_MEM_MIB: Amount = Amount::units(16);
+/// What a task of an array gets: ten of them share a processor.
+const ARRAY_CPUS: Amount = Amount::millis(100);
+const ARRAY_MEM_MIB: Amount = Amount::units(64);
+
+/// A job: tasks of one module.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    /// What its task ids begin with.
+    pub(crate) id: String,
+    /// Its tasks, in the order to start them; each asks for `most`.
+    pub(crate) tasks: Vec<TaskSpec>,
+    /// What a task is content with, if less than it asks for is there.
+    pub(crate) least: Resources,
+    /// One task speaks for the command itself; many are summed up.
+    pub(crate) shape: Shape,
+}
+
+/// Whether the job is one task or many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Its output and exit code are the command's own.
+    One,
+    /// Progress and a summary.
+    Many,
+}
+
+/// What of a job was read or stored before it was planned.
+#[derive(Clone, Debug)]
+pub(crate) struct Inputs {
+    pub(crate) job: String,
+    pub(crate) name: String,
+    pub(crate) module: Digest,
+    pub(crate) stdin: Option<Digest>,
+    /// Host paths made absolute, in the order of `--dir`.
+    pub(crate) dirs: Vec<String>,
+    /// The lines of `--each-line`.
+    pub(crate) lines: Option<Vec<String>>,
+}
+
+/// Why a command line is no job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PlanError {
+    #[error("the file of --each-line has no lines, so there is nothing to run")]
+    NoLines,
+    #[error("no argument holds {{}}, so the lines of --each-line would reach no task")]
+    LinesUnused,
+    #[error("the environment has no {0} to pass on: write --env {0}=VALUE")]
+    NoSuchVariable(String),
+}
+
+/// Plans the tasks of a command line.
+pub(crate) fn plan(
+    run: &args::Run,
+    inputs: Inputs,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Job, PlanError> {
+    let places = places(&run.many, inputs.lines.as_deref())?;
+    if inputs.lines.is_some() && !run.args.iter().any(|arg| arg.contains(PLACE)) {
+        return Err(PlanError::LinesUnused);
+    }
+    let shape = places.as_ref().map_or(Shape::One, |_| Shape::Many);
+    let template = template(run, &inputs, shape, environment)?;
+    let least = least(run, shape, &template.resources);
+    let task = |number: u64, index: Option<u64>, text: &str| {
+        let mut spec = template.clone();
+        spec.task = TaskId::new(format!("{}.{number}", inputs.job)).expect("a job id is a name");
+        spec.index = index;
+        if index.is_some() {
+            spec.args.iter_mut().for_each(|arg| *arg = arg.replace(PLACE, text));
+        }
+        spec
+    };
+    let tasks = match places {
+        None => vec![task(0, None, "")],
+        Some(places) => {
+            places.iter().map(|(index, text)| task(*index, Some(*index), text)).collect()
+        }
+    };
+    Ok(Job { id: inputs.job.clone(), tasks, least, shape })
+}
+
+/// Index and text of each task of an array; none if there is but one task.
+fn places(
+    many: &args::Many,
+    lines: Option<&[String]>,
+) -> Result<Option<Vec<(u64, String)>>, PlanError> {
+    let numbered = |range: std::ops::RangeInclusive<u64>| range.map(|i| (i, i.to_string()));
+    if let Some(lines) = lines {
+        if lines.is_empty() {
+            return Err(PlanError::NoLines);
+        }
+        return Ok(Some((0..).zip(lines.iter().cloned()).collect()));
+    }
+    if let Some(count) = many.count {
+        return Ok(Some(numbered(0..=count.get() as u64 - 1).collect()));
+    }
+    Ok(many.array.map(|range| numbered(range.first..=range.last).collect()))
+}
+
+fn template(
+    run: &args::Run,
+    inputs: &Inputs,
+    shape: Shape,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<TaskSpec, PlanError> {
+    let (cpus, mem, output) = match shape {
+        Shape::One => (ONE_CPUS, ONE_MEM_MIB, ONE_OUTPUT_BYTES),
+        Shape::Many => (ARRAY_CPUS, ARRAY_MEM_MIB, Limits::default().output_bytes),
+    };
+    let asked = &run.limits;
+    let mem = asked.mem.map_or(mem, |mem| mem.as_mem());
+    let resources = Resources::new(asked.cpus.unwrap_or(cpus), mem);
+    let any = TaskId::new("template").expect("a name");
+    let mut spec = TaskSpec::new(any, inputs.module, resources);
+    spec.name.clone_from(&inputs.name);
+    spec.args.clone_from(&run.args);
+    spec.limits = Limits {
+        fuel: asked.fuel.map(|fuel| fuel.0),
+        deadline: asked.timeout.map(|span| span.0),
+        output_bytes: asked.max_output.map_or(output, |bytes| bytes.0),
+        ..Limits::default()
+    };
+    spec.grants = grants(&run.grants, inputs, environment)?;
+    Ok(spec)
+}
+
+fn grants(
+    asked: &args::Grants,
+    inputs: &Inputs,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Grants, PlanError> {
+    let mut env = BTreeMap::new();
+    for variable in &asked.env {
+        let value = variable.value.clone().or_else(|| environment(&variable.name));
+        let value = value.ok_or_else(|| PlanError::NoSuchVariable(variable.name.clone()))?;
+        env.insert(variable.name.clone(), value);
+    }
+    let host = asked.dirs.iter().zip(&inputs.dirs).map(|(dir, path)| DirGrant {
+        source: DirSource::Host(path.clone()),
+        guest: dir.guest.clone(),
+    });
+    let scratch = asked.scratch.then(|| DirGrant { source: DirSource::Sandbox, guest: ".".into() });
+    Ok(Grants { env, stdin: inputs.stdin, dirs: host.chain(scratch).collect() })
+}
+
+/// A single task that named no amount takes what the agent has; all others need what they ask.
+fn least(run: &args::Run, shape: Shape, wanted: &Resources) -> Resources {
+    let unless_given = |given: bool, least: Amount, asked: Amount| match shape {
+        Shape::One if !given => least,
+        _ => asked,
+    };
+    Resources::new(
+        unless_given(run.limits.cpus.is_some(), LEAST_CPUS, wanted.cpus()),
+        unless_given(run.limits.mem.is_some(), LEAST_MEM_MIB, wanted.mem()),
+    )
+}
+
+/// What each task of a job needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Fitting {
+    most: Resources,
+    least: Resources,
+}
+
+impl Fitting {
+    /// What a task must have at least.
+    pub(crate) fn least(&self) -> &Resources {
+        &self.least
+    }
+
+    /// What a task would get of `offered`, and how many such tasks fit at once; none if not one.
+    pub(crate) fn fit(&self, offered: &Resources) -> Option<(Resources, u64)> {
+        let each = self.most.at_most(offered);
+        if !each.contains(&self.least) {
+            return None;
+        }
+        let times = each.iter().map(|(name, amount)| {
+            offered.amount(name).as_millis() / amount.as_millis()
+        });
+        Some((each.clone(), times.min()?))
+    }
+}
+
+impl Job {
+    /// What each of its tasks needs; they differ in their arguments alone.
+    pub(crate) fn fitting(&self) -> Fitting {
+        let most = self.tasks.first().map(|spec| spec.resources.clone()).unwrap_or_default();
+        Fitting { most, least: self.least.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+    use std::time::Duration;
+
+    fn parse(words: &[&str]) -> args::Run {
+        let all = ["skep", "run"].iter().chain(words);
+        match args::Cli::try_parse_from(all).expect("a command line").command {
+            args::Command::Run(run) => *run,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn inputs(lines: Option<&[&str]>) -> Inputs {
+        Inputs {
+            job: "job".into(),
+            name: "m.wasm".into(),
+            module: Digest::of(b"m"),
+            stdin: None,
+            dirs: vec!["/abs".into()],
+            lines: lines.map(|lines| lines.iter().map(|line| (*line).into()).collect()),
+        }
+    }
+
+    fn planned(words: &[&str]) -> Job {
+        plan(&parse(words), inputs(None), |_| None).expect("a job")
+    }
+
+    #[test]
+    fn options_stand_before_the_module_and_the_guests_arguments_after_it() {
+        let job = planned(&["--fuel", "5", "m.wasm", "--fuel", "6", "-x", "{}"]);
+        assert_eq!(job.tasks[0].args, ["--fuel", "6", "-x", "{}"]);
+        assert_eq!((job.tasks[0].limits.fuel, job.tasks[0].index), (Some(5), None));
+        assert_eq!(job.shape, Shape::One);
+    }
+
+    #[test]
+    fn each_task_of_an_array_gets_its_index() {
+        let job = planned(&["--array", "3-5", "m.wasm", "tile-{}.png"]);
+        let seen: Vec<_> = job.tasks.iter().map(|t| (t.task.as_str(), t.args[0].as_str())).collect();
+        assert_eq!(
+            seen,
+            [("job.3", "tile-3.png"), ("job.4", "tile-4.png"), ("job.5", "tile-5.png")]
+        );
+        assert_eq!(planned(&["--count", "2", "m.wasm"]).tasks.len(), 2);
+    }
+
+    #[test]
+    fn each_line_reaches_its_task_where_the_braces_stand() {
+        let run = parse(&["--each-line", "f", "m.wasm", "-i", "in/{}"]);
+        let job = plan(&run, inputs(Some(&["a", "b c"])), |_| None).expect("a job");
+        assert_eq!(job.tasks[1].args, ["-i", "in/b c"]);
+        assert_eq!(job.tasks[1].index, Some(1));
+        let unused = parse(&["--each-line", "f", "m.wasm"]);
+        let refused = plan(&unused, inputs(Some(&["a"])), |_| None);
+        assert_eq!(refused.map(|job| job.id), Err(PlanError::LinesUnused));
+    }
+
+    #[test]
+    fn one_task_takes_what_the_agent_has_unless_it_says_how_much() {
+        let small: Resources = "cpus:0.5;mem:512".parse().expect("resources");
+        assert_eq!(planned(&["m.wasm"]).fitting().fit(&small), Some((small.clone(), 1)));
+        assert_eq!(planned(&["--cpus", "1", "m.wasm"]).fitting().fit(&small), None);
+        let array = planned(&["--count", "100", "m.wasm"]);
+        assert_eq!(array.fitting().fit(&small).map(|(_, times)| times), Some(5));
+    }
+
+    #[test]
+    fn variables_are_set_or_passed_on_or_missed() {
+        let run = parse(&["--env", "A=1", "--env", "HOME", "m.wasm"]);
+        let here = |name: &str| (name == "HOME").then(|| "/home/me".to_owned());
+        let job = plan(&run, inputs(None), here).expect("a job");
+        assert_eq!(job.tasks[0].grants.env["HOME"], "/home/me");
+        let missing = plan(&run, inputs(None), |_| None).map(|job| job.id);
+        assert_eq!(missing, Err(PlanError::NoSuchVariable("HOME".into())));
+    }
+
+    #[test]
+    fn limits_are_taken_as_typed() {
+        let job = planned(&["--mem", "1MiB", "--timeout", "1s", "--dir", "d::/d", "m.wasm"]);
+        assert_eq!(job.tasks[0].resources.mem(), Amount::units(1));
+        assert_eq!(job.tasks[0].limits.deadline, Some(Duration::from_secs(1)));
+        let grant = DirGrant { source: DirSource::Host("/abs".into()), guest: "/d".into() };
+        assert_eq!(job.tasks[0].grants.dirs, [grant]);
+    }
+}

@@ -1,0 +1,209 @@
+//! Values that people type with units, each parsed once into what it means.
+
+use skep_protocol::{Amount, Resources};
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
+
+/// Why a typed value is not one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UnitError(String);
+
+fn error<T>(text: impl Into<String>) -> Result<T, UnitError> {
+    Err(UnitError(text.into()))
+}
+
+/// A size, such as `64MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl FromStr for Bytes {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        match text.parse::<bytesize::ByteSize>() {
+            Ok(size) if size.as_u64() > 0 => Ok(Self(size.as_u64())),
+            Ok(_) => error("a size of zero leaves nothing to run in"),
+            Err(_) => error(format!("{text:?} is no size: write bytes, or a unit as in 64MiB")),
+        }
+    }
+}
+
+impl Bytes {
+    /// The size as `mem` resources: MiB in thousandths, rounded up.
+    pub(crate) fn as_mem(self) -> Amount {
+        let millis = (u128::from(self.0) * 1_000).div_ceil(1 << 20);
+        Amount::millis(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+}
+
+/// Units of fuel, such as `1000` or `5G`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fuel(pub(crate) u64);
+
+impl FromStr for Fuel {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let (digits, factor) = match text.as_bytes().last() {
+            Some(b'K' | b'k') => (&text[..text.len() - 1], 1_000),
+            Some(b'M') => (&text[..text.len() - 1], 1_000_000),
+            Some(b'G') => (&text[..text.len() - 1], 1_000_000_000),
+            Some(b'T') => (&text[..text.len() - 1], 1_000_000_000_000),
+            _ => (text, 1),
+        };
+        match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)) {
+            Some(fuel) if fuel > 0 => Ok(Self(fuel)),
+            _ => error(format!("{text:?} is no amount of fuel: write 1000, 500K, 20M or 5G")),
+        }
+    }
+}
+
+/// A time, such as `90s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl FromStr for Span {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        match humantime::parse_duration(text) {
+            Ok(span) if span >= Duration::from_millis(1) => Ok(Self(span)),
+            Ok(_) => error("a time below a millisecond leaves nothing to run in"),
+            Err(_) => error(format!("{text:?} is no time: write a number and a unit, as in 90s")),
+        }
+    }
+}
+
+/// A range of indices, such as `1-100`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexRange {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl FromStr for IndexRange {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.parse(), last.parse()) {
+            (Ok(first), Ok(last)) if first <= last => Ok(Self { first, last }),
+            (Ok(_), Ok(_)) => error(format!("{text:?} runs backwards: write the smaller first")),
+            _ => error(format!("{text:?} is no range of indices: write A-B, as in 1-100")),
+        }
+    }
+}
+
+/// `HOST[::GUEST]`: a directory here, and what the guest calls it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostDir {
+    pub(crate) host: PathBuf,
+    pub(crate) guest: String,
+}
+
+impl FromStr for HostDir {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let (host, guest) = text.split_once("::").unwrap_or((text, text));
+        if host.is_empty() || guest.is_empty() {
+            return error(format!("{text:?} is no directory: write HOST or HOST::GUEST"));
+        }
+        Ok(Self { host: host.into(), guest: guest.into() })
+    }
+}
+
+/// `K=V`, or `K` for the value it has here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Env {
+    pub(crate) name: String,
+    pub(crate) value: Option<String>,
+}
+
+impl FromStr for Env {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text, None),
+        };
+        if name.is_empty() {
+            return error(format!("{text:?} sets no variable: write K=V, or K to pass it on"));
+        }
+        Ok(Self { name: name.into(), value })
+    }
+}
+
+/// A resource list, as `skep_protocol::Resources` reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scalars(pub(crate) Resources);
+
+impl FromStr for Scalars {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        match text.parse::<Resources>() {
+            Ok(resources) if resources.is_empty() => error("an agent with nothing to offer"),
+            Ok(resources) => Ok(Self(resources)),
+            Err(why) => error(why.to_string()),
+        }
+    }
+}
+
+/// `name:value` pairs, separated by `;`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Attributes(pub(crate) BTreeMap<String, String>);
+
+impl FromStr for Attributes {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let mut attributes = BTreeMap::new();
+        for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let Some((name, value)) = pair.split_once(':') else {
+                return error(format!("{pair:?} is no attribute: write name:value, as in zone:a"));
+            };
+            if attributes.insert(name.trim().to_owned(), value.trim().to_owned()).is_some() {
+                return error(format!("the attribute {name:?} stands twice"));
+            }
+        }
+        Ok(Self(attributes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_become_mem_without_loss_of_a_byte() {
+        assert_eq!("1MiB".parse(), Ok(Bytes(1 << 20)));
+        assert_eq!(Bytes(1 << 20).as_mem(), Amount::units(1));
+        assert_eq!(Bytes(1).as_mem(), Amount::millis(1));
+        assert!("0".parse::<Bytes>().is_err());
+        assert!("much".parse::<Bytes>().is_err());
+    }
+
+    #[test]
+    fn fuel_takes_decimal_suffixes() {
+        assert_eq!("1000".parse(), Ok(Fuel(1_000)));
+        assert_eq!("5G".parse(), Ok(Fuel(5_000_000_000)));
+        for bad in ["", "0", "G", "-1", "1.5M", "99999999999999999999"] {
+            assert!(bad.parse::<Fuel>().is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn ranges_directories_and_variables_say_what_they_want() {
+        assert_eq!("3-5".parse(), Ok(IndexRange { first: 3, last: 5 }));
+        assert_eq!("7".parse(), Ok(IndexRange { first: 7, last: 7 }));
+        assert!("5-3".parse::<IndexRange>().is_err());
+        let dir = HostDir { host: "in".into(), guest: "/data".into() };
+        assert_eq!("in::/data".parse(), Ok(dir));
+        assert!("::x".parse::<HostDir>().is_err());
+        assert_eq!("A=b=c".parse(), Ok(Env { name: "A".into(), value: Some("b=c".into()) }));
+        assert_eq!("A".parse(), Ok(Env { name: "A".into(), value: None }));
+        assert!("=x".parse::<Env>().is_err());
+    }
+}

@@ -1,0 +1,48 @@
+//! The classic first framework: launches a one-cpu task on every offer it gets, five in all.
+
+use skep_framework::prelude::*;
+
+const TASKS: u32 = 5;
+
+struct HelloScheduler {
+    module: Digest,
+    launched: u32,
+    ended: u32,
+}
+
+impl Scheduler for HelloScheduler {
+    fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
+        for offer in offers {
+            if self.launched == TASKS {
+                driver.decline(offer.id, None);
+                continue;
+            }
+            self.launched += 1;
+            let id = TaskId::new(format!("hello-{}", self.launched)).expect("a plain name");
+            let one_cpu = Resources::new(Amount::units(1), Amount::units(64));
+            driver.launch(&offer, [TaskSpec::new(id, self.module, one_cpu)]);
+        }
+    }
+
+    #[expect(clippy::print_stdout, reason = "saying hello is what this program is for")]
+    fn status_update(&mut self, driver: &mut Driver, update: &StatusUpdate) {
+        let agent = update.agent.as_ref().map_or("no agent", |agent| agent.as_str());
+        println!("{} on {agent}: {}", update.key.task, update.state.name());
+        if update.state.is_terminal() {
+            self.ended += 1;
+        }
+        if self.ended == TASKS {
+            driver.stop();
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cluster = Cluster::connect_from_env().await?;
+    let path = std::env::args().nth(1).unwrap_or_else(|| "examples/hello/hello.wasm".into());
+    let module = cluster.push_file(path.as_ref()).await?;
+    let mut scheduler = HelloScheduler { module, launched: 0, ended: 0 };
+    cluster.run(framework_info("hello"), &mut scheduler).await?;
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! What this executor is: which artifacts it takes, and what it can enforce.
+
+use crate::engine;
+use serde::Serialize;
+use skep_protocol::task::Feature;
+
+/// What an agent needs to know before it starts an executor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Description {
+    /// Names all that decides compiled code. An artifact of another fingerprint is not taken.
+    pub fingerprint: String,
+    /// The limits and grants that it enforces, by their names on the wire.
+    pub enforces: Vec<&'static str>,
+}
+
+/// wasmtime does not support this machine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("guests cannot run on this machine: {why}")]
+pub struct Unsupported {
+    /// What is missing.
+    why: String,
+}
+
+/// Describes the executor of this build on this machine.
+///
+/// # Errors
+/// [`Unsupported`] if wasmtime knows no way to run guests on this processor.
+pub fn describe() -> Result<Description, Unsupported> {
+    let engine =
+        engine::compiling().map_err(|error| Unsupported { why: error.root_cause().to_string() })?;
+    Ok(Description {
+        fingerprint: engine::fingerprint(&engine),
+        enforces: Feature::ALL.iter().map(|feature| feature.name()).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_feature_of_the_protocol_is_enforced() {
+        let description = describe().expect("this machine is supported");
+        assert!(description.enforces.contains(&"limit.memory"));
+        assert_eq!(description.enforces.len(), Feature::ALL.len());
+    }
+}

@@ -1,0 +1,160 @@
+//! The engine's settings, stated once: what compiles a module and what runs it agree by
+//! construction.
+//!
+//! Owns every number that wasmtime is told. Always holds: all engines share [`settings`], which
+//! decide the compiled code, so that one artifact loads in each of them; they differ only in how
+//! they allocate, in the Wasm stack, and in whether they can compile. Deliberately absent: what a
+//! single guest may use (`guest.rs`), and epochs, which would cost as much again as fuel does.
+
+use sha2::{Digest as _, Sha256};
+use skep_protocol::bounds::{BACKTRACE_FRAMES_MAX, STACK_BYTES_MAX};
+use std::{
+    hash::{Hash as _, Hasher},
+    num::NonZeroUsize,
+};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OperatorCost, OptLevel,
+    PoolingAllocationConfig, WasmBacktraceDetails,
+};
+
+/// The largest memory of a guest that runs in the pool. It also bounds how long one `memory.fill`,
+/// which cannot be interrupted, keeps a worker thread: tens of milliseconds.
+pub(crate) const SLOT_BYTES: u64 = 256 << 20;
+/// Elements of the one table that a guest in the pool may have; compiled C and Rust need one each
+/// for every function whose address is taken.
+const SLOT_TABLE_ELEMENTS: usize = 20_000;
+/// Bytes of wasmtime's own record of an instance: about thirty per function, global and import.
+const SLOT_INSTANCE_BYTES: usize = 256 << 10;
+/// Memory that an idle slot may keep, so that the next guest finds its pages in place. A thousand
+/// idle slots hold 64 MiB at most.
+const SLOT_BYTES_KEPT: usize = 64 << 10;
+/// Idle slots that stay mapped for the module they ran last.
+const WARM_SLOTS_MAX: u32 = 100;
+
+/// The address space of one memory. All that a 32-bit address reaches, so that the compiled code
+/// needs no bounds checks: the guard pages behind it are the check.
+const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
+const MEMORY_GUARD_BYTES: u64 = 32 << 20;
+/// A guest's stack with that of the host functions it calls: these need 512 KiB of their own.
+const FIBER_STACK_BYTES: usize = 1 << 20;
+const _: () = assert!(STACK_BYTES_MAX as usize + (512 << 10) <= FIBER_STACK_BYTES);
+
+/// Fuel for each page that `memory.grow` asks for, which otherwise costs 1 however large it is.
+const FUEL_PER_GROWN_PAGE: u8 = 200;
+
+/// An engine that compiles and never runs.
+pub(crate) fn compiling() -> wasmtime::Result<Engine> {
+    Engine::new(&settings())
+}
+
+/// An engine that runs guests in a pool of `slots` that are set up beforehand.
+pub(crate) fn pooled(slots: u32) -> wasmtime::Result<Engine> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(slots)
+        .total_memories(slots)
+        .total_tables(slots)
+        .total_stacks(slots)
+        .total_gc_heaps(0)
+        .max_memories_per_module(1)
+        .max_tables_per_module(1)
+        .max_memory_size(usize::try_from(SLOT_BYTES).expect("256 MiB fit an address"))
+        .table_elements(SLOT_TABLE_ELEMENTS)
+        .max_core_instance_size(SLOT_INSTANCE_BYTES)
+        .linear_memory_keep_resident(SLOT_BYTES_KEPT)
+        .table_keep_resident(SLOT_BYTES_KEPT)
+        .max_unused_warm_slots(WARM_SLOTS_MAX)
+        .pagemap_scan(Enabled::Auto)
+        .decommit_batch_size(16);
+    let mut config = settings();
+    config.enable_compiler(false).allocation_strategy(pool);
+    Engine::new(&config)
+}
+
+/// An engine that runs guests of any size, and maps what each needs when it starts.
+pub(crate) fn on_demand(stack_bytes: usize) -> wasmtime::Result<Engine> {
+    let mut config = settings();
+    config
+        .enable_compiler(false)
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .max_wasm_stack(stack_bytes);
+    Engine::new(&config)
+}
+
+/// A digest of all that decides the compiled code: settings, processor features, wasmtime's
+/// version and ours. Artifacts are named by it; one of another fingerprint is never loaded.
+pub(crate) fn fingerprint(engine: &Engine) -> String {
+    let mut hasher = StableHasher(Sha256::new());
+    hasher.write(env!("CARGO_PKG_VERSION").as_bytes());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hex::encode(&hasher.0.finalize()[..16])
+}
+
+fn settings() -> Config {
+    let mut cost = OperatorCost::new();
+    cost.variable.memory_grow_per_page = FUEL_PER_GROWN_PAGE;
+    let mut config = Config::new();
+    config
+        .consume_fuel(true)
+        .epoch_interruption(false)
+        .operator_cost(cost)
+        .cranelift_opt_level(OptLevel::Speed)
+        .native_unwind_info(false)
+        .memory_reservation(MEMORY_RESERVATION_BYTES)
+        .memory_guard_size(MEMORY_GUARD_BYTES)
+        .guard_before_linear_memory(true)
+        .memory_may_move(false)
+        .signals_based_traps(true)
+        .memory_init_cow(true)
+        .table_lazy_init(true)
+        .max_wasm_stack(usize::try_from(STACK_BYTES_MAX).expect("512 KiB fit an address"))
+        .async_stack_size(FIBER_STACK_BYTES)
+        .async_stack_zeroing(false)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES_MAX))
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    proposals_off(&mut config);
+    config
+}
+
+/// Turns off what compilers for WASI p1 do not emit: most faults found in wasmtime of late were in
+/// one of these. On stay SIMD, bulk memory, reference types, multi-value and extended constants.
+fn proposals_off(config: &mut Config) {
+    config
+        .wasm_gc(false)
+        .wasm_function_references(false)
+        .wasm_exceptions(false)
+        .wasm_tail_call(false)
+        .wasm_threads(false)
+        .shared_memory(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_custom_page_sizes(false)
+        .wasm_relaxed_simd(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_component_model(false);
+}
+
+/// Feeds SHA-256 with what the standard library's hashers are fed with, because theirs may change
+/// from one build to the next.
+struct StableHasher(Sha256);
+
+impl Hasher for StableHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        unreachable!("only the whole digest is used")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fingerprint_is_the_same_for_every_engine_of_these_settings() {
+        let of = |engine: wasmtime::Result<Engine>| fingerprint(&engine.expect("an engine"));
+        assert_eq!(of(compiling()), of(compiling()));
+        assert_eq!(of(compiling()).len(), 32);
+    }
+}

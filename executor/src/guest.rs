@@ -1,0 +1,188 @@
+//! One run of one guest, from its seat to its end.
+//!
+//! ```text
+//! seat -> context -> store -> Started -> instance, _start -> outcome, usage -> (all dropped)
+//! ```
+//! Always holds: a store serves one run and is dropped after it, whatever came of it; a guest can
+//! be killed at each step; the deadline counts from the first instruction. Deliberately absent:
+//! when a guest's turn comes among others, which is the runtime's matter (`runner.rs`).
+
+use crate::{
+    host::{HostClock, HostTime},
+    lanes::{Lanes, Seat},
+    limiter::Limiter,
+    outbox::Outbox,
+    outcome,
+    output::Output,
+    wasi,
+};
+use skep_protocol::{
+    executor::{Report, StartGuest},
+    ids::TaskKey,
+    outcome::{KilledBy, Outcome, Progress, Usage},
+    time::Time,
+};
+use std::{
+    future::pending,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{select, sync::oneshot, time::sleep};
+use wasmtime::{InstancePre, Store};
+use wasmtime_wasi::p1::WasiP1Ctx;
+
+/// Fuel after which a guest yields: from 0.04 to 1.1 ms of computing, at no measurable cost.
+const SLICE_FUEL: u64 = 1_000_000;
+/// What one WASI call may make the host copy. A single write of a larger buffer fails in the guest
+/// with `ENOMEM`, so this is no smaller than what programs write at once.
+const HOST_CALL_BYTES_MAX: usize = 64 << 20;
+
+/// What belongs to a running guest on the host's side of the wall.
+pub(crate) struct GuestState {
+    pub(crate) wasi: WasiP1Ctx,
+    pub(crate) limiter: Limiter,
+    pub(crate) output: Arc<Output>,
+    pub(crate) host_time: HostClock,
+    /// The value that the guest returns; empty if it does not.
+    pub(crate) result: Vec<u8>,
+    key: TaskKey,
+    outbox: Arc<Outbox>,
+}
+
+impl GuestState {
+    pub(crate) fn new(
+        key: TaskKey,
+        memory_bytes: u64,
+        wasi: WasiP1Ctx,
+        output: Arc<Output>,
+        outbox: Arc<Outbox>,
+    ) -> Self {
+        let (limiter, host_time) = (Limiter::new(memory_bytes), HostClock::default());
+        Self { wasi, limiter, output, host_time, result: Vec::new(), key, outbox }
+    }
+
+    /// Tells the agent, in good time, how far the guest says it is.
+    pub(crate) fn progress(&self, done: u64, total: u64, message: String) {
+        self.outbox.progress(Progress { key: self.key.clone(), done, total, message });
+    }
+}
+
+/// What is left of a guest.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) outcome: Outcome,
+    pub(crate) usage: Usage,
+    pub(crate) result: Vec<u8>,
+}
+
+impl End {
+    fn before_start(outcome: Outcome) -> Self {
+        Self { outcome, usage: Usage::default(), result: Vec::new() }
+    }
+}
+
+/// Runs a guest to its end, or until it is killed.
+pub(crate) async fn run(
+    guest: StartGuest,
+    lanes: &Lanes,
+    outbox: &Arc<Outbox>,
+    killed: oneshot::Receiver<KilledBy>,
+) -> End {
+    let mut killed = pin!(async {
+        match killed.await {
+            Ok(by) => by,
+            Err(_) => pending().await,
+        }
+    });
+    let prepared = select! {
+        biased;
+        by = &mut killed => Err(Outcome::Killed { by }),
+        prepared = prepare(&guest, lanes, outbox) => prepared,
+    };
+    let (seat, mut store) = match prepared {
+        Ok(prepared) => prepared,
+        Err(outcome) => return End::before_start(outcome),
+    };
+    outbox.push(Report::Started { key: guest.key.clone(), at: now() });
+    let started = Instant::now();
+    let (outcome, returned) = select! {
+        biased;
+        by = killed => (Some(Outcome::Killed { by }), Ok(())),
+        limit = deadline(guest.limits.deadline) => {
+            (Some(Outcome::DeadlinePassed { limit }), Ok(()))
+        }
+        returned = execute(&mut store, &seat.module) => (None, returned),
+    };
+    let wall = started.elapsed();
+    let outcome = outcome.unwrap_or_else(|| outcome::of(returned, store.data(), &guest));
+    let usage = usage(&store, &guest, wall);
+    End { outcome, usage, result: store.into_data().result }
+}
+
+async fn prepare(
+    guest: &StartGuest,
+    lanes: &Lanes,
+    outbox: &Arc<Outbox>,
+) -> Result<(Seat, Store<GuestState>), Outcome> {
+    let seat = lanes.seat(guest).await.map_err(failed)?;
+    let output = Output::new(guest.sandbox.clone(), guest.limits.output_bytes);
+    let wasi = wasi::context(guest, &output).await.map_err(failed)?;
+    let (key, outbox) = (guest.key.clone(), Arc::clone(outbox));
+    let state = GuestState::new(key, guest.memory_bytes, wasi, output, outbox);
+    let mut store = Store::new(seat.module.module().engine(), state);
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(HOST_CALL_BYTES_MAX);
+    store.call_hook_async(HostTime);
+    store
+        .set_fuel(fuel_budget(guest))
+        .and_then(|()| store.fuel_async_yield_interval(Some(SLICE_FUEL)))
+        .map_err(|error| failed(error.root_cause()))?;
+    Ok((seat, store))
+}
+
+async fn execute(
+    store: &mut Store<GuestState>,
+    module: &InstancePre<GuestState>,
+) -> wasmtime::Result<()> {
+    let instance = module.instantiate_async(&mut *store).await?;
+    let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
+    start.call_async(store, ()).await
+}
+
+async fn deadline(limit: Option<Duration>) -> Duration {
+    match limit {
+        Some(limit) => {
+            sleep(limit).await;
+            limit
+        }
+        None => pending().await,
+    }
+}
+
+/// Fuel is counted whether it is limited or not.
+fn fuel_budget(guest: &StartGuest) -> u64 {
+    guest.limits.fuel.unwrap_or(u64::MAX)
+}
+
+fn usage(store: &Store<GuestState>, guest: &StartGuest, wall: Duration) -> Usage {
+    let left = store.get_fuel().expect("the engine counts fuel");
+    let (stdout_bytes, stderr_bytes) = store.data().output.bytes();
+    Usage {
+        fuel: fuel_budget(guest).saturating_sub(left),
+        wall,
+        memory_bytes_peak: store.data().limiter.peak(),
+        stdout_bytes,
+        stderr_bytes,
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> Outcome {
+    Outcome::Failed { why: error.to_string() }
+}
+
+/// The time of day. Agents order reports by their arrival, so it need not be steady.
+pub(crate) fn now() -> Time {
+    let since_epoch = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Time::from_micros(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,44 @@
+//! The executor: the process that runs guests, and the only part of skep that knows wasmtime.
+//!
+//! The agent starts two kinds of processes of this crate and links none of it: `skep compile`,
+//! which turns a module into machine code and ends, and `skep executor`, which runs guests and
+//! never compiles. A guest's life, in the order of the files:
+//!
+//! | file | question |
+//! |---|---|
+//! | `engine` | with which settings is code compiled and run? |
+//! | `precheck`, `compile` | which modules are taken, and how do they become artifacts? |
+//! | `serve` | how does the agent talk to this process? |
+//! | `runner` | how do many guests run at once? |
+//! | `lanes`, `modules`, `artifact` | where does a guest run, and how is its code found? |
+//! | `guest` | what is one run, from seat to end? |
+//! | `wasi`, `output`, `limiter` | what may it see, write and hold? |
+//! | `host` | what may it call? |
+//! | `outcome`, `outbox` | of what did it die, and how does the agent learn of it? |
+
+mod describe;
+mod engine;
+
+mod compile;
+mod precheck;
+
+mod runner;
+mod serve;
+
+mod artifact;
+mod lanes;
+mod modules;
+
+mod guest;
+mod host;
+mod limiter;
+mod output;
+mod wasi;
+
+mod outbox;
+mod outcome;
+
+pub use compile::{CompileError, CompileReport, compile, compile_unlimited};
+pub use describe::{Description, Unsupported, describe};
+pub use runner::Runner;
+pub use serve::{ServeError, serve};

@@ -1,0 +1,232 @@
+//! What has happened to guests and is not yet told to the agent.
+//!
+//! Always holds: what happened to one guest leaves in its order; of its progress only the latest
+//! word is kept, and leaves at most ten times a second; a batch fits a frame. Whoever takes
+//! batches decides how often: all that happens meanwhile goes into the next one.
+
+use skep_protocol::{
+    bounds::FRAME_BYTES_MAX,
+    executor::Report,
+    ids::TaskKey,
+    outcome::{Outcome, Progress},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    select,
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+/// How long progress waits for more, so that a chatty guest costs ten frames a second.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// What a batch holds at most: a quarter of a frame leaves room for how it is encoded.
+const BATCH_BYTES_MAX: usize = FRAME_BYTES_MAX / 4;
+/// What waits for the agent before new guests are taken from it.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+/// What a report takes besides the texts counted one by one: two ids, numbers, tags.
+const REPORT_BYTES: usize = 512;
+
+/// Reports on their way out. Guests put in, one reader takes out.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    waiting: Mutex<Waiting>,
+    filled: Notify,
+    drained: Notify,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    reports: VecDeque<Report>,
+    bytes: usize,
+    progress: BTreeMap<TaskKey, Progress>,
+    progress_due: Instant,
+}
+
+impl Outbox {
+    pub(crate) fn new() -> Self {
+        let waiting = Waiting {
+            reports: VecDeque::new(),
+            bytes: 0,
+            progress: BTreeMap::new(),
+            progress_due: Instant::now(),
+        };
+        Self { waiting: Mutex::new(waiting), filled: Notify::new(), drained: Notify::new() }
+    }
+
+    /// Adds what happened. An end takes the guest's last progress along, ahead of it.
+    pub(crate) fn push(&self, report: Report) {
+        let mut waiting = self.lock();
+        if let Report::Ended { key, .. } = &report
+            && let Some(last) = waiting.progress.remove(key)
+        {
+            waiting.push(Report::Progressed(last));
+        }
+        waiting.push(report);
+        drop(waiting);
+        self.filled.notify_one();
+    }
+
+    /// Sets how far a guest says it is.
+    pub(crate) fn progress(&self, progress: Progress) {
+        let mut waiting = self.lock();
+        let is_first = waiting.progress.is_empty();
+        waiting.progress.insert(progress.key.clone(), progress);
+        drop(waiting);
+        if is_first {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Waits while so much waits that no new guests should be taken.
+    pub(crate) async fn room(&self) {
+        while self.lock().bytes > WAITING_BYTES_MAX {
+            self.drained.notified().await;
+        }
+    }
+
+    /// Waits for something to have happened and takes it, as much as fits a frame. Nothing is lost
+    /// if this future is dropped.
+    pub(crate) async fn take(&self) -> Vec<Report> {
+        loop {
+            let due = {
+                let mut waiting = self.lock();
+                let batch = waiting.batch(Instant::now());
+                if !batch.is_empty() {
+                    self.drained.notify_one();
+                    return batch;
+                }
+                (!waiting.progress.is_empty()).then_some(waiting.progress_due)
+            };
+            match due {
+                None => self.filled.notified().await,
+                Some(due) => select! {
+                    () = self.filled.notified() => {}
+                    () = sleep_until(due) => {}
+                },
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn push(&mut self, report: Report) {
+        self.bytes += weight(&report);
+        self.reports.push_back(report);
+    }
+
+    fn batch(&mut self, now: Instant) -> Vec<Report> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while let Some(report) = self.reports.pop_front() {
+            bytes += weight(&report);
+            if bytes > BATCH_BYTES_MAX && !batch.is_empty() {
+                self.reports.push_front(report);
+                return batch;
+            }
+            self.bytes -= weight(&report);
+            batch.push(report);
+        }
+        if now >= self.progress_due && !self.progress.is_empty() {
+            self.progress_due = now + PROGRESS_EVERY;
+            let room = BATCH_BYTES_MAX.saturating_sub(bytes) / (2 * REPORT_BYTES);
+            let rest = match self.progress.keys().nth(room).cloned() {
+                Some(key) => self.progress.split_off(&key),
+                None => BTreeMap::new(),
+            };
+            let told = mem::replace(&mut self.progress, rest);
+            batch.extend(told.into_values().map(Report::Progressed));
+        }
+        batch
+    }
+}
+
+/// About how many bytes a report takes in a frame.
+fn weight(report: &Report) -> usize {
+    let texts = match report {
+        Report::Started { .. } => 0,
+        Report::Progressed(progress) => progress.message.len(),
+        Report::Ended { outcome, result, .. } => result.len() + weight_of_outcome(outcome),
+    };
+    REPORT_BYTES + texts
+}
+
+fn weight_of_outcome(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Trapped { why, backtrace, .. } => {
+            why.len() + backtrace.iter().map(|frame| frame.len() + 8).sum::<usize>()
+        }
+        Outcome::Failed { why } | Outcome::ModuleRejected { why } => why.len(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_protocol::{
+        ids::{Attempt, FrameworkId, TaskId},
+        outcome::Usage,
+        time::Time,
+    };
+
+    fn key(task: &str) -> TaskKey {
+        let framework = FrameworkId::new("f").expect("an id");
+        TaskKey { framework, task: TaskId::new(task).expect("an id"), attempt: Attempt::FIRST }
+    }
+
+    fn progress(task: &str, done: u64) -> Progress {
+        Progress { key: key(task), done, total: 9, message: String::new() }
+    }
+
+    fn ended(task: &str, result: Vec<u8>) -> Report {
+        let (outcome, usage) = (Outcome::Exited { code: 0 }, Usage::default());
+        Report::Ended { key: key(task), at: Time::ZERO, outcome, usage, result }
+    }
+
+    #[tokio::test]
+    async fn of_progress_the_latest_word_leaves_ahead_of_the_end() {
+        let outbox = Outbox::new();
+        outbox.progress(progress("a", 1));
+        outbox.progress(progress("a", 2));
+        outbox.push(ended("a", Vec::new()));
+        let expected = vec![Report::Progressed(progress("a", 2)), ended("a", Vec::new())];
+        assert_eq!(outbox.take().await, expected);
+    }
+
+    #[test]
+    fn progress_leaves_ten_times_a_second() {
+        let outbox = Outbox::new();
+        let mut waiting = outbox.lock();
+        let start = waiting.progress_due;
+        waiting.progress.insert(key("a"), progress("a", 1));
+        assert_eq!(waiting.batch(start), [Report::Progressed(progress("a", 1))]);
+        waiting.progress.insert(key("a"), progress("a", 2));
+        assert_eq!(waiting.batch(start + PROGRESS_EVERY / 2), []);
+        waiting.progress.insert(key("a"), progress("a", 3));
+        assert_eq!(waiting.batch(start + PROGRESS_EVERY), [Report::Progressed(progress("a", 3))]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_fits_a_frame_and_keeps_the_order() {
+        let outbox = Outbox::new();
+        let large = vec![0; 200 << 10];
+        let all: Vec<_> = (0..20).map(|n| ended(&format!("t{n}"), large.clone())).collect();
+        all.iter().cloned().for_each(|report| outbox.push(report));
+        let mut taken = Vec::new();
+        while taken.len() < all.len() {
+            let batch = outbox.take().await;
+            assert!(batch.iter().map(weight).sum::<usize>() <= BATCH_BYTES_MAX);
+            taken.extend(batch);
+        }
+        assert_eq!(taken, all);
+        assert_eq!(outbox.lock().bytes, 0);
+    }
+}

@@ -1,0 +1,105 @@
+//! From what wasmtime says to what the cluster is told: the reason of a guest's death.
+//!
+//! The order of the questions matters: an exit is no fault; a limit that was met explains the trap
+//! that followed it; only then is a trap a trap. A guest that was refused memory and did not end
+//! well died of memory, whatever it did about it.
+
+use crate::guest::GuestState;
+use skep_protocol::{
+    bounds::{BACKTRACE_FRAMES_MAX, WHY_BYTES_MAX},
+    executor::StartGuest,
+    outcome::{self, Outcome},
+};
+use wasmtime::{Error, FrameInfo, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+/// The longest name of a function in a backtrace; generic code makes names of any length.
+const FRAME_BYTES_MAX: usize = 200;
+
+/// How a guest ended that ended by itself.
+pub(crate) fn of(returned: Result<(), Error>, state: &GuestState, guest: &StartGuest) -> Outcome {
+    let Err(error) = returned else { return Outcome::Exited { code: 0 } };
+    let exit = error.downcast_ref::<I32Exit>().map(|exit| exit.0);
+    if let Some(0) = exit {
+        return Outcome::Exited { code: 0 };
+    }
+    if state.output.exceeded() {
+        return Outcome::OutputLimit { limit: guest.limits.output_bytes };
+    }
+    let trap = error.downcast_ref::<Trap>();
+    if let (Some(Trap::OutOfFuel), Some(limit)) = (trap, guest.limits.fuel) {
+        return Outcome::OutOfFuel { limit };
+    }
+    if let Some(asked) = state.limiter.refused() {
+        return Outcome::OutOfMemory { asked, limit: guest.memory_bytes };
+    }
+    if let Some(code) = exit {
+        return Outcome::Exited { code };
+    }
+    let backtrace = error.downcast_ref::<WasmBacktrace>();
+    match (trap, backtrace) {
+        (Some(trap), backtrace) => {
+            let (trap, why) = kind(*trap);
+            Outcome::Trapped { trap, why, backtrace: frames(backtrace, &guest.name) }
+        }
+        (None, Some(_)) => Outcome::Trapped {
+            trap: outcome::Trap::HostCall,
+            why: cut(error.root_cause().to_string(), WHY_BYTES_MAX),
+            backtrace: frames(backtrace, &guest.name),
+        },
+        (None, None) => Outcome::Failed {
+            why: cut(format!("the guest cannot be started: {}", error.root_cause()), WHY_BYTES_MAX),
+        },
+    }
+}
+
+fn kind(trap: Trap) -> (outcome::Trap, String) {
+    use outcome::Trap as Kind;
+    let (kind, why) = match trap {
+        Trap::UnreachableCodeReached => {
+            (Kind::Unreachable, "it reached an unreachable instruction: a panic or an abort")
+        }
+        Trap::MemoryOutOfBounds | Trap::HeapMisaligned => {
+            (Kind::MemoryOutOfBounds, "it accessed memory out of bounds")
+        }
+        Trap::TableOutOfBounds => {
+            (Kind::TableOutOfBounds, "it called or accessed a table entry that does not exist")
+        }
+        Trap::IndirectCallToNull => (Kind::IndirectCallToNull, "it called a null function pointer"),
+        Trap::BadSignature => {
+            (Kind::BadSignature, "it called a function pointer of another signature")
+        }
+        Trap::IntegerOverflow => (Kind::IntegerOverflow, "an integer division overflowed"),
+        Trap::IntegerDivisionByZero => {
+            (Kind::IntegerDivisionByZero, "it divided an integer by zero")
+        }
+        Trap::BadConversionToInteger => {
+            (Kind::BadConversionToInteger, "it made an integer of a number that is none")
+        }
+        Trap::StackOverflow => (
+            Kind::StackOverflow,
+            "its stack overflowed: endless recursion, or too deep for its limit",
+        ),
+        other => return (Kind::Other, other.to_string()),
+    };
+    (kind, why.into())
+}
+
+/// The guest's frames, innermost first: `main::fib (fib.wasm)`.
+fn frames(backtrace: Option<&WasmBacktrace>, guest: &str) -> Vec<String> {
+    let frames = backtrace.map_or(&[][..], WasmBacktrace::frames);
+    frames.iter().take(BACKTRACE_FRAMES_MAX).map(|frame| describe(frame, guest)).collect()
+}
+
+fn describe(frame: &FrameInfo, guest: &str) -> String {
+    let name = match frame.func_name() {
+        Some(name) => cut(format!("{:#}", rustc_demangle::demangle(name)), FRAME_BYTES_MAX),
+        None => format!("function {}", frame.func_index()),
+    };
+    format!("{name} ({guest})")
+}
+
+fn cut(mut text: String, bytes_max: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
+}

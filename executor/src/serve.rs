@@ -1,0 +1,204 @@
+//! The conversation with the agent: orders in, reports out, over the socket that is standard input.
+//!
+//! Runs on the main thread, apart from the guests' threads. Always holds: orders are read while
+//! reports are written, so that two full sockets cannot lock each other; an agent that does not
+//! read gets no more guests started; without an agent there are no guests. Deliberately absent:
+//! any decision about which guest to run.
+
+use crate::runner::Runner;
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use skep_protocol::{
+    bounds::FRAME_BYTES_MAX,
+    codec::{DecodeError, Message as _},
+    executor::{ToAgent, ToExecutor},
+};
+use std::{
+    io,
+    num::NonZeroUsize,
+    os::{fd::AsFd as _, unix::net},
+    process, thread,
+};
+use tokio::{
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    runtime, select,
+};
+use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
+
+/// Why an executor ended otherwise than by order.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Somebody other than an agent started this process.
+    #[error("standard input is no socket: executors are started by an agent, not by hand")]
+    NotASocket(#[source] io::Error),
+    /// The machine gives no threads or no event queue.
+    #[error("the executor cannot set itself up")]
+    Setup(#[source] io::Error),
+    /// The socket failed.
+    #[error("the connection with the agent broke")]
+    Socket(#[source] io::Error),
+    /// The agent sent what is no order.
+    #[error("the agent sent what is no order")]
+    Violation(#[source] DecodeError),
+}
+
+/// Serves the agent on the Unix socket that is this process's standard input, until it orders to
+/// stop or goes away. All guests end with it.
+///
+/// # Errors
+/// [`ServeError`]
+pub fn serve() -> Result<(), ServeError> {
+    // The socket tells of an agent's death, too; the signal also ends a process that hangs.
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| ServeError::Setup(error.into()))?;
+    let socket = standard_input().map_err(ServeError::NotASocket)?;
+    let workers = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let runner = Runner::new(workers).map_err(ServeError::Setup)?;
+    let runtime =
+        runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Setup)?;
+    tracing::info!(workers, pid = process::id(), "executor ready");
+    runtime.block_on(converse(socket, &runner))
+}
+
+fn standard_input() -> io::Result<net::UnixStream> {
+    let socket = net::UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    socket.peer_addr()?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+async fn converse(socket: net::UnixStream, runner: &Runner) -> Result<(), ServeError> {
+    let (reader, writer) = UnixStream::from_std(socket).map_err(ServeError::Socket)?.into_split();
+    select! {
+        result = obey(FramedRead::new(reader, framing()), runner) => result,
+        result = report(FramedWrite::new(writer, framing()), runner) => result,
+    }
+}
+
+fn framing() -> LengthDelimitedCodec {
+    LengthDelimitedCodec::builder().max_frame_length(FRAME_BYTES_MAX).new_codec()
+}
+
+async fn obey(
+    mut orders: FramedRead<OwnedReadHalf, LengthDelimitedCodec>,
+    runner: &Runner,
+) -> Result<(), ServeError> {
+    loop {
+        runner.caught_up().await;
+        let Some(frame) = orders.next().await else { return Ok(()) };
+        match ToExecutor::decode(&frame.map_err(ServeError::Socket)?) {
+            Ok(ToExecutor::Start { guests }) => {
+                guests.into_iter().for_each(|guest| runner.start(guest));
+            }
+            Ok(ToExecutor::Kill { key, by }) => runner.kill(&key, by),
+            Ok(ToExecutor::Stop) => return Ok(()),
+            Err(error @ DecodeError::UnknownVariant { .. }) => {
+                tracing::warn!(%error, "an order of a newer agent is ignored");
+            }
+            Err(error) => return Err(ServeError::Violation(error)),
+        }
+    }
+}
+
+async fn report(
+    mut agent: FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>,
+    runner: &Runner,
+) -> Result<(), ServeError> {
+    let mut message = ToAgent::Ready { pid: process::id() };
+    loop {
+        let frame: Bytes = message.encode();
+        agent.send(frame).await.map_err(ServeError::Socket)?;
+        message = ToAgent::Reports { reports: runner.reports().await };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_protocol::{
+        executor::{Report, StartGuest},
+        ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
+        outcome::Outcome,
+        task::{Grants, Limits},
+    };
+    use tokio::join;
+    use tokio_util::codec::Framed;
+
+    type Agent = Framed<UnixStream, LengthDelimitedCodec>;
+
+    fn pair() -> (Agent, net::UnixStream, Runner) {
+        let (agent, executor) = net::UnixStream::pair().expect("a pair of sockets");
+        agent.set_nonblocking(true).expect("set");
+        executor.set_nonblocking(true).expect("set");
+        let agent = UnixStream::from_std(agent).expect("registered");
+        let runner = Runner::new(NonZeroUsize::MIN).expect("a thread");
+        (Framed::new(agent, framing()), executor, runner)
+    }
+
+    async fn next(agent: &mut Agent) -> ToAgent {
+        let frame = agent.next().await.expect("the executor is there").expect("a frame");
+        ToAgent::decode(&frame).expect("a message")
+    }
+
+    fn guest_without_artifact() -> StartGuest {
+        let framework = FrameworkId::new("framework").expect("an id");
+        let task = TaskId::new("task").expect("an id");
+        StartGuest {
+            key: TaskKey { framework, task, attempt: Attempt::FIRST },
+            agent: AgentId::new("agent").expect("an id"),
+            module: Digest::of(b"module"),
+            artifact: "/nowhere".into(),
+            name: "task".into(),
+            args: Vec::new(),
+            index: None,
+            memory_bytes: 1 << 20,
+            limits: Limits::default(),
+            grants: Grants::default(),
+            stdin: None,
+            sandbox: "/nowhere".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_executor_says_that_it_is_ready_obeys_and_stops() {
+        let (mut agent, executor, runner) = pair();
+        let orders = async {
+            assert_eq!(next(&mut agent).await, ToAgent::Ready { pid: process::id() });
+            let guest = guest_without_artifact();
+            let key = guest.key.clone();
+            agent.send(ToExecutor::Start { guests: vec![guest] }.encode()).await.expect("sent");
+            let ToAgent::Reports { reports } = next(&mut agent).await else {
+                panic!("not a report");
+            };
+            let [Report::Ended { key: ended, outcome: Outcome::Failed { why }, .. }] =
+                reports.as_slice()
+            else {
+                panic!("{reports:?}");
+            };
+            assert_eq!(*ended, key);
+            assert!(why.contains("/nowhere"), "{why}");
+            agent.send(ToExecutor::Stop.encode()).await.expect("sent");
+        };
+        let (ended, ()) = join!(converse(executor, &runner), orders);
+        ended.expect("an orderly end");
+    }
+
+    #[tokio::test]
+    async fn an_executor_ends_when_its_agent_is_gone() {
+        let (agent, executor, runner) = pair();
+        let (ended, ()) = join!(converse(executor, &runner), async { drop(agent) });
+        assert!(matches!(ended, Ok(()) | Err(ServeError::Socket(_))), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_order_ends_the_conversation() {
+        let (mut agent, executor, runner) = pair();
+        let garbage = async { agent.send(Bytes::from_static(b"\xff\xff")).await.expect("sent") };
+        let (ended, ()) = join!(converse(executor, &runner), garbage);
+        assert!(matches!(ended, Err(ServeError::Violation(_))), "{ended:?}");
+    }
+}

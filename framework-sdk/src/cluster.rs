@@ -1,0 +1,331 @@
+//! A framework's connection to its cluster: dialling, blobs, logs, questions, and the loop that
+//! runs a [`Driver`] over it.
+
+use crate::{
+    driver::{Driver, Ending},
+    identities,
+    scheduler::Scheduler,
+};
+use skep_protocol::{
+    Digest, TaskKey,
+    data::{Follow, LogStream, Request, Response},
+    framework::{Call, Event, FrameworkInfo},
+    operator,
+};
+use skep_transport::{
+    Address, AddressError, CloseCode, CloseReason, Connection, ControlError, ControlReceiver,
+    ControlSender, DialError, Dialer, FileError, Identity, InStream, JoinError, JoinToken,
+    RequestError, SetupError, TokenError, blob, join, log, reconnect,
+};
+use std::{
+    env, io,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
+
+/// How long a command that is done waits for the master to take note.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A cluster that this process is connected to. Cheap to share by reference.
+#[derive(Debug)]
+pub struct Cluster {
+    dialer: Dialer,
+    addresses: Vec<Address>,
+    /// The newest connection; replaced when it breaks while a driver runs.
+    connection: watch::Sender<Connection>,
+    wake: Arc<Notify>,
+}
+
+/// Wakes a running driver from outside: its scheduler's [`Scheduler::woken`] is called.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<Notify>);
+
+impl Waker {
+    /// Wakes the driver; several calls before it is awake count once.
+    pub fn wake(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Why there is no connection to a cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No address was given.
+    #[error("no master is named: give --master HOST:PORT or set SKEP_MASTER")]
+    NoAddress,
+    /// An address is none.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// This user has no identity for the master, and no token to get one with.
+    #[error(
+        "no identity for {address} in {folder}: \
+         join once with a token from `skep token create --role framework` (--join or SKEP_JOIN)"
+    )]
+    NoIdentity {
+        /// The master.
+        address: String,
+        /// Where an identity would be.
+        folder: PathBuf,
+    },
+    /// Neither is there an identity nor a folder to keep one in.
+    #[error("there is no home folder to keep an identity in: set SKEP_CONFIG_DIR")]
+    NoFolder,
+    /// The token is none.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// Joining failed.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The kept identity cannot be read, or a new one cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is no socket to dial from.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// No master answers.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+}
+
+/// Why a blob was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// The file cannot be read.
+    #[error("{path} cannot be read")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It did not reach the master.
+    #[error(transparent)]
+    Blob(#[from] blob::BlobError),
+}
+
+/// Why a driver ended that was not told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The master will never take this framework here; dialling again does not help.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+}
+
+impl Cluster {
+    /// Connects as `identity` to the first of `addresses` that answers.
+    ///
+    /// # Errors
+    /// [`ConnectError`] if none does.
+    pub async fn connect(
+        addresses: Vec<Address>,
+        identity: &Identity,
+    ) -> Result<Self, ConnectError> {
+        let dialer = Dialer::new(identity)?;
+        let connection = dialer.dial(&addresses).await?;
+        let connection = watch::Sender::new(connection);
+        Ok(Self { dialer, addresses, connection, wake: Arc::default() })
+    }
+
+    /// Connects to the master named in `SKEP_MASTER`, with the identity in `SKEP_IDENTITY` or the
+    /// one kept for that master, or a new one by the join token in `SKEP_JOIN`.
+    ///
+    /// # Errors
+    /// [`ConnectError`], which says what to set.
+    pub async fn connect_from_env() -> Result<Self, ConnectError> {
+        let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        let masters: Vec<_> =
+            set("SKEP_MASTER").iter().flat_map(|all| all.split(',')).map(str::to_owned).collect();
+        let folder = set("SKEP_IDENTITY").map(PathBuf::from);
+        Self::connect_with(&masters, folder.as_deref(), set("SKEP_JOIN").as_deref()).await
+    }
+
+    /// Connects to one of `masters` with the identity in `folder`, or the one kept for the first
+    /// of them; joins with `token` and keeps the identity if there is none yet.
+    ///
+    /// # Errors
+    /// [`ConnectError`], which says what is missing.
+    pub async fn connect_with(
+        masters: &[String],
+        folder: Option<&Path>,
+        token: Option<&str>,
+    ) -> Result<Self, ConnectError> {
+        let first = masters.first().ok_or(ConnectError::NoAddress)?;
+        let addresses: Vec<Address> =
+            masters.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+        let kept = || identities::dir_for(&addresses[0].to_string());
+        let folder =
+            folder.map(Path::to_owned).or_else(kept).ok_or(ConnectError::NoFolder)?;
+        let identity = match (Identity::is_saved(&folder), token) {
+            (true, _) => Identity::load(&folder)?,
+            (false, Some(token)) => {
+                let token: JoinToken = token.parse()?;
+                let name = env::var("USER").unwrap_or_else(|_| "user".into());
+                let identity = join(&addresses, &token, &name).await?;
+                identity.save(&folder)?;
+                identity
+            }
+            (false, None) => {
+                return Err(ConnectError::NoIdentity { address: first.clone(), folder });
+            }
+        };
+        Self::connect(addresses, &identity).await
+    }
+
+    /// The connection as it is now.
+    pub fn connection(&self) -> Connection {
+        self.connection.borrow().clone()
+    }
+
+    /// Stores a file at the master, unless it has it, and names it.
+    ///
+    /// # Errors
+    /// [`PushError`] if the file cannot be read or the master does not take it.
+    pub async fn push_file(&self, path: &Path) -> Result<Digest, PushError> {
+        let bytes = tokio::fs::read(path).await;
+        let bytes = bytes.map_err(|source| PushError::File { path: path.into(), source })?;
+        self.push(&bytes).await
+    }
+
+    /// Stores bytes at the master, unless it has them, and names them.
+    ///
+    /// # Errors
+    /// [`PushError`] if the master does not take them.
+    pub async fn push(&self, bytes: &[u8]) -> Result<Digest, PushError> {
+        let digest = Digest::of(bytes);
+        blob::put(&self.connection(), digest, bytes.len() as u64, bytes).await?;
+        Ok(digest)
+    }
+
+    /// Asks the master for a view, or gives it an order.
+    ///
+    /// # Errors
+    /// [`RequestError`]; a refusal is one.
+    pub async fn ask(
+        &self,
+        request: operator::Request,
+    ) -> Result<operator::Response, RequestError> {
+        match self.connection().request(&Request::Operator(request)).await? {
+            Response::Operator(response) => Ok(response),
+            _ => Err(RequestError::Unfitting),
+        }
+    }
+
+    /// Reads what a task wrote, from byte `offset` on.
+    ///
+    /// # Errors
+    /// [`RequestError`]; a refusal is one.
+    pub async fn read_log(
+        &self,
+        key: TaskKey,
+        stream: LogStream,
+        offset: u64,
+        follow: Follow,
+    ) -> Result<InStream, RequestError> {
+        log::read(&self.connection(), key, stream, offset, follow).await
+    }
+
+    /// A way to wake the driver that runs on this cluster.
+    pub fn waker(&self) -> Waker {
+        Waker(self.wake.clone())
+    }
+
+    /// Runs a framework until its scheduler stops it or the master will not have it.
+    ///
+    /// Reconnects by itself, for as long as it takes. One framework at a time runs on a
+    /// [`Cluster`].
+    ///
+    /// # Errors
+    /// [`RunError`] if the master's refusal is for good.
+    pub async fn run(
+        &self,
+        info: FrameworkInfo,
+        scheduler: &mut impl Scheduler,
+    ) -> Result<Ending, RunError> {
+        let mut driver = Driver::new(info, None);
+        loop {
+            let connection = self.connection();
+            match self.converse(&connection, &mut driver, scheduler).await {
+                Ok(ending) => return Ok(ending),
+                Err(why) => tracing::info!(why, "the connection to the master broke"),
+            }
+            scheduler.disconnected(&mut driver);
+            if let Some(ending) = driver.ending() {
+                return Ok(ending.clone());
+            }
+            let connection = self.reconnect().await?;
+            self.connection.send_replace(connection);
+        }
+    }
+
+    async fn reconnect(&self) -> Result<Connection, DialError> {
+        reconnect(&self.dialer, &self.addresses, |error| {
+            tracing::info!(%error, "the master cannot be reached");
+            if error.is_lasting() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .await
+    }
+
+    /// One connection's worth of conversation: ends well when the driver has stopped, and with
+    /// the reason when the connection broke.
+    async fn converse(
+        &self,
+        connection: &Connection,
+        driver: &mut Driver,
+        scheduler: &mut impl Scheduler,
+    ) -> Result<Ending, String> {
+        let (mut sender, mut receiver) =
+            connection.control::<Call, Event>().ok_or("its control stream is taken")?;
+        let words = |error: ControlError| error.to_string();
+        sender.send(&driver.connected()).await.map_err(words)?;
+        loop {
+            tokio::select! {
+                event = receiver.recv() => match event.map_err(words)? {
+                    Some(event) => driver.handle(SystemTime::now().into(), event, scheduler),
+                    None => return Err("the master hung up".into()),
+                },
+                () = self.wake.notified() => scheduler.woken(driver),
+            }
+            for call in driver.take_calls() {
+                sender.feed(&call).await.map_err(words)?;
+            }
+            sender.flush().await.map_err(words)?;
+            if let Some(ending) = driver.ending() {
+                return finish(sender, receiver, ending.clone()).await;
+            }
+        }
+    }
+
+    /// Says no more, and waits until the master has hung up, but not for long: one that does not
+    /// answer finds out by itself.
+    pub async fn close(self) {
+        let connection = self.connection();
+        let farewell = async {
+            if let Some((sender, _)) = connection.control::<Call, Event>() {
+                sender.finish().await?;
+            }
+            connection.closed().await;
+            Ok::<_, ControlError>(())
+        };
+        let _ = timeout(FAREWELL_TIMEOUT, farewell).await;
+        connection.close(&CloseReason::new(CloseCode::Done, "done"));
+    }
+}
+
+/// Says no more, and waits until the master has heard all and hung up.
+async fn finish(
+    sender: ControlSender<Call>,
+    mut receiver: ControlReceiver<Event>,
+    ending: Ending,
+) -> Result<Ending, String> {
+    if sender.finish().await.is_ok() {
+        while let Ok(Some(_)) = receiver.recv().await {}
+    }
+    Ok(ending)
+}

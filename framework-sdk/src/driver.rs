@@ -1,0 +1,342 @@
+//! What a driver does between a scheduler and the master, without any I/O.
+//!
+//! Owns the framework's side of the conversation: which offers are open, which tasks live, which
+//! updates were seen. Always holds: the scheduler sees each numbered update at most once per run
+//! of the framework, in order, and every task it launched ends in exactly one terminal update.
+//! Deliberately absent: connections, which are [`crate::cluster`]'s.
+
+use crate::scheduler::Scheduler;
+use skep_protocol::{
+    AllocationId, Attempt, FrameworkId, OfferId, Outcome, Rejection, Source, StatusUpdate, TaskId,
+    TaskKey, TaskSpec, TaskState, Time,
+    bounds::LAUNCH_TASKS_MAX,
+    framework::{Acknowledgement, Answer, Call, Event, Filters, FrameworkInfo, Offer, Operation},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+/// How many ended attempts are remembered so that a repeated last update is not delivered twice.
+const ENDED_MAX: usize = 100_000;
+
+/// Takes a scheduler's orders and keeps its place in the conversation with the master.
+#[derive(Debug)]
+pub struct Driver {
+    info: FrameworkInfo,
+    framework: Option<FrameworkId>,
+    calls: Vec<Call>,
+    live: BTreeMap<TaskId, Live>,
+    ended: Ended,
+    /// What did not fit the frame of its launch, by the launch's first offer: enqueued as soon as
+    /// the master has answered with the allocation.
+    overflow: BTreeMap<OfferId, Vec<TaskSpec>>,
+    stage: Stage,
+}
+
+/// An attempt that has not ended, as far as the driver knows.
+#[derive(Debug)]
+struct Live {
+    attempt: Attempt,
+    /// The newest update of the attempt that the scheduler has seen.
+    seen: u64,
+}
+
+/// Whether the conversation goes on.
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    Running,
+    Stopped(Ending),
+}
+
+/// Why a driver has stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The scheduler called [`Driver::stop`]; the framework is torn down at the master.
+    Done,
+    /// The scheduler called [`Driver::pause`]; its tasks live on until the failover time-out.
+    Paused,
+    /// The master does not want this framework.
+    Refused(Rejection),
+}
+
+impl Driver {
+    /// A driver for a framework; with an id, for one that subscribed before.
+    pub fn new(info: FrameworkInfo, framework: Option<FrameworkId>) -> Self {
+        Self {
+            info,
+            framework,
+            calls: Vec::new(),
+            live: BTreeMap::new(),
+            ended: Ended::default(),
+            overflow: BTreeMap::new(),
+            stage: Stage::Running,
+        }
+    }
+
+    /// The framework's id, once the master has given it one.
+    pub fn framework(&self) -> Option<&FrameworkId> {
+        self.framework.as_ref()
+    }
+
+    /// Launches tasks on an offer. More than fit at once are queued at the agent. What is left
+    /// of the offer goes back to the cluster without a filter.
+    ///
+    /// Each task is answered by status updates; one that the master refuses gets its
+    /// [`Outcome::Refused`] the same way.
+    pub fn launch(&mut self, offer: &Offer, tasks: impl IntoIterator<Item = TaskSpec>) {
+        self.accept(&[offer.id], tasks, Filters::default());
+    }
+
+    /// Launches tasks on several offers of one agent, and says how to treat what is left over.
+    pub fn accept(
+        &mut self,
+        offers: &[OfferId],
+        tasks: impl IntoIterator<Item = TaskSpec>,
+        filters: Filters,
+    ) {
+        let mut tasks = self.live_from_now(tasks);
+        if let Some(first) = offers.first()
+            && tasks.len() > LAUNCH_TASKS_MAX
+        {
+            self.overflow.insert(*first, tasks.split_off(LAUNCH_TASKS_MAX));
+        }
+        let launch = Operation::Launch { tasks: tasks.into_iter().map(Ok).collect() };
+        self.calls.push(Call::Accept {
+            offers: offers.to_vec(),
+            operations: vec![launch],
+            filters,
+        });
+    }
+
+    /// Launches more tasks into an allocation whose tasks have not all ended.
+    pub fn enqueue(
+        &mut self,
+        allocation: AllocationId,
+        tasks: impl IntoIterator<Item = TaskSpec>,
+    ) {
+        let tasks = self.live_from_now(tasks);
+        self.send_enqueue(allocation, &tasks);
+    }
+
+    fn send_enqueue(&mut self, allocation: AllocationId, tasks: &[TaskSpec]) {
+        for chunk in tasks.chunks(LAUNCH_TASKS_MAX) {
+            let tasks = chunk.iter().cloned().map(Ok).collect();
+            self.calls.push(Call::Enqueue { allocation, tasks });
+        }
+    }
+
+    fn live_from_now(&mut self, tasks: impl IntoIterator<Item = TaskSpec>) -> Vec<TaskSpec> {
+        let tasks: Vec<_> = tasks.into_iter().collect();
+        for spec in &tasks {
+            self.live.insert(spec.task.clone(), Live { attempt: spec.attempt, seen: 0 });
+        }
+        tasks
+    }
+
+    /// Gives an offer back, and asks not to be offered the like for `refuse` (5 s if none).
+    pub fn decline(&mut self, offer: OfferId, refuse: Option<Duration>) {
+        self.calls.push(Call::Decline { offers: vec![offer], filters: Filters { refuse } });
+    }
+
+    /// Asks for no more offers until [`revive`](Self::revive).
+    pub fn suppress(&mut self) {
+        self.calls.push(Call::Suppress);
+    }
+
+    /// Asks for offers again, and at once.
+    pub fn revive(&mut self) {
+        self.calls.push(Call::Revive);
+    }
+
+    /// Ends a task; its last status update says so.
+    pub fn kill(&mut self, task: TaskId) {
+        self.calls.push(Call::Kill { task });
+    }
+
+    /// Tears the framework down and ends the driver. Live tasks are killed.
+    pub fn stop(&mut self) {
+        self.calls.push(Call::Teardown);
+        self.stage = Stage::Stopped(Ending::Done);
+    }
+
+    /// Ends the driver but not the framework: another may subscribe with the same id.
+    pub fn pause(&mut self) {
+        self.stage = Stage::Stopped(Ending::Paused);
+    }
+
+    /// Why the driver has stopped, if it has.
+    pub fn ending(&self) -> Option<&Ending> {
+        match &self.stage {
+            Stage::Running => None,
+            Stage::Stopped(ending) => Some(ending),
+        }
+    }
+
+    /// The calls to send, in order; they are taken out.
+    pub fn take_calls(&mut self) -> Vec<Call> {
+        std::mem::take(&mut self.calls)
+    }
+
+    /// A connection to a master is up: what to send first.
+    ///
+    /// Orders that were given while there was none are dropped: they name offers that are void.
+    pub fn connected(&mut self) -> Call {
+        self.calls.clear();
+        self.overflow.clear();
+        Call::Subscribe { framework: self.framework.clone(), info: self.info.clone() }
+    }
+
+    /// Takes what the master sent and calls the scheduler.
+    pub fn handle(&mut self, now: Time, event: Event, scheduler: &mut impl Scheduler) {
+        match event {
+            Event::Subscribed { framework } => {
+                self.framework = Some(framework.clone());
+                // Launches may have been lost with the old connection: ask what became of them.
+                let tasks: Vec<_> = self.live.keys().cloned().collect();
+                if !tasks.is_empty() {
+                    self.calls.push(Call::Reconcile { tasks });
+                }
+                scheduler.registered(self, &framework);
+            }
+            Event::Offers { offers } => scheduler.resource_offers(self, offers),
+            Event::Rescinded { offer } => scheduler.offer_rescinded(self, offer),
+            Event::Answered { offer, answer, .. } => self.answered(now, offer, answer, scheduler),
+            Event::TasksAccepted { .. } => {}
+            Event::StatusUpdates { updates } => self.updated(updates, scheduler),
+            Event::Progressed { reports } => {
+                for report in &reports {
+                    scheduler.task_progress(self, report);
+                }
+            }
+            Event::Refused { rejection } => self.refused(rejection, scheduler),
+        }
+    }
+
+    fn answered(
+        &mut self,
+        now: Time,
+        offer: Option<OfferId>,
+        answer: Answer,
+        scheduler: &mut impl Scheduler,
+    ) {
+        let overflow = offer.and_then(|offer| self.overflow.remove(&offer)).unwrap_or_default();
+        if let Answer::Launched { allocation, .. } = &answer {
+            self.send_enqueue(*allocation, &overflow);
+        }
+        scheduler.launch_answered(self, offer, &answer);
+        let refused: Vec<_> = match answer {
+            Answer::Launched { refused, .. } => {
+                refused.into_iter().map(|r| (r.task, r.attempt, r.rejection)).collect()
+            }
+            Answer::Rejected { rejection, tasks } => {
+                let overflow = overflow.into_iter().map(|spec| (spec.task, spec.attempt));
+                let refuse = |(task, attempt)| (task, attempt, rejection.clone());
+                tasks.into_iter().chain(overflow).map(refuse).collect()
+            }
+        };
+        let updates = refused.into_iter().filter_map(|(task, attempt, rejection)| {
+            let key = TaskKey { framework: self.framework.clone()?, task, attempt };
+            Some(refused_update(now, key, rejection))
+        });
+        let updates = updates.collect();
+        self.updated(updates, scheduler);
+    }
+
+    fn updated(&mut self, updates: Vec<StatusUpdate>, scheduler: &mut impl Scheduler) {
+        let mut acknowledgements: BTreeMap<TaskKey, u64> = BTreeMap::new();
+        for update in updates {
+            if update.seq > 0 {
+                acknowledgements.insert(update.key.clone(), update.seq);
+            }
+            if self.is_news(&update) {
+                scheduler.status_update(self, &update);
+            }
+        }
+        if !acknowledgements.is_empty() {
+            let acknowledgements = acknowledgements
+                .into_iter()
+                .map(|(key, seq)| Acknowledgement { key, seq })
+                .collect();
+            self.calls.push(Call::Acknowledge { acknowledgements });
+        }
+    }
+
+    /// Whether the scheduler has not seen this yet; notes that it now has.
+    fn is_news(&mut self, update: &StatusUpdate) -> bool {
+        let StatusUpdate { key, seq, state, .. } = update;
+        if self.ended.contains(key) {
+            return false;
+        }
+        // A task that is not known here was launched by an earlier run of this framework.
+        let fresh = || Live { attempt: key.attempt, seen: 0 };
+        let live = self.live.entry(key.task.clone()).or_insert_with(fresh);
+        if key.attempt < live.attempt || (*seq > 0 && *seq <= live.seen) {
+            return false;
+        }
+        if key.attempt > live.attempt {
+            *live = fresh();
+        }
+        live.seen = live.seen.max(*seq);
+        if state.is_terminal() {
+            self.live.remove(&key.task);
+            self.ended.insert(key.clone());
+        }
+        true
+    }
+
+    fn refused(&mut self, rejection: Rejection, scheduler: &mut impl Scheduler) {
+        let for_good = matches!(
+            rejection,
+            Rejection::UnknownFramework { .. }
+                | Rejection::NotYours { .. }
+                | Rejection::FailedOver { .. }
+                | Rejection::WrongKind { .. }
+                | Rejection::Invalid { .. }
+        );
+        scheduler.error(self, &rejection);
+        if for_good && self.stage == Stage::Running {
+            self.stage = Stage::Stopped(Ending::Refused(rejection));
+        }
+    }
+}
+
+/// What a scheduler is told of a task that was refused before any agent had it.
+const fn refused_update(at: Time, key: TaskKey, rejection: Rejection) -> StatusUpdate {
+    StatusUpdate {
+        key,
+        seq: 0,
+        agent: None,
+        state: TaskState::Ended(Outcome::Refused { rejection }),
+        source: Source::Master,
+        at,
+        usage: None,
+        result: Vec::new(),
+    }
+}
+
+/// The last [`ENDED_MAX`] attempts that have ended.
+#[derive(Debug, Default)]
+struct Ended {
+    keys: BTreeSet<TaskKey>,
+    oldest_first: VecDeque<TaskKey>,
+}
+
+impl Ended {
+    fn contains(&self, key: &TaskKey) -> bool {
+        self.keys.contains(key)
+    }
+
+    fn insert(&mut self, key: TaskKey) {
+        if self.oldest_first.len() == ENDED_MAX
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.keys.remove(&oldest);
+        }
+        self.keys.insert(key.clone());
+        self.oldest_first.push_back(key);
+    }
+}
+
+#[cfg(test)]
+mod tests;

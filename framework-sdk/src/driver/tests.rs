@@ -1,0 +1,165 @@
+use super::*;
+use skep_protocol::{AgentId, Amount, Digest, Resources, Role};
+
+/// Writes down what it is told.
+#[derive(Default)]
+struct Told(Vec<String>);
+
+impl Scheduler for Told {
+    fn registered(&mut self, _: &mut Driver, framework: &FrameworkId) {
+        self.0.push(format!("registered {framework}"));
+    }
+
+    fn resource_offers(&mut self, _: &mut Driver, offers: Vec<Offer>) {
+        self.0.push(format!("{} offers", offers.len()));
+    }
+
+    fn status_update(&mut self, _: &mut Driver, update: &StatusUpdate) {
+        self.0.push(format!("{} {} {}", update.key.task, update.key.attempt, update.state.name()));
+    }
+
+    fn error(&mut self, _: &mut Driver, rejection: &Rejection) {
+        self.0.push(format!("error: {rejection}"));
+    }
+}
+
+fn framework() -> FrameworkId {
+    FrameworkId::new("f-1").expect("an id")
+}
+
+fn info() -> FrameworkInfo {
+    FrameworkInfo { name: "test".into(), role: Role::default(), failover_timeout: Duration::ZERO }
+}
+
+fn subscribed() -> (Driver, Told) {
+    let (mut driver, mut told) = (Driver::new(info(), None), Told::default());
+    assert_eq!(driver.connected(), Call::Subscribe { framework: None, info: info() });
+    driver.handle(Time::ZERO, Event::Subscribed { framework: framework() }, &mut told);
+    assert_eq!(told.0.drain(..).collect::<Vec<_>>(), ["registered f-1"]);
+    (driver, told)
+}
+
+fn spec(task: &str) -> TaskSpec {
+    let resources = Resources::new(Amount::units(1), Amount::units(64));
+    TaskSpec::new(TaskId::new(task).expect("an id"), Digest::of(b"m"), resources)
+}
+
+fn key(task: &str, attempt: u32) -> TaskKey {
+    let task = TaskId::new(task).expect("an id");
+    TaskKey { framework: framework(), task, attempt: Attempt(attempt) }
+}
+
+fn update(task: &str, attempt: u32, seq: u64, state: TaskState) -> StatusUpdate {
+    StatusUpdate {
+        key: key(task, attempt),
+        seq,
+        agent: None,
+        state,
+        source: Source::Agent,
+        at: Time::ZERO,
+        usage: None,
+        result: Vec::new(),
+    }
+}
+
+fn finished() -> TaskState {
+    TaskState::Ended(Outcome::Exited { code: 0 })
+}
+
+fn deliver(driver: &mut Driver, told: &mut Told, updates: Vec<StatusUpdate>) -> Vec<Call> {
+    driver.handle(Time::ZERO, Event::StatusUpdates { updates }, told);
+    driver.take_calls()
+}
+
+fn acknowledge(task: &str, attempt: u32, seq: u64) -> Vec<Call> {
+    let acknowledgements = vec![Acknowledgement { key: key(task, attempt), seq }];
+    vec![Call::Acknowledge { acknowledgements }]
+}
+
+#[test]
+fn a_batch_of_updates_is_acknowledged_by_its_newest_number() {
+    let (mut driver, mut told) = subscribed();
+    let updates = vec![update("a", 1, 1, TaskState::Running), update("a", 1, 2, finished())];
+    assert_eq!(deliver(&mut driver, &mut told, updates), acknowledge("a", 1, 2));
+    assert_eq!(told.0, ["a 1 RUNNING", "a 1 FINISHED"]);
+}
+
+#[test]
+fn a_repeated_update_is_acknowledged_again_and_not_told_again() {
+    let (mut driver, mut told) = subscribed();
+    let running = update("a", 1, 1, TaskState::Running);
+    let end = update("a", 1, 2, finished());
+    deliver(&mut driver, &mut told, vec![running.clone()]);
+    assert_eq!(deliver(&mut driver, &mut told, vec![running]), acknowledge("a", 1, 1));
+    deliver(&mut driver, &mut told, vec![end.clone()]);
+    assert_eq!(deliver(&mut driver, &mut told, vec![end]), acknowledge("a", 1, 2));
+    assert_eq!(told.0, ["a 1 RUNNING", "a 1 FINISHED"]);
+}
+
+#[test]
+fn an_update_of_a_replaced_attempt_is_not_told() {
+    let (mut driver, mut told) = subscribed();
+    deliver(&mut driver, &mut told, vec![update("a", 2, 1, TaskState::Running)]);
+    deliver(&mut driver, &mut told, vec![update("a", 1, 5, finished())]);
+    assert_eq!(told.0, ["a 2 RUNNING"]);
+}
+
+#[test]
+fn what_the_master_itself_says_is_not_acknowledged() {
+    let (mut driver, mut told) = subscribed();
+    let calls = deliver(&mut driver, &mut told, vec![update("a", 1, 0, TaskState::Unreachable)]);
+    assert_eq!((calls, told.0), (vec![], vec!["a 1 UNREACHABLE".to_owned()]));
+}
+
+#[test]
+fn a_refused_launch_ends_each_of_its_tasks() {
+    let (mut driver, mut told) = subscribed();
+    let offer = OfferId(7);
+    driver.accept(&[offer], [spec("a"), spec("b")], Filters::default());
+    driver.take_calls();
+    let rejection = Rejection::InvalidOffer { offer };
+    let tasks = vec![(spec("a").task, Attempt::FIRST), (spec("b").task, Attempt::FIRST)];
+    let answer = Answer::Rejected { rejection, tasks };
+    let event = Event::Answered { offer: Some(offer), operation: 0, answer };
+    driver.handle(Time::ZERO, event, &mut told);
+    assert_eq!(told.0, ["a 1 DROPPED", "b 1 DROPPED"]);
+}
+
+#[test]
+fn a_launch_above_the_frame_bound_goes_on_as_an_enqueue() {
+    let (mut driver, mut told) = subscribed();
+    let offer = OfferId(7);
+    let tasks = (0..LAUNCH_TASKS_MAX + 1).map(|i| spec(&format!("t{i}")));
+    driver.accept(&[offer], tasks, Filters::default());
+    let calls = driver.take_calls();
+    let [Call::Accept { operations, .. }] = &calls[..] else { panic!("{calls:?}") };
+    let Operation::Launch { tasks } = &operations[0];
+    assert_eq!(tasks.len(), LAUNCH_TASKS_MAX);
+
+    let allocation = AllocationId(1);
+    let agent = AgentId::new("a-1").expect("an id");
+    let answer = Answer::Launched { allocation, agent, refused: vec![] };
+    let event = Event::Answered { offer: Some(offer), operation: 0, answer };
+    driver.handle(Time::ZERO, event, &mut told);
+    let tasks = vec![Ok(spec("t1000"))];
+    assert_eq!(driver.take_calls(), [Call::Enqueue { allocation, tasks }]);
+}
+
+#[test]
+fn after_a_reconnection_the_driver_asks_what_became_of_its_tasks() {
+    let (mut driver, mut told) = subscribed();
+    driver.accept(&[OfferId(7)], [spec("a"), spec("b")], Filters::default());
+    deliver(&mut driver, &mut told, vec![update("b", 1, 1, finished())]);
+    let again = driver.connected();
+    assert_eq!(again, Call::Subscribe { framework: Some(framework()), info: info() });
+    driver.handle(Time::ZERO, Event::Subscribed { framework: framework() }, &mut told);
+    assert_eq!(driver.take_calls(), [Call::Reconcile { tasks: vec![spec("a").task] }]);
+}
+
+#[test]
+fn a_driver_whose_framework_was_taken_over_stops() {
+    let (mut driver, mut told) = subscribed();
+    let rejection = Rejection::FailedOver { framework: framework() };
+    driver.handle(Time::ZERO, Event::Refused { rejection: rejection.clone() }, &mut told);
+    assert_eq!(driver.ending(), Some(&Ending::Refused(rejection)));
+}

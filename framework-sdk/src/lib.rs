@@ -1,0 +1,56 @@
+//! For code that asks a skep cluster for work, outside the sandbox.
+//!
+//! Implement [`Scheduler`], connect a [`Cluster`], push the module, and run:
+//!
+//! ```no_run
+//! use skep_framework::{Cluster, Driver, Offer, Scheduler, TaskSpec, prelude::*};
+//!
+//! struct OneTaskPerOffer(Digest);
+//!
+//! impl Scheduler for OneTaskPerOffer {
+//!     fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
+//!         for offer in offers {
+//!             let id = TaskId::new(format!("task-{}", offer.id)).expect("an id");
+//!             let resources = Resources::new(Amount::units(1), Amount::units(64));
+//!             driver.launch(&offer, [TaskSpec::new(id, self.0, resources)]);
+//!         }
+//!     }
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let cluster = Cluster::connect_from_env().await?;
+//! let module = cluster.push_file("hello.wasm".as_ref()).await?;
+//! cluster.run(framework_info("my-framework"), &mut OneTaskPerOffer(module)).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! The mirror of this crate inside the sandbox is guest-sdk.
+
+mod cluster;
+mod driver;
+pub mod identities;
+mod scheduler;
+
+pub use cluster::{Cluster, ConnectError, PushError, RunError, Waker};
+pub use driver::{Driver, Ending};
+pub use scheduler::Scheduler;
+pub use skep_protocol::{TaskSpec, framework::Offer};
+
+/// The names that most schedulers need.
+pub mod prelude {
+    pub use crate::{Cluster, Driver, Ending, Scheduler};
+    pub use skep_protocol::{
+        Amount, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources, Role,
+        StatusUpdate, TaskId, TaskSpec, TaskState,
+        framework::{FrameworkInfo, Offer},
+    };
+
+    /// A framework of this name in the role `default`, with the default failover time-out.
+    pub fn framework_info(name: impl Into<String>) -> FrameworkInfo {
+        FrameworkInfo {
+            name: name.into(),
+            role: Role::default(),
+            failover_timeout: skep_protocol::framework::FAILOVER_TIMEOUT_DEFAULT,
+        }
+    }
+}

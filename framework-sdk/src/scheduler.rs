@@ -1,0 +1,65 @@
+//! The trait that a framework implements. Every callback may give orders through the driver;
+//! they are sent when it returns.
+
+use crate::driver::Driver;
+use skep_protocol::{
+    FrameworkId, OfferId, Rejection, StatusUpdate,
+    framework::{Answer, Offer},
+    outcome::Progress,
+};
+
+/// Decides what runs on offered resources. The words are those of Mesos's scheduler.
+///
+/// Callbacks come one at a time, in the order in which the master sent what caused them. Only
+/// [`resource_offers`](Self::resource_offers) has no default: an offer that is neither used nor
+/// declined is kept from everybody until it expires.
+pub trait Scheduler {
+    /// The master knows the framework under this id: at the first subscription, and again after
+    /// each reconnection or change of master. Offers from before are void.
+    fn registered(&mut self, driver: &mut Driver, framework: &FrameworkId) {
+        let _ = (driver, framework);
+    }
+
+    /// Resources are offered. Answer each offer with [`Driver::launch`] or [`Driver::decline`].
+    fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>);
+
+    /// An offer is void. Orders that already use it are answered as refused.
+    fn offer_rescinded(&mut self, driver: &mut Driver, offer: OfferId) {
+        let _ = (driver, offer);
+    }
+
+    /// The master has answered a launch: with the allocation that its tasks run under, which takes
+    /// more tasks by [`Driver::enqueue`], or with a refusal. Refused tasks get a status update each
+    /// besides.
+    fn launch_answered(&mut self, driver: &mut Driver, offer: Option<OfferId>, answer: &Answer) {
+        let _ = (driver, offer, answer);
+    }
+
+    /// A task's state has changed. The update is acknowledged when this returns; it may come
+    /// again if the framework itself is restarted before that.
+    fn status_update(&mut self, driver: &mut Driver, update: &StatusUpdate) {
+        let _ = (driver, update);
+    }
+
+    /// A running guest has told how far it is.
+    fn task_progress(&mut self, driver: &mut Driver, progress: &Progress) {
+        let _ = (driver, progress);
+    }
+
+    /// The connection broke; the driver reconnects by itself. Tasks go on.
+    fn disconnected(&mut self, driver: &mut Driver) {
+        let _ = driver;
+    }
+
+    /// Somebody outside the conversation woke the driver by [`Waker::wake`](crate::Waker::wake):
+    /// time has passed, or new work has come in.
+    fn woken(&mut self, driver: &mut Driver) {
+        let _ = driver;
+    }
+
+    /// The master refused a call as a whole. If it refuses the framework itself, the driver stops
+    /// after this.
+    fn error(&mut self, driver: &mut Driver, rejection: &Rejection) {
+        let _ = (driver, rejection);
+    }
+}

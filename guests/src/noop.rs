@@ -1,0 +1,3 @@
+//! Does nothing: what a task costs by itself.
+
+fn main() {}

@@ -1,0 +1,188 @@
+//! Agents: registering, being heard, falling silent, being lost.
+//!
+//! ```text
+//!             connection breaks          unreachable_after           lost_after
+//! Connected ---------------------> Gone ------------------> Unreachable ------> Lost
+//!     ^       or no sound beat       |   its tasks become        |  its tasks    |
+//!     |                              |   unreachable             |  are lost     |
+//!     +------------------------------+---------------------------+---------------+
+//!                                   it registers again
+//! ```
+//! Always holds: only a connected agent has offers out, and its connection is known as its own.
+
+use crate::{
+    input::ConnectionId,
+    master::{Master, Peer},
+    tasks::Tally,
+    timers::Timer,
+};
+use skep_protocol::{
+    AgentId, Incarnation, OfferId, Rejection, TaskKey, TaskState, Time,
+    agent::{AgentInfo, Registration, ToAgent},
+    outcome::LostBy,
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// An agent that has registered in this run of the master.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) standing: Standing,
+    /// The newest that has registered.
+    pub(crate) incarnation: Incarnation,
+    run: u64,
+    pub(crate) info: AgentInfo,
+    /// Those that are out.
+    pub(crate) offers: BTreeSet<OfferId>,
+    /// Its live tasks, ended ones included until their end is acknowledged.
+    pub(crate) tasks: BTreeSet<TaskKey>,
+    /// Those of them that have not ended.
+    pub(crate) tally: Tally,
+}
+
+/// Whether an agent is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Connected {
+        connection: ConnectionId,
+    },
+    /// For a moment, it seems.
+    Gone {
+        since: Time,
+    },
+    /// Its tasks may well go on.
+    Unreachable,
+    /// Its tasks are over, as far as their frameworks know.
+    Lost,
+}
+
+impl Agent {
+    pub(crate) const fn connection(&self) -> Option<ConnectionId> {
+        match self.standing {
+            Standing::Connected { connection } => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn is_out_of_reach(&self) -> bool {
+        matches!(self.standing, Standing::Unreachable | Standing::Lost)
+    }
+}
+
+impl Master {
+    pub(crate) fn register(
+        &mut self,
+        connection: ConnectionId,
+        id: &AgentId,
+        registration: Registration,
+    ) {
+        let Registration { incarnation, run, info, tasks } = registration;
+        if let Err(rejection) = self.check_registration(id, incarnation, run) {
+            self.send_agent(connection, ToAgent::Refused { rejection });
+            return self.hang_up(connection);
+        }
+        let before = self.agents.get(id).map(|agent| agent.standing);
+        match before {
+            Some(Standing::Connected { connection: old }) if old != connection => {
+                self.replace(old);
+            }
+            _ => {}
+        }
+        self.rescind_offers_of(id);
+        self.connections.insert(connection, Peer::Agent(id.clone()));
+        let standing = Standing::Connected { connection };
+        self.allocator.open(id, info.resources.clone());
+        if let Some(agent) = self.agents.get_mut(id) {
+            (agent.standing, agent.incarnation, agent.run) = (standing, incarnation, run);
+            agent.info = info;
+        } else {
+            let (offers, tasks, tally) = (BTreeSet::new(), BTreeSet::new(), Tally::default());
+            let agent = Agent { standing, incarnation, run, info, offers, tasks, tally };
+            self.agents.insert(id.clone(), agent);
+        }
+        self.expect_beat(id);
+        self.send_agent(connection, ToAgent::Registered { agent: id.clone() });
+        self.come_home(id, connection, tasks, before);
+        if self.expected.remove(id) && self.expected.is_empty() {
+            self.answer_questions();
+        }
+    }
+
+    fn check_registration(
+        &self,
+        id: &AgentId,
+        incarnation: Incarnation,
+        run: u64,
+    ) -> Result<(), Rejection> {
+        if !self.durable.agents.contains_key(id) {
+            let what = format!("agent {id} is not admitted: join with a token of this cluster");
+            return Err(Rejection::NotAllowed { what });
+        }
+        let Some(known) = self.agents.get(id) else { return Ok(()) };
+        let agent = id.clone();
+        if incarnation < known.incarnation {
+            return Err(Rejection::StaleIncarnation { agent, newest: known.incarnation });
+        }
+        let is_twin = incarnation == known.incarnation && run != known.run;
+        if is_twin && known.connection().is_some() {
+            return Err(Rejection::DuplicateAgent { agent });
+        }
+        Ok(())
+    }
+
+    /// The agent's loop is alive. If its disk is not, the beat does not count: an agent that
+    /// cannot record a task must not be given one.
+    pub(crate) fn beat(&mut self, id: &AgentId, unsaved_millis: u64) {
+        if Duration::from_millis(unsaved_millis) <= self.policy.unsaved_max {
+            self.expect_beat(id);
+        }
+    }
+
+    fn expect_beat(&mut self, id: &AgentId) {
+        self.timers.set(Timer::Agent(id.clone()), self.now + self.policy.beat_silence_max);
+    }
+
+    /// Its connection is no longer known as its own when this is called.
+    pub(crate) fn agent_disconnected(&mut self, id: &AgentId) {
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        agent.standing = Standing::Gone { since: self.now };
+        self.rescind_offers_of(id);
+        self.allocator.close(id);
+        self.timers.set(Timer::Agent(id.clone()), self.now + self.policy.unreachable_after);
+    }
+
+    pub(crate) fn agent_timer(&mut self, id: &AgentId) {
+        let Some(agent) = self.agents.get(id) else { return };
+        match agent.standing {
+            Standing::Connected { connection } => self.hang_up(connection),
+            Standing::Gone { since } => self.agent_unreachable(id, since),
+            Standing::Unreachable => self.agent_lost(id),
+            Standing::Lost => {}
+        }
+    }
+
+    fn agent_unreachable(&mut self, id: &AgentId, since: Time) {
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        agent.standing = Standing::Unreachable;
+        let keys: Vec<TaskKey> = agent.tasks.iter().cloned().collect();
+        self.allocator.part(id);
+        self.timers.set(Timer::Agent(id.clone()), since + self.policy.lost_after);
+        let mut words = Vec::new();
+        for key in keys {
+            if self.tasks.get(&key).is_some_and(|t| !t.stage.is_ended() && !t.is_condemned()) {
+                words.push(self.word(&key, Some(id), TaskState::Unreachable));
+            }
+        }
+        self.tell_updates(words);
+    }
+
+    fn agent_lost(&mut self, id: &AgentId) {
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        agent.standing = Standing::Lost;
+        let keys: Vec<TaskKey> = agent.tasks.iter().cloned().collect();
+        let mut words = Vec::new();
+        for key in keys {
+            words.extend(self.lose_task(&key, LostBy::AgentLost));
+        }
+        self.tell_updates(words);
+    }
+}

@@ -1,0 +1,76 @@
+//! Cuts lists into messages that stay below the frame bound.
+//!
+//! Sizes are estimates from above, and a message is filled to half the bound: what an estimate
+//! forgets has room.
+
+use skep_protocol::{
+    Outcome, StatusUpdate, TaskSpec, TaskState,
+    bounds::{FRAME_BYTES_MAX, WHY_BYTES_MAX},
+    framework::Offer,
+};
+
+/// Ids, numbers, resources and tags of one item.
+const ITEM_BYTES: usize = 1 << 10;
+
+/// The items in their order, in as many lists as they need frames.
+pub(crate) fn cut<T>(items: Vec<T>, bytes: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let (mut frames, mut frame, mut filled) = (Vec::new(), Vec::new(), 0);
+    for item in items {
+        let size = bytes(&item);
+        if filled + size > FRAME_BYTES_MAX / 2 && !frame.is_empty() {
+            frames.push(std::mem::take(&mut frame));
+            filled = 0;
+        }
+        filled += size;
+        frame.push(item);
+    }
+    if !frame.is_empty() {
+        frames.push(frame);
+    }
+    frames
+}
+
+pub(crate) fn update_bytes(update: &StatusUpdate) -> usize {
+    let texts = match &update.state {
+        TaskState::Ended(Outcome::Trapped { why, backtrace, .. }) => {
+            why.len() + texts_bytes(backtrace.iter())
+        }
+        TaskState::Ended(Outcome::ModuleRejected { why } | Outcome::Failed { why }) => why.len(),
+        TaskState::Ended(Outcome::Refused { .. }) => WHY_BYTES_MAX,
+        _ => 0,
+    };
+    ITEM_BYTES + update.result.len() + texts
+}
+
+pub(crate) fn spec_bytes(spec: &TaskSpec) -> usize {
+    let env = spec.grants.env.iter().flat_map(|(name, value)| [name, value]);
+    let labels = spec.labels.iter().flat_map(|(name, value)| [name, value]);
+    let dirs: usize = spec.grants.dirs.iter().map(|dir| dir.guest.len() + ITEM_BYTES).sum();
+    ITEM_BYTES + texts_bytes(spec.args.iter()) + texts_bytes(env) + texts_bytes(labels) + dirs
+}
+
+pub(crate) fn offer_bytes(offer: &Offer) -> usize {
+    let attributes = offer.attributes.iter().flat_map(|(name, value)| [name, value]);
+    ITEM_BYTES + texts_bytes(attributes) + texts_bytes(offer.enforces.iter())
+}
+
+/// Each with its tag and length.
+fn texts_bytes<'a>(texts: impl Iterator<Item = &'a String>) -> usize {
+    texts.map(|text| text.len() + 8).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_cut_in_order_and_nothing_is_lost() {
+        let half = FRAME_BYTES_MAX / 2;
+        assert_eq!(
+            cut(vec![half, 1, half - 1, 2, 1], |n| *n),
+            [vec![half], vec![1, half - 1], vec![2, 1]]
+        );
+        assert_eq!(cut(vec![FRAME_BYTES_MAX], |n| *n), [[FRAME_BYTES_MAX]]);
+        assert!(cut(Vec::<usize>::new(), |n| *n).is_empty());
+    }
+}

@@ -1,0 +1,254 @@
+//! Frameworks: subscribing, failing over, going away for a while or for good.
+//!
+//! Always holds: there is one [`Framework`] for each durable one, and only a connected framework
+//! has offers out.
+
+use crate::{
+    input::ConnectionId,
+    master::{Master, Peer},
+    record::{KnownFramework, Link, Record},
+    tasks::{Report, Stage, Tally},
+    timers::Timer,
+};
+use skep_protocol::{
+    AgentId, FrameworkId, OfferId, Outcome, Rejection, StatusUpdate, TaskId,
+    agent::ToAgent,
+    bounds::ID_BYTES_MAX,
+    framework::{Event, FrameworkInfo},
+    outcome::KilledBy,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What of a framework is learnt again after a restart.
+#[derive(Debug, Default)]
+pub(crate) struct Framework {
+    pub(crate) session: Session,
+    /// Those that are out.
+    pub(crate) offers: BTreeSet<OfferId>,
+    /// Its tasks that have not ended.
+    pub(crate) tally: Tally,
+    /// Unknown tasks that an agent may still bring; empty unless agents are expected.
+    pub(crate) questions: BTreeMap<TaskId, Question>,
+}
+
+/// What a framework wants of a task that is not known yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Question {
+    /// To know where it stands.
+    State,
+    /// To have it ended, whatever state it is in.
+    End,
+}
+
+/// Whether a framework is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Session {
+    #[default]
+    Disconnected,
+    Connected(ConnectionId),
+}
+
+impl Framework {
+    pub(crate) const fn connection(&self) -> Option<ConnectionId> {
+        match self.session {
+            Session::Connected(connection) => Some(connection),
+            Session::Disconnected => None,
+        }
+    }
+}
+
+impl Master {
+    /// The master has started: frameworks that were there count as gone from now on, so that
+    /// restarts of the master do not prolong the life of one that never comes back.
+    pub(crate) fn await_frameworks(&mut self) {
+        for (id, known) in self.durable.frameworks.clone() {
+            let since = match known.link {
+                Link::Up => {
+                    self.persist_disconnected(&id);
+                    self.now
+                }
+                Link::Down { since } => since,
+            };
+            let timeout = known.info.failover_timeout;
+            // Nobody could come back while the master itself was away.
+            let chance = self.now + timeout.min(self.policy.return_grace);
+            self.timers.set(Timer::Framework(id), chance.max(since + timeout));
+        }
+    }
+
+    pub(crate) fn subscribe(
+        &mut self,
+        connection: ConnectionId,
+        principal: String,
+        id: Option<FrameworkId>,
+        info: FrameworkInfo,
+    ) {
+        if let Err(rejection) = self.check_subscription(id.as_ref(), &principal, &info) {
+            return self.refuse_framework(connection, rejection);
+        }
+        let framework = match id {
+            Some(framework) => {
+                self.let_go_of_session(&framework);
+                framework
+            }
+            None => self.new_framework(&info),
+        };
+        self.connections.insert(connection, Peer::Framework(framework.clone()));
+        if let Some(known) = self.frameworks.get_mut(&framework) {
+            known.session = Session::Connected(connection);
+        }
+        self.timers.clear(&Timer::Framework(framework.clone()));
+        let id = framework.clone();
+        self.persist(Record::FrameworkSubscribed { framework: id, info, principal });
+        self.allocator.want(&framework);
+        let subscribed = Event::Subscribed { framework: framework.clone() };
+        self.send_framework(connection, subscribed);
+        self.catch_up(&framework);
+    }
+
+    fn check_subscription(
+        &self,
+        id: Option<&FrameworkId>,
+        principal: &str,
+        info: &FrameworkInfo,
+    ) -> Result<(), Rejection> {
+        if info.name.len() > ID_BYTES_MAX {
+            return Err(Rejection::invalid("info.name", "it must be 128 bytes at most"));
+        }
+        let Some(framework) = id else {
+            let max = self.policy.frameworks_max;
+            let is_full = self.frameworks.len() >= max;
+            let too_many = Rejection::TooMany { what: "frameworks".into(), max: max as u64 };
+            return if is_full { Err(too_many) } else { Ok(()) };
+        };
+        let Some(known) = self.durable.frameworks.get(framework) else {
+            return Err(Rejection::UnknownFramework { framework: framework.clone() });
+        };
+        if known.principal != principal {
+            return Err(Rejection::NotYours { framework: framework.clone() });
+        }
+        if known.info.role != info.role {
+            let why = format!(
+                "framework {framework} is of role {}: its tasks are accounted there, so it stays",
+                known.info.role
+            );
+            return Err(Rejection::invalid("info.role", why));
+        }
+        Ok(())
+    }
+
+    fn new_framework(&mut self, info: &FrameworkInfo) -> FrameworkId {
+        let known = &self.frameworks;
+        let framework = self.mint.framework(|id| known.contains_key(id));
+        self.frameworks.insert(framework.clone(), Framework::default());
+        self.allocator.add_framework(&framework, &info.role);
+        framework
+    }
+
+    /// A newer instance takes over: what the older one was offered is void.
+    fn let_go_of_session(&mut self, framework: &FrameworkId) {
+        let Some(known) = self.frameworks.get(framework) else { return };
+        if let Some(old) = known.connection() {
+            let rejection = Rejection::FailedOver { framework: framework.clone() };
+            self.send_framework(old, Event::Refused { rejection });
+            self.replace(old);
+            self.void_offers_of(framework);
+        }
+        if let Some(known) = self.frameworks.get_mut(framework) {
+            known.questions.clear();
+        }
+    }
+
+    /// Tells a framework that has come back what it may have missed: the updates it has not
+    /// acknowledged, and where each of its other tasks stands.
+    fn catch_up(&mut self, framework: &FrameworkId) {
+        let (mut updates, mut told) = (Vec::new(), Vec::new());
+        for key in self.tasks.keys_of(framework) {
+            let Some(task) = self.tasks.get(&key).filter(|task| !task.is_condemned()) else {
+                continue;
+            };
+            updates.extend(task.unacknowledged.iter().cloned());
+            let latest = self.about_live(&key);
+            updates.extend(latest.filter(|word| Some(word) != task.unacknowledged.back()));
+            if matches!(task.stage, Stage::Ended { report: Report::Master, .. }) {
+                told.push(key);
+            }
+        }
+        self.tell_updates(updates);
+        for key in told {
+            self.forget_task(&key);
+        }
+    }
+
+    /// Its connection is no longer known as its own when this is called.
+    pub(crate) fn framework_disconnected(&mut self, framework: &FrameworkId) {
+        let Some(known) = self.frameworks.get_mut(framework) else { return };
+        known.session = Session::Disconnected;
+        known.questions.clear();
+        self.void_offers_of(framework);
+        self.allocator.leave(framework);
+        self.persist_disconnected(framework);
+        let Some(known) = self.durable.frameworks.get(framework) else { return };
+        let end = self.now + known.info.failover_timeout;
+        self.timers.set(Timer::Framework(framework.clone()), end);
+    }
+
+    fn persist_disconnected(&mut self, framework: &FrameworkId) {
+        let Some(known) = self.durable.frameworks.get(framework).cloned() else { return };
+        let KnownFramework { info, principal, .. } = known;
+        let (framework, at) = (framework.clone(), self.now);
+        self.persist(Record::FrameworkDisconnected { framework, info, principal, at });
+    }
+
+    pub(crate) fn tear_down(&mut self, connection: ConnectionId, framework: &FrameworkId) {
+        self.replace(connection);
+        self.remove_framework(framework);
+    }
+
+    /// Its failover time-out is over, or it wants to go: its tasks end, its id is not used again.
+    pub(crate) fn remove_framework(&mut self, framework: &FrameworkId) {
+        self.timers.clear(&Timer::Framework(framework.clone()));
+        self.void_offers_of(framework);
+        self.persist(Record::FrameworkRemoved { framework: framework.clone() });
+        let mut agents: BTreeSet<AgentId> = BTreeSet::new();
+        for key in self.tasks.keys_of(framework) {
+            agents.extend(self.tasks.get(&key).map(|task| task.agent.clone()));
+            let outcome = Outcome::Killed { by: KilledBy::FrameworkRemoved };
+            let report = Report::Master;
+            self.advance_task(&key, Stage::Ended { outcome, usage: None, report });
+            self.forget_task(&key);
+        }
+        // Agents that are not there are told when they bring a task of it along.
+        for agent in agents {
+            self.order_agent(&agent, ToAgent::RemoveFramework { framework: framework.clone() });
+        }
+        self.frameworks.remove(framework);
+        self.allocator.remove_framework(framework);
+    }
+
+    /// Tells frameworks of updates, each of its own; those that are not there are told when they
+    /// come back, or ask.
+    pub(crate) fn tell_updates(&mut self, updates: Vec<StatusUpdate>) {
+        let by_framework = crate::updates::by_framework(updates, |u| &u.key.framework);
+        for (framework, updates) in by_framework {
+            for updates in crate::frames::cut(updates, crate::frames::update_bytes) {
+                self.tell(&framework, Event::StatusUpdates { updates });
+            }
+        }
+    }
+
+    pub(crate) fn tell(&mut self, framework: &FrameworkId, event: Event) {
+        let known = self.frameworks.get(framework);
+        if let Some(connection) = known.and_then(Framework::connection) {
+            self.send_framework(connection, event);
+        }
+    }
+
+    /// Gives an agent an order, if it is there.
+    pub(crate) fn order_agent(&mut self, agent: &AgentId, message: ToAgent) {
+        let known = self.agents.get(agent);
+        if let Some(connection) = known.and_then(|agent| agent.connection()) {
+            self.send_agent(connection, message);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What the master knows and decides. No sockets, no disk, no clock, no randomness.
+//!
+//! [`Master`] takes one [`Input`] at a time and answers with [`Effect`]s for its shell to carry
+//! out, in order. The life of an offer and of the tasks launched on it:
+//!
+//! ```text
+//! free -> offered -> accepted: an allocation with tasks -> occupied -> free again, bit by bit
+//!            |                                                            as the tasks end
+//!            +-> declined, expired, rescinded -> free again
+//!
+//! sent -> queued -> starting -> running -> ended -> remembered (once acknowledged)
+//!   (the agent has recorded it)
+//! ```
+//! Always holds: the same inputs give the same effects; what must survive a restart changes only
+//! by a [`Record`] that is made durable before anybody hears of it; every operation of an ACCEPT
+//! is answered. [`Master::check_invariants`] has the rest.
+//!
+//! Deliberately absent: tasks and offers are not recorded. After a restart agents bring their
+//! tasks along, and all offers are made anew.
+
+mod master;
+
+mod effect;
+mod input;
+mod policy;
+mod record;
+
+mod agents;
+mod frameworks;
+mod homecoming;
+mod launch;
+mod offers;
+mod orders;
+mod reconcile;
+mod tasks;
+mod tokens;
+mod updates;
+
+mod allocator;
+
+mod frames;
+mod mint;
+mod timers;
+
+mod home;
+mod invariants;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use effect::{Answer, Effect};
+pub use home::Home;
+pub use input::{ConnectionId, Input, RequestId};
+pub use master::Master;
+pub use policy::Policy;
+pub use record::{Change, Record, Token};

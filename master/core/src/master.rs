@@ -1,0 +1,291 @@
+//! The master itself: its state, how it is recovered, and where each input goes.
+
+use crate::{
+    agents::Agent,
+    allocator::Allocator,
+    effect::{Answer, Effect},
+    frameworks::Framework,
+    input::{ConnectionId, Input, RequestId},
+    mint::Mint,
+    offers::Offer,
+    policy::Policy,
+    record::{Durable, Record},
+    tasks::Tasks,
+    timers::{Timer, Timers},
+};
+use skep_protocol::{
+    AgentId, Digest, FrameworkId, OfferId, Rejection, Time,
+    agent::{ToAgent, ToMaster},
+    framework::{Call, Event},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Shares a cluster: keeps agents, frameworks and roles, makes offers, passes tasks on.
+///
+/// One loop owns it and feeds it [`Input`]s; it answers each with [`Effect`]s.
+#[derive(Debug)]
+pub struct Master {
+    pub(crate) policy: Policy,
+    /// What survives a restart; changed by [`Master::persist`] alone.
+    pub(crate) durable: Durable,
+    pub(crate) mint: Mint,
+    phase: Phase,
+    /// Who speaks on which connection; those that nobody has spoken on yet are not in it.
+    pub(crate) connections: BTreeMap<ConnectionId, Peer>,
+    /// Those that have registered in this run of the master.
+    pub(crate) agents: BTreeMap<AgentId, Agent>,
+    /// Those that were admitted to an earlier run and may come back with tasks.
+    pub(crate) expected: BTreeSet<AgentId>,
+    /// One for each durable framework.
+    pub(crate) frameworks: BTreeMap<FrameworkId, Framework>,
+    pub(crate) offers: BTreeMap<OfferId, Offer>,
+    pub(crate) tasks: Tasks,
+    pub(crate) allocator: Allocator,
+    /// As many as the store holds; each is 32 bytes here.
+    pub(crate) blobs: BTreeSet<Digest>,
+    pub(crate) timers: Timers,
+    /// When the present input was handled; never runs backwards.
+    pub(crate) now: Time,
+    /// What the present input has caused so far; empty between inputs.
+    effects: Vec<Effect>,
+}
+
+/// Whether the master has been told the time yet.
+#[derive(Debug)]
+enum Phase {
+    Recovered,
+    Serving { since: Time },
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Agent(AgentId),
+    Framework(FrameworkId),
+    /// The master has hung up: what still arrives does not count.
+    HungUp,
+}
+
+impl Master {
+    /// A master that goes on where its records end. `seed` must be new in each run.
+    pub fn recover(records: impl IntoIterator<Item = Record>, policy: Policy, seed: u64) -> Self {
+        let mut durable = Durable::default();
+        records.into_iter().for_each(|record| durable.apply(&record));
+        let mut allocator = Allocator::new(policy.clone());
+        for (role, weight) in &durable.weights {
+            allocator.set_weight(role, *weight);
+        }
+        for (framework, known) in &durable.frameworks {
+            allocator.add_framework(framework, &known.info.role);
+        }
+        let ids = durable.frameworks.keys().cloned();
+        Self {
+            tasks: Tasks::new(policy.ended_tasks_max),
+            frameworks: ids.map(|id| (id, Framework::default())).collect(),
+            expected: durable.agents.keys().cloned().collect(),
+            policy,
+            durable,
+            mint: Mint::new(seed),
+            phase: Phase::Recovered,
+            connections: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            allocator,
+            blobs: BTreeSet::new(),
+            timers: Timers::default(),
+            now: Time::ZERO,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes one thing that happened, returns what must now be done, in order.
+    ///
+    /// Total: any input from any peer is dealt with, and none panics.
+    pub fn handle(&mut self, now: Time, input: Input) -> Vec<Effect> {
+        self.now = self.now.max(now);
+        if matches!(self.phase, Phase::Recovered) {
+            self.phase = Phase::Serving { since: self.now };
+            self.start();
+        }
+        match input {
+            Input::Agent { connection, agent, message } => {
+                self.on_agent(connection, agent, message);
+            }
+            Input::Framework { connection, principal, call } => {
+                self.on_framework(connection, principal, call);
+            }
+            Input::Disconnected { connection } => self.on_disconnected(connection),
+            Input::Join { request, secret, name } => self.join(request, &secret, &name),
+            Input::CreateToken { request, id, secret, kind, uses, ttl } => {
+                self.create_token(request, id, secret, kind, uses, ttl);
+            }
+            Input::Order { request, order } => self.on_order(request, order),
+            Input::BlobStored { digest } => {
+                self.blobs.insert(digest);
+            }
+            Input::Idle => self.allocate_if_dirty(),
+            Input::Tick => self.on_tick(),
+        }
+        if self.allocator.is_dirty() && !self.timers.is_set(&Timer::Allocation) {
+            self.timers.set(Timer::Allocation, self.now + self.policy.coalesce);
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`Input::Tick`] is next due; the shell sleeps until then.
+    pub fn deadline(&self) -> Option<Time> {
+        match self.phase {
+            // Time-outs of frameworks that were gone before begin with the first input.
+            Phase::Recovered => Some(Time::ZERO),
+            Phase::Serving { .. } => {
+                self.timers.next().into_iter().chain(self.allocator.deadline()).min()
+            }
+        }
+    }
+
+    /// When this run of the master began.
+    pub(crate) const fn started(&self) -> Time {
+        match self.phase {
+            Phase::Recovered => Time::ZERO,
+            Phase::Serving { since } => since,
+        }
+    }
+
+    fn start(&mut self) {
+        self.await_frameworks();
+        if !self.expected.is_empty() {
+            self.timers.set(Timer::Returns, self.now + self.policy.lost_after);
+        }
+    }
+
+    fn on_tick(&mut self) {
+        self.allocator.tick(self.now);
+        while let Some(timer) = self.timers.take_due(self.now) {
+            match timer {
+                Timer::Allocation | Timer::Recall => self.allocate(),
+                Timer::Returns => {
+                    self.expected.clear();
+                    self.answer_questions();
+                }
+                Timer::Offer(offer) => self.expire_offer(offer),
+                Timer::Agent(agent) => self.agent_timer(&agent),
+                Timer::Framework(framework) => self.remove_framework(&framework),
+            }
+        }
+    }
+
+    fn on_agent(&mut self, connection: ConnectionId, agent: AgentId, message: ToMaster) {
+        let is_known = match self.connections.get(&connection) {
+            Some(Peer::HungUp) => return,
+            Some(Peer::Agent(id)) if *id == agent => true,
+            None => false,
+            Some(_) => return self.refuse_agent(connection, violation("another peer's message")),
+        };
+        match message {
+            ToMaster::Register(registration) => self.register(connection, &agent, registration),
+            _ if !is_known => {
+                self.refuse_agent(connection, violation("the first message must be Register"));
+            }
+            ToMaster::TasksAccepted { tasks } => self.tasks_accepted(&agent, tasks),
+            ToMaster::StatusUpdates { updates } => self.status_updates(&agent, updates),
+            ToMaster::Progressed { reports } => self.progressed(&agent, reports),
+            ToMaster::Beat { unsaved_millis, .. } => self.beat(&agent, unsaved_millis),
+        }
+    }
+
+    fn on_framework(&mut self, connection: ConnectionId, principal: String, call: Call) {
+        let framework = match self.connections.get(&connection) {
+            Some(Peer::HungUp) => return,
+            Some(Peer::Framework(framework)) => framework.clone(),
+            None => {
+                return match call {
+                    Call::Subscribe { framework, info } => {
+                        self.subscribe(connection, principal, framework, info);
+                    }
+                    _ => {
+                        let why = "the first call must be Subscribe";
+                        self.refuse_framework(connection, violation(why));
+                    }
+                };
+            }
+            Some(Peer::Agent(_)) => {
+                return self.refuse_framework(connection, violation("another peer's call"));
+            }
+        };
+        match call {
+            Call::Subscribe { .. } => {
+                let why = "this connection is subscribed already: open another";
+                self.refuse_framework(connection, violation(why));
+            }
+            Call::Accept { offers, operations, filters } => {
+                self.accept(&framework, &offers, operations, filters);
+            }
+            Call::Decline { offers, filters } => self.decline(&framework, &offers, filters),
+            Call::Enqueue { allocation, tasks } => self.enqueue(&framework, allocation, tasks),
+            Call::Suppress => self.allocator.suppress(&framework),
+            Call::Revive => self.allocator.want(&framework),
+            Call::Kill { task } => self.kill(&framework, &task),
+            Call::Acknowledge { acknowledgements } => {
+                self.acknowledge(&framework, acknowledgements);
+            }
+            Call::Reconcile { tasks } => self.reconcile(&framework, &tasks),
+            Call::Teardown => self.tear_down(connection, &framework),
+        }
+    }
+
+    fn on_disconnected(&mut self, connection: ConnectionId) {
+        match self.connections.remove(&connection) {
+            Some(Peer::Agent(agent)) => self.agent_disconnected(&agent),
+            Some(Peer::Framework(framework)) => self.framework_disconnected(&framework),
+            Some(Peer::HungUp) | None => {}
+        }
+    }
+
+    /// Hangs up. Whose connection it was is as good as disconnected.
+    pub(crate) fn hang_up(&mut self, connection: ConnectionId) {
+        self.effects.push(Effect::Disconnect { connection });
+        match self.connections.insert(connection, Peer::HungUp) {
+            Some(Peer::Agent(agent)) => self.agent_disconnected(&agent),
+            Some(Peer::Framework(framework)) => self.framework_disconnected(&framework),
+            Some(Peer::HungUp) | None => {}
+        }
+    }
+
+    /// Hangs up because a newer connection of the same peer takes over.
+    pub(crate) fn replace(&mut self, connection: ConnectionId) {
+        self.effects.push(Effect::Disconnect { connection });
+        self.connections.insert(connection, Peer::HungUp);
+    }
+
+    /// Makes a durable change: applied and recorded, in this one place.
+    pub(crate) fn persist(&mut self, record: Record) {
+        self.durable.apply(&record);
+        self.effects.push(Effect::Persist(record));
+    }
+
+    pub(crate) fn send_agent(&mut self, connection: ConnectionId, message: ToAgent) {
+        self.effects.push(Effect::SendAgent { connection, message });
+    }
+
+    pub(crate) fn send_framework(&mut self, connection: ConnectionId, event: Event) {
+        self.effects.push(Effect::SendFramework { connection, event });
+    }
+
+    pub(crate) fn answer(&mut self, request: RequestId, answer: Result<Answer, Rejection>) {
+        self.effects.push(Effect::Answer { request, answer });
+    }
+
+    fn refuse_agent(&mut self, connection: ConnectionId, rejection: Rejection) {
+        self.send_agent(connection, ToAgent::Refused { rejection });
+        self.hang_up(connection);
+    }
+
+    pub(crate) fn refuse_framework(&mut self, connection: ConnectionId, rejection: Rejection) {
+        self.send_framework(connection, Event::Refused { rejection });
+        self.hang_up(connection);
+    }
+}
+
+fn violation(why: &str) -> Rejection {
+    Rejection::Violation { why: why.into() }
+}

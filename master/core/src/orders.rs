@@ -1,0 +1,83 @@
+//! What people order.
+
+use crate::{effect::Answer, input::RequestId, master::Master, record::Record};
+use skep_protocol::{
+    FrameworkId, Rejection, Role, TaskId, TaskKey,
+    operator::{Request, Response, Weight},
+    outcome::KilledBy,
+};
+
+impl Master {
+    pub(crate) fn on_order(&mut self, request: RequestId, order: Request) {
+        let done = match order {
+            Request::Kill { framework, task } => self.operator_kill(framework, &task),
+            Request::SetRole { role, weight } => self.set_role(role, weight),
+            Request::RevokeToken { id } => self.revoke_token(id),
+            order => {
+                let answer = self.view(self.now, &order).map(Answer::Operator);
+                let what = "making a token: it needs a secret, which the master's shell makes";
+                let rejection = Rejection::NotAllowed { what: what.into() };
+                return self.answer(request, answer.ok_or(rejection));
+            }
+        };
+        self.answer(request, done.map(|()| Answer::Operator(Response::Done)));
+    }
+
+    fn operator_kill(
+        &mut self,
+        framework: Option<FrameworkId>,
+        task: &TaskId,
+    ) -> Result<(), Rejection> {
+        let key = self.find_task(framework, task)?;
+        let live = self.tasks.get(&key).filter(|task| !task.is_condemned());
+        if live.is_none_or(|task| task.stage.is_ended()) {
+            return Err(Rejection::invalid("task", format!("{key} has ended already")));
+        }
+        self.order_end(&key, KilledBy::Operator);
+        Ok(())
+    }
+
+    /// The newest attempt of the one task that is meant, live or remembered.
+    fn find_task(
+        &self,
+        framework: Option<FrameworkId>,
+        task: &TaskId,
+    ) -> Result<TaskKey, Rejection> {
+        let frameworks: Vec<&FrameworkId> = match &framework {
+            Some(framework) => vec![framework],
+            None => self.frameworks.keys().collect(),
+        };
+        let attempt = |id: &&FrameworkId| self.tasks.newest(id, task).map(|(attempt, _)| attempt);
+        let key = |id: &FrameworkId, attempt| {
+            let (framework, task) = (id.clone(), task.clone());
+            TaskKey { framework, task, attempt }
+        };
+        let live = frameworks.iter().filter_map(|id| Some(key(id, attempt(id)?)));
+        let live: Vec<TaskKey> = live.collect();
+        match live.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => {
+                let history = &self.tasks.history;
+                let ended = frameworks.iter().find_map(|id| history.newest(id, task));
+                let unknown = Rejection::UnknownTask { task: task.to_string() };
+                ended.map(|(key, _)| key.clone()).ok_or(unknown)
+            }
+            [first, second, ..] => {
+                let (first, second) = (&first.framework, &second.framework);
+                let why =
+                    format!("{first}, {second} and perhaps others have a task {task}: name one");
+                Err(Rejection::invalid("framework", why))
+            }
+        }
+    }
+
+    fn set_role(&mut self, role: Role, weight: Weight) -> Result<(), Rejection> {
+        let max = self.policy.roles_max;
+        if !self.durable.weights.contains_key(&role) && self.durable.weights.len() >= max {
+            return Err(Rejection::TooMany { what: "roles with a weight".into(), max: max as u64 });
+        }
+        self.allocator.set_weight(&role, weight);
+        self.persist(Record::RoleSet { role, weight });
+        Ok(())
+    }
+}

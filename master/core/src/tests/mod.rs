@@ -1,0 +1,17 @@
+//! The core told as stories: inputs go in, and exactly these effects come out.
+
+mod kit;
+mod show;
+
+mod accepting;
+mod agents_come_and_go;
+mod fairness;
+mod frameworks_come_and_go;
+mod histories;
+mod killing_and_asking;
+mod offering;
+mod people;
+mod queued_launch;
+mod reporting;
+mod restart;
+mod tokens;

@@ -1,0 +1,195 @@
+//! A restart of the master: what it knows again from its records, and what peers bring back.
+
+use super::kit::{OK, START, Story, task};
+use crate::{Change, Master, Policy, Record, record::Durable};
+use skep_protocol::TaskState;
+use std::collections::BTreeMap;
+
+fn running() -> Story {
+    let mut s = Story::new();
+    s.weigh("r", 2_000);
+    s.framework("f", "r");
+    s.agent("a", "cpus:2;mem:128");
+    s.idle();
+    s.expect(["f: offer o1 of a: cpus:2;mem:128"]);
+    s.run("f", "o1", "a", &[task("t", "cpus:1;mem:64")]);
+    s
+}
+
+fn held(s: &Story, name: &str, state: TaskState) -> skep_protocol::agent::HeldTask {
+    s.held("f", &task(name, "cpus:1;mem:64"), "l1", "cpus:2;mem:128", state)
+}
+
+#[test]
+fn the_rows_of_the_store_give_the_state_that_the_records_made() {
+    let mut s = running();
+    s.disconnect("f");
+    s.admit_agent("b", "cpus:1;mem:64");
+    s.framework("g", "r");
+    s.call("g", skep_protocol::framework::Call::Teardown);
+    s.take_effects();
+    let mut rows: BTreeMap<String, Record> = BTreeMap::new();
+    for record in &s.records {
+        match record.change() {
+            Change::Put => rows.insert(record.key(), record.clone()),
+            Change::Delete => rows.remove(&record.key()),
+        };
+    }
+    let mut of_rows = Durable::default();
+    rows.values().for_each(|record| of_rows.apply(record));
+    assert_eq!(of_rows, s.master.durable);
+    let recovered = Master::recover(s.records.clone(), Policy::default(), 1);
+    assert_eq!(recovered.durable, s.master.durable);
+    // Two agents, two used-up tokens, one framework, one weight.
+    assert_eq!(rows.len(), 6);
+}
+
+#[test]
+fn running_tasks_are_adopted_and_told_to_their_framework() {
+    let s = running();
+    let t = held(&s, "t", TaskState::Running);
+    let mut s = s.restart_master();
+    s.expect(["record framework/f"]);
+    s.resubscribe("f", "r");
+    s.expect(["record framework/f", "f: subscribed"]);
+    s.register("a", &[t]);
+    s.expect(["a: registered", "f: t#1 RUNNING"]);
+    // It occupies what it uses; the rest is free.
+    s.idle();
+    s.expect(["f: offer o1 of a: cpus:1;mem:64"]);
+    s.enqueue("f", "l1", &[task("u", "cpus:1;mem:32")]);
+    s.expect([
+        "a: launch l1 in r within cpus:1;mem:64: f/u#1",
+        "f: answered enqueue: launched l1 on a",
+    ]);
+    s.update("a", "f", "t", 7, OK);
+    s.expect(["f: t#1 exited with code 0 (7)"]);
+}
+
+#[test]
+fn an_end_that_the_old_master_did_not_pass_on_comes_through() {
+    let s = running();
+    let t = held(&s, "t", OK);
+    let mut s = s.restart_master();
+    s.resubscribe("f", "r");
+    s.take_effects();
+    s.register("a", &[t]);
+    s.expect(["a: registered"]);
+    s.idle();
+    s.expect(["f: offer o1 of a: cpus:2;mem:128"]);
+    s.resubscribe("f", "r");
+    s.take_effects();
+    s.update("a", "f", "t", 2, OK);
+    s.expect(["f: t#1 exited with code 0 (2)"]);
+    s.acknowledge("f", "t", 2);
+    s.expect(["a: acknowledge f/t#1 (2)"]);
+}
+
+#[test]
+fn an_acknowledgement_that_the_old_master_did_not_pass_on_counts() {
+    let s = running();
+    let t = held(&s, "t", OK);
+    let mut s = s.restart_master();
+    s.resubscribe("f", "r");
+    s.register("a", &[t]);
+    s.take_effects();
+    s.acknowledge("f", "t", 2);
+    s.expect(["a: acknowledge f/t#1 (2)"]);
+    s.update("a", "f", "t", 2, OK);
+    s.expect(["a: acknowledge f/t#1 (2)"]);
+}
+
+#[test]
+fn of_two_attempts_that_agents_bring_back_the_older_is_killed_whoever_comes_first() {
+    for newer_first in [false, true].map(usize::from) {
+        let mut s = running();
+        s.admit_agent("b", "cpus:2;mem:128");
+        let old = s.held("f", &task("t", "cpus:1;mem:64"), "l1", "cpus:1;mem:64", OK);
+        let old = skep_protocol::agent::HeldTask { state: TaskState::Running, ..old };
+        let mut new = old.clone();
+        new.key = s.key("f", "t#2");
+        new.allocation.0 += 1;
+        let mut s = s.restart_master();
+        s.resubscribe("f", "r");
+        s.take_effects();
+        let mut arrivals = [("a", old), ("b", new)];
+        arrivals.rotate_left(newer_first);
+        for (agent, task) in arrivals {
+            s.register(agent, &[task]);
+        }
+        let mut effects = s.take_effects();
+        effects.retain(|line| line.contains("kill"));
+        assert_eq!(effects, ["a: kill f/t#1 by its newer attempt 2"]);
+    }
+}
+
+#[test]
+fn agents_that_name_the_same_allocation_do_not_share_one() {
+    let s = running();
+    let (mut t, mut u) = (held(&s, "t", TaskState::Running), held(&s, "u", TaskState::Running));
+    t.granted = "cpus:1;mem:64".parse().expect("resources");
+    u.granted = t.granted.clone();
+    let mut s = s.restart_master();
+    s.admit_agent("b", "cpus:2;mem:128");
+    s.resubscribe("f", "r");
+    s.register("a", &[t]);
+    s.register("b", &[u]);
+    assert_eq!(s.master.allocator.allocations().count(), 2);
+    s.take_effects();
+}
+
+#[test]
+fn a_framework_that_does_not_come_back_is_removed_on_time() {
+    let mut s = running();
+    s.disconnect("f");
+    s.wait_beating("a", 40);
+    s.take_effects();
+    let t = held(&s, "t", TaskState::Running);
+    let mut s = s.restart_master();
+    s.register("a", &[t]);
+    s.expect(["a: registered"]);
+    s.wait_beating("a", 19);
+    s.expect([]);
+    s.wait(1.0);
+    s.expect(["delete framework/f", "a: remove f"]);
+}
+
+#[test]
+fn a_framework_gets_a_chance_to_come_back_after_the_master_was_away() {
+    let mut s = running();
+    s.disconnect("f");
+    s.take_effects();
+    s.now = START + std::time::Duration::from_secs(3_600);
+    let mut s = s.restart_master();
+    s.wait(9.9);
+    s.expect([]);
+    s.wait(0.1);
+    s.expect(["delete framework/f"]);
+}
+
+#[test]
+fn ids_of_an_earlier_run_are_not_valid_and_weights_are_kept() {
+    let s = running();
+    let offer = s.names.offer("o1");
+    let mut s = s.restart_master();
+    s.resubscribe("f", "r");
+    s.register("a", &[]);
+    s.idle();
+    s.take_effects();
+    assert_ne!(s.names.offer("o1"), offer);
+    let role = skep_protocol::Role::new("r").expect("a role");
+    assert_eq!(s.master.allocator.role(&role).map(|r| r.weight().as_millis()), Some(2_000));
+}
+
+#[test]
+fn a_record_reads_back_as_it_was_written() {
+    let s = running();
+    for record in &s.records {
+        let text = serde_json::to_string(record).expect("a record can be written");
+        assert_eq!(serde_json::from_str::<Record>(&text).ok().as_ref(), Some(record));
+    }
+    let removed = Record::FrameworkRemoved { framework: s.names.framework("f") };
+    let text = serde_json::to_string(&removed).expect("a record can be written");
+    let id = s.names.framework("f");
+    assert_eq!(text, format!(r#"{{"record":"framework_removed","framework":"{id}"}}"#));
+}

@@ -1,0 +1,338 @@
+//! What people are shown: read-only, and made anew for each request.
+//!
+//! Deliberately absent: the names of the cluster and of the build, which the shell fills in.
+
+use crate::{
+    agents::{Agent, Standing},
+    allocator::{self, Appetite},
+    master::Master,
+    record::Admitted,
+    tasks::{EndedTask, Tally, Task},
+};
+use skep_protocol::{
+    AgentId, FrameworkId, Outcome, Resources, Role, TaskId, TaskKey, Time, Usage,
+    operator::{
+        Ended, Request, Response, Weight, shown,
+        view::{
+            AgentView, AgentViews, FrameworkView, FrameworkViews, OfferView, OfferViews, RoleView,
+            RoleViews, StatusView, TaskView, TaskViews, TokenView, TokenViews,
+        },
+    },
+};
+use std::{cmp::Reverse, collections::BTreeSet};
+
+/// Tasks shown at once, the newest, so that they fit a frame; about 400 bytes each.
+const TASKS_SHOWN_MAX: usize = 5_000;
+
+impl Master {
+    /// The answer to a person who only wants to see something; none if it is an order.
+    pub fn view(&self, now: Time, request: &Request) -> Option<Response> {
+        Some(match request {
+            Request::Tasks { framework, task, ended } => {
+                Response::Tasks(self.task_views(framework.as_ref(), task.as_ref(), *ended))
+            }
+            Request::Agents => Response::Agents(self.agent_views()),
+            Request::Frameworks => Response::Frameworks(self.framework_views()),
+            Request::Roles => Response::Roles(self.role_views()),
+            Request::Offers => Response::Offers(self.offer_views(now)),
+            Request::Status => Response::Status(self.status_view()),
+            Request::Tokens => Response::Tokens(self.token_views(now)),
+            Request::Kill { .. }
+            | Request::SetRole { .. }
+            | Request::CreateToken { .. }
+            | Request::RevokeToken { .. } => return None,
+        })
+    }
+
+    fn task_views(
+        &self,
+        framework: Option<&FrameworkId>,
+        task: Option<&TaskId>,
+        ended: Ended,
+    ) -> TaskViews {
+        let is_meant = |key: &TaskKey| {
+            framework.is_none_or(|f| *f == key.framework) && task.is_none_or(|t| *t == key.task)
+        };
+        let live = self.tasks.iter().filter(|(key, _)| is_meant(key));
+        let live = live.filter(|(_, task)| ended == Ended::Listed || !task.stage.is_ended());
+        let mut tasks: Vec<TaskView> =
+            live.map(|(key, task)| self.live_task_view(&key, task)).collect();
+        if ended == Ended::Listed {
+            let ended = self.tasks.history.iter().filter(|(key, _)| is_meant(key));
+            tasks.extend(ended.map(|(key, task)| ended_task_view(key, task)));
+        }
+        tasks.sort_by_cached_key(|t| {
+            (Reverse(t.since_micros), t.framework.clone(), t.task.clone(), Reverse(t.attempt))
+        });
+        tasks.truncate(TASKS_SHOWN_MAX);
+        TaskViews { tasks }
+    }
+
+    fn live_task_view(&self, key: &TaskKey, task: &Task) -> TaskView {
+        let state = self.state_of(task);
+        let Task { agent, role, resources, name, since, .. } = task;
+        let view = task_view(key, (agent, role), resources, name, *since);
+        match &task.stage {
+            crate::tasks::Stage::Ended { outcome, usage, .. } => with_end(view, outcome, *usage),
+            _ => TaskView { state: state.name().into(), ..view },
+        }
+    }
+
+    fn agent_views(&self) -> AgentViews {
+        let admitted = self.durable.agents.iter();
+        let agents = admitted.map(|(id, admitted)| match self.agents.get(id) {
+            Some(agent) => self.agent_view(id, agent),
+            None => self.absent_agent_view(id, admitted),
+        });
+        AgentViews { agents: agents.collect() }
+    }
+
+    fn agent_view(&self, id: &AgentId, agent: &Agent) -> AgentView {
+        let state = match agent.standing {
+            Standing::Connected { .. } => "connected",
+            Standing::Gone { .. } | Standing::Unreachable => "disconnected",
+            Standing::Lost => "lost",
+        };
+        let account = self.allocator.agent(id);
+        let (used, offered) =
+            account.map(|a| (shown(&a.used), shown(&a.offered))).unwrap_or_default();
+        AgentView {
+            agent: id.to_string(),
+            hostname: agent.info.hostname.clone(),
+            state: state.into(),
+            incarnation: agent.incarnation.0,
+            architecture: agent.info.architecture.clone(),
+            attributes: agent.info.attributes.clone(),
+            resources: shown(&agent.info.resources),
+            allocated: used,
+            offered,
+            tasks: agent.tally.sum() as u64,
+            enforces: agent.info.enforces.clone(),
+            build: agent.info.build.clone(),
+        }
+    }
+
+    /// One that has not registered in this run of the master.
+    fn absent_agent_view(&self, id: &AgentId, admitted: &Admitted) -> AgentView {
+        let is_lost = !self.expected.contains(id) && admitted.at < self.started();
+        AgentView {
+            agent: id.to_string(),
+            hostname: admitted.name.clone(),
+            state: if is_lost { "lost" } else { "disconnected" }.into(),
+            ..AgentView::default()
+        }
+    }
+
+    fn framework_views(&self) -> FrameworkViews {
+        let known = self.durable.frameworks.iter();
+        let views = known.filter_map(|(id, known)| {
+            let framework = self.frameworks.get(id)?;
+            let account = self.allocator.framework(id)?;
+            let is_connected = framework.connection().is_some();
+            Some(FrameworkView {
+                framework: id.to_string(),
+                name: known.info.name.clone(),
+                role: known.info.role.to_string(),
+                principal: known.principal.clone(),
+                state: if is_connected { "connected" } else { "disconnected" }.into(),
+                allocated: shown(&account.held.allocated()),
+                offered: shown(&account.held.offered),
+                tasks: framework.tally.sum() as u64,
+                suppressed: account.appetite == Appetite::Suppressed,
+                failover_timeout_seconds: known.info.failover_timeout.as_secs(),
+            })
+        });
+        FrameworkViews { frameworks: views.collect() }
+    }
+
+    fn role_views(&self) -> RoleViews {
+        let roles: BTreeSet<&Role> =
+            self.allocator.roles().chain(self.durable.weights.keys()).collect();
+        RoleViews { roles: roles.into_iter().map(|role| self.role_view(role)).collect() }
+    }
+
+    fn role_view(&self, role: &Role) -> RoleView {
+        let account = self.allocator.role(role);
+        let weight = account.map_or(Weight::ONE, |account| account.weight());
+        let allocated = account.map(|account| account.held.allocated()).unwrap_or_default();
+        let dominant = allocator::dominant(&allocated, self.allocator.total());
+        RoleView {
+            role: role.to_string(),
+            #[expect(clippy::cast_precision_loss, reason = "a weight is at most a million")]
+            weight: weight.as_millis() as f64 / 1_000.0,
+            share: dominant.map_or(0.0, |(_, share)| share.as_f64()),
+            dominant: dominant.map_or("", |(name, _)| name).into(),
+            allocated: shown(&allocated),
+            frameworks: account.map_or(0, |account| account.frameworks()) as u64,
+        }
+    }
+
+    fn offer_views(&self, now: Time) -> OfferViews {
+        let views = self.offers.iter().filter_map(|(id, offer)| {
+            let info = &self.durable.frameworks.get(&offer.framework)?.info;
+            Some(OfferView {
+                offer: id.to_string(),
+                framework: offer.framework.to_string(),
+                framework_name: info.name.clone(),
+                role: info.role.to_string(),
+                agent: offer.agent.to_string(),
+                resources: shown(&offer.resources),
+                age_micros: now.as_micros().saturating_sub(offer.made.as_micros()),
+                expires_in_micros: offer.expires.as_micros().saturating_sub(now.as_micros()),
+            })
+        });
+        OfferViews { offers: views.collect() }
+    }
+
+    fn token_views(&self, now: Time) -> TokenViews {
+        let usable = self.durable.tokens.iter().filter(|(_, token)| token.check(now).is_ok());
+        let views = usable.map(|(id, token)| TokenView {
+            id: id.clone(),
+            kind: token.kind.name().into(),
+            uses_left: token.uses_left,
+            expires_micros: token.expires.as_micros(),
+        });
+        TokenViews { tokens: views.collect() }
+    }
+
+    fn status_view(&self) -> StatusView {
+        let connected = |agent: &&Agent| agent.connection().is_some();
+        let frameworks = self.frameworks.values();
+        let (reachable, unreachable) = self.tallies();
+        let mut allocated = Resources::none();
+        for role in self.allocator.roles() {
+            allocated
+                .add(&self.allocator.role(role).map(|r| r.held.allocated()).unwrap_or_default());
+        }
+        StatusView {
+            cluster: String::new(),
+            build: String::new(),
+            agents_connected: self.agents.values().filter(connected).count() as u64,
+            agents_known: self.durable.agents.len() as u64,
+            frameworks_connected: frameworks.filter(|f| f.connection().is_some()).count() as u64,
+            frameworks_known: self.frameworks.len() as u64,
+            tasks_staging: reachable.waiting as u64,
+            tasks_running: reachable.active as u64,
+            tasks_unreachable: unreachable.sum() as u64,
+            offers: self.offers.len() as u64,
+            resources: shown(self.allocator.total()),
+            allocated: shown(&allocated),
+            summary: self.summary(reachable),
+        }
+    }
+
+    /// Tasks on agents within reach, and on those out of it.
+    fn tallies(&self) -> (Tally, Tally) {
+        let (mut reachable, mut unreachable) = (Tally::default(), Tally::default());
+        for agent in self.agents.values() {
+            let tally = if agent.is_out_of_reach() { &mut unreachable } else { &mut reachable };
+            tally.waiting += agent.tally.waiting;
+            tally.active += agent.tally.active;
+        }
+        (reachable, unreachable)
+    }
+
+    /// What the cluster does, or the first reason in the way why nothing runs.
+    fn summary(&self, tasks: Tally) -> String {
+        if tasks.active > 0 {
+            return format!(
+                "{}, {} wait",
+                count(tasks.active, "task runs", "tasks run"),
+                tasks.waiting
+            );
+        }
+        if tasks.waiting > 0 {
+            return count(tasks.waiting, "task is on its way", "tasks are on their way");
+        }
+        self.no_agents().or_else(|| self.no_frameworks()).unwrap_or_else(|| self.no_launches())
+    }
+
+    fn no_agents(&self) -> Option<String> {
+        let known = self.durable.agents.len();
+        if self.agents.values().any(|agent| agent.connection().is_some()) {
+            return None;
+        }
+        Some(match known {
+            0 => "no agent has joined: make a token with `skep token create agent`, \
+                  then start an agent with it"
+                .into(),
+            _ => format!("no agent is connected; {known} known"),
+        })
+    }
+
+    fn no_frameworks(&self) -> Option<String> {
+        if self.frameworks.values().any(|framework| framework.connection().is_some()) {
+            return None;
+        }
+        Some(match self.frameworks.len() {
+            0 => "no framework has subscribed: nobody asks for work to be done".into(),
+            known => format!("no framework is connected; {known} may come back"),
+        })
+    }
+
+    fn no_launches(&self) -> String {
+        let holders = self.frameworks.values().filter(|f| !f.offers.is_empty()).count();
+        if holders > 0 {
+            let one = "framework holds offers that it has not answered";
+            return count(holders, one, "frameworks hold offers that they have not answered");
+        }
+        let accounts = self.frameworks.keys().filter_map(|id| self.allocator.framework(id));
+        if !accounts.into_iter().any(|account| account.appetite == Appetite::Wanting) {
+            return "every connected framework has suppressed its offers: it has nothing to run"
+                .into();
+        }
+        if !self.allocator.has_spare() {
+            return "no agent has anything left that is worth an offer".into();
+        }
+        if self.allocator.is_dirty() {
+            return "offers are about to be made".into();
+        }
+        "every framework has declined what is free".into()
+    }
+}
+
+fn count(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn task_view(
+    key: &TaskKey,
+    (agent, role): (&AgentId, &Role),
+    resources: &Resources,
+    name: &str,
+    since: Time,
+) -> TaskView {
+    TaskView {
+        task: key.task.to_string(),
+        attempt: key.attempt.0,
+        framework: key.framework.to_string(),
+        role: role.to_string(),
+        name: name.into(),
+        agent: agent.to_string(),
+        resources: shown(resources),
+        since_micros: since.as_micros(),
+        ..TaskView::default()
+    }
+}
+
+fn ended_task_view(key: &TaskKey, task: &EndedTask) -> TaskView {
+    let EndedTask { agent, role, resources, name, since, outcome, usage } = task;
+    with_end(task_view(key, (agent, role), resources, name, *since), outcome, *usage)
+}
+
+fn with_end(view: TaskView, outcome: &Outcome, usage: Option<Usage>) -> TaskView {
+    let exit_code = match outcome {
+        Outcome::Exited { code } => Some(*code),
+        _ => None,
+    };
+    let micros = |usage: Usage| u64::try_from(usage.wall.as_micros());
+    TaskView {
+        state: outcome.state_name().into(),
+        reason: outcome.to_string(),
+        exit_code,
+        fuel: usage.map(|usage| usage.fuel),
+        memory_bytes_peak: usage.map(|usage| usage.memory_bytes_peak),
+        wall_micros: usage.and_then(|usage| micros(usage).ok()),
+        ..view
+    }
+}

@@ -1,0 +1,104 @@
+//! The blobs that the master holds: modules and inputs, named by digest.
+//!
+//! Owns one folder of files `<hex>`. Always holds: a file of that name is whole and has that
+//! digest, because it is written under another name, synced, and renamed only when it is verified.
+
+use cap_std::{ambient_authority, fs::Dir};
+use skep_protocol::Digest;
+use std::{io, path::Path};
+
+/// A folder of blobs.
+#[derive(Debug)]
+pub(crate) struct Blobs {
+    dir: Dir,
+    /// Keeps the folder of a cluster that ends with its process.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// A blob that is being written; nothing of it stays if it is dropped.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    file: tokio::fs::File,
+    name: String,
+    dir: Dir,
+}
+
+impl Blobs {
+    /// Opens or makes the folder; what an earlier run did not finish is removed.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(path)?;
+        let blobs =
+            Self { dir: Dir::open_ambient_dir(path, ambient_authority())?, _temporary: None };
+        for entry in blobs.dir.entries()? {
+            let name = entry?.file_name();
+            if name.to_string_lossy().starts_with(INCOMING) {
+                blobs.dir.remove_file(name)?;
+            }
+        }
+        Ok(blobs)
+    }
+
+    /// A folder that is removed with this value.
+    pub(crate) fn temporary() -> io::Result<Self> {
+        let temporary = tempfile::Builder::new().prefix("skep-blobs-").tempdir()?;
+        let blobs = Self::open(temporary.path())?;
+        Ok(Self { _temporary: Some(temporary), ..blobs })
+    }
+
+    /// What is stored.
+    pub(crate) fn stored(&self) -> io::Result<Vec<Digest>> {
+        let mut stored = Vec::new();
+        for entry in self.dir.entries()? {
+            let name = entry?.file_name();
+            stored.extend(format!("sha256:{}", name.to_string_lossy()).parse::<Digest>());
+        }
+        Ok(stored)
+    }
+
+    /// A stored blob and its size; none if there is no such blob.
+    pub(crate) fn read(&self, digest: &Digest) -> io::Result<Option<(tokio::fs::File, u64)>> {
+        match self.dir.open(digest.hex()) {
+            Ok(file) => {
+                let size = file.metadata()?.len();
+                Ok(Some((tokio::fs::File::from_std(file.into_std()), size)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins to write a blob. `writer` tells writers of the same blob apart.
+    pub(crate) fn begin(&self, digest: &Digest, writer: u64) -> io::Result<Incoming> {
+        let name = format!("{INCOMING}{}-{writer}", digest.hex());
+        let file = tokio::fs::File::from_std(self.dir.create(&name)?.into_std());
+        Ok(Incoming { file, name, dir: self.dir.try_clone()? })
+    }
+}
+
+/// How unfinished files begin; no digest does.
+const INCOMING: &str = "incoming-";
+
+impl Incoming {
+    /// Where the bytes go.
+    pub(crate) fn file(&mut self) -> &mut tokio::fs::File {
+        &mut self.file
+    }
+
+    /// Makes the blob durable under its digest, which the caller has verified.
+    pub(crate) async fn finish(mut self, digest: &Digest) -> io::Result<()> {
+        use tokio::io::AsyncWriteExt as _;
+        self.file.flush().await?;
+        self.file.sync_all().await?;
+        self.dir.rename(&self.name, &self.dir, digest.hex())?;
+        // The name must be as durable as the bytes.
+        let folder = self.dir.open(".")?;
+        tokio::task::spawn_blocking(move || folder.sync_all()).await?
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        // Gone already when it was finished; a leftover is removed at the next start.
+        let _ = self.dir.remove_file(&self.name);
+    }
+}

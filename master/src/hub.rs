@@ -1,0 +1,98 @@
+//! What the loops of all connections share: the way to the core, the blobs, the authority, and
+//! the connections of agents, over which logs are fetched.
+
+use crate::{
+    blobs::Blobs,
+    shell::{Ask, Event, Reply},
+};
+use skep_master_core::{Answer, ConnectionId, Home, Input};
+use skep_protocol::{Digest, Rejection, TaskKey};
+use skep_transport::{Authority, Connection};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// See the module; clones are handles of the same one.
+#[derive(Clone)]
+pub(crate) struct Hub(Arc<Inner>);
+
+struct Inner {
+    inbox: mpsc::Sender<Event>,
+    blobs: Blobs,
+    authority: Authority,
+    agents: Mutex<HashMap<ConnectionId, Connection>>,
+    numbers: AtomicU64,
+}
+
+impl Hub {
+    pub(crate) fn new(inbox: mpsc::Sender<Event>, blobs: Blobs, authority: Authority) -> Self {
+        Self(Arc::new(Inner {
+            inbox,
+            blobs,
+            authority,
+            agents: Mutex::default(),
+            numbers: AtomicU64::new(0),
+        }))
+    }
+
+    pub(crate) fn blobs(&self) -> &Blobs {
+        &self.0.blobs
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.0.authority
+    }
+
+    /// A number that this process has not given before.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells the loop; waits while its inbox is full. A loop that has ended hears nothing more,
+    /// and its process is about to end.
+    pub(crate) async fn tell(&self, event: Event) {
+        let _ = self.0.inbox.send(event).await;
+    }
+
+    /// Asks the core.
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer, Rejection> {
+        let (reply, answer): (Reply, _) = oneshot::channel();
+        self.tell(Event::Ask { ask, reply }).await;
+        answer.await.unwrap_or_else(|_| {
+            Err(Rejection::NotAllowed { what: "the master is going down; ask again".into() })
+        })
+    }
+
+    /// Where a task's output is.
+    pub(crate) async fn find(&self, key: &TaskKey) -> Option<Home> {
+        let (reply, home) = oneshot::channel();
+        self.tell(Event::Find { key: key.clone(), reply }).await;
+        home.await.ok().flatten()
+    }
+
+    /// A blob has been stored durably.
+    pub(crate) async fn stored(&self, digest: Digest) {
+        self.tell(Event::Input(Input::BlobStored { digest })).await;
+    }
+
+    pub(crate) fn remember(&self, id: ConnectionId, agent: Connection) {
+        self.agents().insert(id, agent);
+    }
+
+    pub(crate) fn forget(&self, id: ConnectionId) {
+        self.agents().remove(&id);
+    }
+
+    pub(crate) fn agent(&self, id: ConnectionId) -> Option<Connection> {
+        self.agents().get(&id).cloned()
+    }
+
+    fn agents(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Connection>> {
+        self.0.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,21 @@
+//! The shell of the master: sockets, disk and clock around [`skep_master_core`].
+//!
+//! ```text
+//! connection loops (peers, requests) --inputs--> shell (owns the core) --effects--> journal
+//!        ^                                                                            |
+//!        +--------------------------- outboxes <--------------------------------------+
+//! ```
+//! Always holds: the master never starts a task and never opens a guest's file; whoever is not
+//! named by a certificate of this cluster can only join.
+
+mod blobs;
+mod clock;
+mod hub;
+mod outbox;
+mod peers;
+mod requests;
+mod shell;
+mod start;
+
+pub use skep_master_core::Policy;
+pub use start::{Config, Keep, Master, StartError};

@@ -1,0 +1,91 @@
+//! What waits to be sent to one peer, and the loop that sends it.
+
+use crate::shell::Full;
+use skep_protocol::{agent::ToAgent, codec::Message, framework::Event};
+use skep_transport::{CloseCode, CloseReason, Connection, ControlSender};
+use tokio::sync::mpsc;
+
+/// Messages that may wait for one peer: some seconds of a busy cluster's talk. A peer that falls
+/// further behind is hung up on; it connects again and is told what it missed.
+const OUTBOX_MAX: usize = 8_192;
+
+/// The way to one peer's control stream. When it is dropped, what it holds is sent, and then the
+/// connection is closed.
+pub(crate) struct Outbox {
+    messages: Messages,
+    connection: Connection,
+}
+
+enum Messages {
+    Agent(mpsc::Sender<ToAgent>),
+    Framework(mpsc::Sender<Event>),
+}
+
+impl Outbox {
+    /// The outbox of an agent.
+    pub(crate) fn to_agent(sender: ControlSender<ToAgent>, connection: Connection) -> Self {
+        Self { messages: Messages::Agent(open(sender, connection.clone())), connection }
+    }
+
+    /// The outbox of a framework.
+    pub(crate) fn to_framework(sender: ControlSender<Event>, connection: Connection) -> Self {
+        Self { messages: Messages::Framework(open(sender, connection.clone())), connection }
+    }
+
+    pub(crate) fn send_agent(&self, message: ToAgent) -> Result<(), Full> {
+        match &self.messages {
+            Messages::Agent(queue) => queue.try_send(message).or_else(only_if_full),
+            Messages::Framework(_) => unreachable!("the core knows agents from frameworks"),
+        }
+    }
+
+    pub(crate) fn send_framework(&self, event: Event) -> Result<(), Full> {
+        match &self.messages {
+            Messages::Framework(queue) => queue.try_send(event).or_else(only_if_full),
+            Messages::Agent(_) => unreachable!("the core knows agents from frameworks"),
+        }
+    }
+
+    /// Hangs up without sending what is held.
+    pub(crate) fn abandon(self) {
+        let why = "the master's queue for this peer is full: it reads too slowly";
+        self.connection.close(&CloseReason::new(CloseCode::ShuttingDown, why));
+    }
+}
+
+/// A closed queue is a connection that has ended, which its reader reports.
+fn only_if_full<T>(error: mpsc::error::TrySendError<T>) -> Result<(), Full> {
+    match error {
+        mpsc::error::TrySendError::Full(_) => Err(Full),
+        mpsc::error::TrySendError::Closed(_) => Ok(()),
+    }
+}
+
+fn open<Out: Message + Send + Sync + 'static>(
+    sender: ControlSender<Out>,
+    connection: Connection,
+) -> mpsc::Sender<Out> {
+    let (queue, messages) = mpsc::channel(OUTBOX_MAX);
+    tokio::spawn(async move {
+        match send_all(sender, messages).await {
+            Ok(()) => connection.close(&CloseReason::new(CloseCode::Done, "the master hung up")),
+            Err(error) => tracing::debug!(peer = %connection, %error, "sending ended"),
+        }
+    });
+    queue
+}
+
+/// Sends what comes, together what waits together, until the queue is closed.
+async fn send_all<Out: Message>(
+    mut sender: ControlSender<Out>,
+    mut messages: mpsc::Receiver<Out>,
+) -> Result<(), skep_transport::ControlError> {
+    let mut batch = Vec::new();
+    while messages.recv_many(&mut batch, OUTBOX_MAX).await > 0 {
+        for message in batch.drain(..) {
+            sender.feed(&message).await?;
+        }
+        sender.flush().await?;
+    }
+    sender.finish().await
+}

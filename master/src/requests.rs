@@ -1,0 +1,223 @@
+//! Answers to what peers ask on streams of their own: joining, blobs, logs, and people's orders.
+//!
+//! What a kind of peer may ask is decided here, from its certificate; what becomes of an order is
+//! decided by the core.
+
+use crate::{
+    hub::Hub,
+    peers::principal,
+    shell::{Ask, NewToken},
+};
+use skep_master_core::Answer;
+use skep_protocol::{
+    Digest, Rejection, TaskKey,
+    data::{Follow, LogStream, Request, Response},
+    operator::{self, PeerKind},
+};
+use skep_transport::{
+    Connection, IncomingRequest, JoinToken, PeerName, RequestError, StreamError,
+    blob::{self, BlobError},
+    log,
+};
+use std::io;
+
+/// Takes up the requests of a connection until it ends, each in a loop of its own.
+pub(crate) async fn serve(connection: Connection, hub: Hub) {
+    while let Some(incoming) = connection.accept_request().await {
+        let (connection, hub) = (connection.clone(), hub.clone());
+        tokio::spawn(async move {
+            if let Err(error) = answer(incoming, &connection, &hub).await {
+                tracing::debug!(peer = %connection, %error, "a request was not served");
+            }
+        });
+    }
+}
+
+/// Why a request was cut; the peer sees its stream end.
+#[derive(Debug, thiserror::Error)]
+enum Cut {
+    #[error("the stream ended: {0}")]
+    Stream(#[from] StreamError),
+    #[error("the blob could not be moved: {0}")]
+    Blob(#[from] BlobError),
+    #[error("the blob store failed: {0}")]
+    Store(#[from] io::Error),
+    #[error("the agent did not answer: {0}")]
+    Agent(#[from] RequestError),
+}
+
+async fn answer(incoming: IncomingRequest, connection: &Connection, hub: &Hub) -> Result<(), Cut> {
+    let peer = connection.peer();
+    if let Err(rejection) = allow(peer, &incoming.request) {
+        return Ok(incoming.refuse(rejection).await?);
+    }
+    match incoming.request.clone() {
+        Request::Join { secret, csr, name } => {
+            let joined = join(hub, &secret, &csr, name).await;
+            let response = joined.unwrap_or_else(|rejection| Response::Refused { rejection });
+            Ok(incoming.respond(&response).await?)
+        }
+        Request::PutBlob { digest, size } => put(incoming, connection, hub, digest, size).await,
+        Request::FetchBlob { digest } => fetch(incoming, connection, hub, digest).await,
+        Request::ReadLog { key, stream, offset, follow, stream_id } => {
+            let log = Log { key, stream, offset, follow, stream_id };
+            read_log(incoming, connection, hub, log).await
+        }
+        Request::Operator(order) => {
+            let response = match order_answer(hub, order).await {
+                Ok(response) => Response::Operator(response),
+                Err(rejection) => Response::Refused { rejection },
+            };
+            Ok(incoming.respond(&response).await?)
+        }
+    }
+}
+
+/// What each kind of peer may ask for.
+fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
+    let allowed: &[PeerKind] = match request {
+        Request::Join { .. } => return Ok(()),
+        Request::FetchBlob { .. } => &[PeerKind::Agent, PeerKind::Framework, PeerKind::Operator],
+        Request::PutBlob { .. } | Request::ReadLog { .. } => {
+            &[PeerKind::Framework, PeerKind::Operator]
+        }
+        Request::Operator(order) => match order {
+            operator::Request::Kill { .. }
+            | operator::Request::SetRole { .. }
+            | operator::Request::CreateToken { .. }
+            | operator::Request::Tokens
+            | operator::Request::RevokeToken { .. } => &[PeerKind::Operator],
+            operator::Request::Tasks { .. }
+            | operator::Request::Agents
+            | operator::Request::Frameworks
+            | operator::Request::Roles
+            | operator::Request::Offers
+            | operator::Request::Status => &[PeerKind::Framework, PeerKind::Operator],
+        },
+    };
+    let needs = || allowed.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" or ");
+    match peer {
+        None => Err(Rejection::WrongKind {
+            kind: "stranger".into(),
+            needs: "a certificate: join with a token first".into(),
+        }),
+        Some(peer) if !allowed.contains(&peer.kind()) => {
+            Err(Rejection::WrongKind { kind: peer.kind().to_string(), needs: needs() })
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+async fn join(hub: &Hub, secret: &[u8], csr: &[u8], name: String) -> Result<Response, Rejection> {
+    let secret = JoinToken::digest_of_secret(secret);
+    let Answer::Admitted { kind, id } = hub.ask(Ask::Join { secret, name }).await? else {
+        return Err(Rejection::Violation { why: "the core answered something else".into() });
+    };
+    let authority = hub.authority();
+    let name = PeerName::new(authority.cluster().clone(), kind, &id)
+        .map_err(|error| Rejection::invalid("name", error.to_string()))?;
+    let certificate = authority
+        .issue(csr, &name)
+        .map_err(|error| Rejection::invalid("csr", error.to_string()))?;
+    tracing::info!(peer = %name, "joined");
+    Ok(Response::Joined { certificate, authority: authority.certificate().to_vec() })
+}
+
+async fn put(
+    mut incoming: IncomingRequest,
+    connection: &Connection,
+    hub: &Hub,
+    digest: Digest,
+    size: u64,
+) -> Result<(), Cut> {
+    if hub.blobs().read(&digest)?.is_none() {
+        let mut blob = hub.blobs().begin(&digest, hub.number())?;
+        let file = blob.file();
+        if let Err(error) = blob::take_put(connection, &mut incoming, digest, size, file).await {
+            let rejection = Rejection::invalid("blob", error.to_string());
+            return Ok(incoming.refuse(rejection).await?);
+        }
+        blob.finish(&digest).await?;
+    }
+    hub.stored(digest).await;
+    Ok(incoming.respond(&Response::Stored).await?)
+}
+
+async fn fetch(
+    incoming: IncomingRequest,
+    connection: &Connection,
+    hub: &Hub,
+    digest: Digest,
+) -> Result<(), Cut> {
+    match hub.blobs().read(&digest)? {
+        Some((file, size)) => {
+            Ok(blob::serve_fetch(connection, incoming, digest, size, file).await?)
+        }
+        None => Ok(incoming.refuse(Rejection::UnknownBlob { digest }).await?),
+    }
+}
+
+/// A wish to read a task's output.
+struct Log {
+    key: TaskKey,
+    stream: LogStream,
+    offset: u64,
+    follow: Follow,
+    stream_id: u64,
+}
+
+/// Passes a log on from the agent that has it: nobody but the master is connected to agents.
+async fn read_log(
+    incoming: IncomingRequest,
+    connection: &Connection,
+    hub: &Hub,
+    log: Log,
+) -> Result<(), Cut> {
+    let unknown = || Rejection::UnknownTask { task: log.key.task.to_string() };
+    let Some(home) = hub.find(&log.key).await else {
+        return Ok(incoming.refuse(unknown()).await?);
+    };
+    let owned = connection.peer().is_some_and(|peer| {
+        peer.kind() == PeerKind::Operator || home.principal == Some(principal(peer))
+    });
+    if !owned {
+        let framework = log.key.framework.clone();
+        return Ok(incoming.refuse(Rejection::NotYours { framework }).await?);
+    }
+    let Some(agent) = home.connection.and_then(|id| hub.agent(id)) else {
+        let what = "reading from an agent that is not connected: try again when it is".into();
+        return Ok(incoming.refuse(Rejection::NotAllowed { what }).await?);
+    };
+    let Log { key, stream, offset, follow, stream_id } = log;
+    match log::read(&agent, key, stream, offset, follow).await {
+        Ok(mut from) => {
+            let mut to = log::serve(connection, incoming, stream_id).await?;
+            tokio::io::copy(&mut from, &mut to).await?;
+            Ok(to.finish().await?)
+        }
+        Err(RequestError::Refused(rejection)) => Ok(incoming.refuse(rejection).await?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn order_answer(
+    hub: &Hub,
+    order: operator::Request,
+) -> Result<operator::Response, Rejection> {
+    let operator::Request::CreateToken { kind, uses, ttl } = order else {
+        return match hub.ask(Ask::Order(order)).await? {
+            Answer::Operator(response) => Ok(response),
+            Answer::Admitted { .. } => {
+                Err(Rejection::Violation { why: "the core answered something else".into() })
+            }
+        };
+    };
+    // The secret is drawn here, because a core knows no randomness, and forgotten here, because
+    // the master keeps only its hash.
+    let token = hub.authority().join_token();
+    let secret = token.secret_digest();
+    let id = format!("t-{}", &secret.hex()[..8]);
+    let new = NewToken { id: id.clone(), secret, kind, uses, ttl };
+    hub.ask(Ask::CreateToken(new)).await?;
+    Ok(operator::Response::CreatedToken { token: token.to_string(), id })
+}

@@ -1,0 +1,143 @@
+//! The conversation of an agent with the master: reports go up, orders come down.
+
+use crate::{
+    framework::{Acknowledgement, LaunchTask},
+    ids::{AgentId, AllocationId, Attempt, FrameworkId, Incarnation, Role, TaskId, TaskKey},
+    outcome::{KilledBy, Progress, StatusUpdate, TaskState},
+    rejection::Rejection,
+    resources::Resources,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What an agent tells the master.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToMaster {
+    /// First message on every connection: who it is, what it has, what it runs.
+    Register(Registration),
+    /// These tasks are recorded on the agent's disk.
+    TasksAccepted {
+        /// Which.
+        tasks: Vec<TaskKey>,
+    },
+    /// States have changed; each is repeated until acknowledged.
+    StatusUpdates {
+        /// The changes, in order per task.
+        updates: Vec<StatusUpdate>,
+    },
+    /// Running guests have told how far they are.
+    Progressed {
+        /// Their reports.
+        reports: Vec<Progress>,
+    },
+    /// The agent's own loop is alive: it handles inputs and its disk answers.
+    Beat {
+        /// Inputs handled since the start of this run.
+        inputs: u64,
+        /// Age of the oldest record that is not yet on disk, in milliseconds.
+        unsaved_millis: u64,
+    },
+}
+
+/// An agent as it presents itself at each connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registration {
+    /// Which run of the agent, counted up on its disk.
+    pub incarnation: Incarnation,
+    /// A random number of this process: two processes of one id are told apart by it.
+    pub run: u64,
+    /// What it is and has.
+    pub info: AgentInfo,
+    /// The tasks it holds, running or queued, and ended ones whose end is not yet acknowledged.
+    pub tasks: Vec<HeldTask>,
+}
+
+/// What an agent is and has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentInfo {
+    /// The node's name, for people.
+    pub hostname: String,
+    /// What its operator says about it, such as `zone` = `a`.
+    pub attributes: BTreeMap<String, String>,
+    /// Processor architecture, as Rust names it: `x86_64`, `aarch64`.
+    pub architecture: String,
+    /// The names of the limits and grants that it can enforce.
+    pub enforces: Vec<String>,
+    /// All it has for tasks.
+    pub resources: Resources,
+    /// Its build, for people.
+    pub build: String,
+}
+
+/// A task that an agent holds, as it reports it on registering.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeldTask {
+    /// Which attempt of which task.
+    pub key: TaskKey,
+    /// The role it is accounted to.
+    pub role: Role,
+    /// The allocation it runs under.
+    pub allocation: AllocationId,
+    /// What that allocation may use in all.
+    pub granted: Resources,
+    /// What this task uses.
+    pub resources: Resources,
+    /// What the guest is called.
+    pub name: String,
+    /// Where it stands.
+    pub state: TaskState,
+}
+
+/// What the master orders an agent to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToAgent {
+    /// The answer to [`ToMaster::Register`]: the agent is admitted.
+    Registered {
+        /// Its id, which its certificate names too.
+        agent: AgentId,
+    },
+    /// The agent is not admitted; the master hangs up.
+    Refused {
+        /// Why, and what to do.
+        rejection: Rejection,
+    },
+    /// Take these tasks. Idempotent: what is held already is only confirmed again.
+    Launch {
+        /// Under which allocation.
+        allocation: AllocationId,
+        /// Whose tasks.
+        framework: FrameworkId,
+        /// Accounted to which role.
+        role: Role,
+        /// What all tasks of the allocation may use together at any moment.
+        granted: Resources,
+        /// The tasks, in the order to start them.
+        tasks: Vec<LaunchTask>,
+    },
+    /// Start no more queued tasks of this allocation; give them back as recalled.
+    Recall {
+        /// Which allocation.
+        allocation: AllocationId,
+    },
+    /// End a task in every attempt up to this one.
+    Kill {
+        /// Whose task.
+        framework: FrameworkId,
+        /// Which task.
+        task: TaskId,
+        /// Up to which attempt.
+        attempt: Attempt,
+        /// By whose order.
+        by: KilledBy,
+    },
+    /// The framework has dealt with these updates.
+    Acknowledge {
+        /// Which.
+        acknowledgements: Vec<Acknowledgement>,
+    },
+    /// The framework is gone: end its tasks and forget them.
+    RemoveFramework {
+        /// Which.
+        framework: FrameworkId,
+    },
+}

@@ -1,0 +1,51 @@
+//! Every limit of the wire and of a task description, with its reason.
+
+use std::time::Duration;
+
+/// A control frame, in bytes. A thousand launches of 2 KiB fit; a peer cannot make us hold more.
+pub const FRAME_BYTES_MAX: usize = 4 << 20;
+/// Tasks in one launch, so that a launch of ordinary specs fits a frame.
+pub const LAUNCH_TASKS_MAX: usize = 1_000;
+/// An id (agent, framework, task), in bytes: it names folders, so it stays below `NAME_MAX`.
+pub const ID_BYTES_MAX: usize = 128;
+/// Levels and bytes of a role path such as `eng/batch/nightly`.
+pub const ROLE_BYTES_MAX: usize = 256;
+/// Kinds of resources in one vector; more are refused when the vector is parsed.
+pub const RESOURCE_KINDS_MAX: usize = 32;
+/// Arguments or environment entries of one task.
+pub const ARGS_MAX: usize = 4_096;
+/// Bytes of all arguments, or of the whole environment, of one task.
+pub const ARGS_BYTES_MAX: usize = 128 << 10;
+/// Labels of one task; each key or value has at most [`ID_BYTES_MAX`] bytes.
+pub const LABELS_MAX: usize = 64;
+/// Directories granted to one task.
+pub const DIRS_MAX: usize = 32;
+/// Names of features in one list: what an agent enforces, a peer speaks.
+pub const FEATURES_MAX: usize = 256;
+/// A node's name, in bytes: DNS allows 253.
+pub const HOSTNAME_BYTES_MAX: usize = 256;
+/// A result value that a guest hands to its framework, in bytes: it travels in a status update.
+pub const RESULT_BYTES_MAX: usize = 256 << 10;
+/// Text of a progress report, in bytes.
+pub const PROGRESS_BYTES_MAX: usize = 256;
+/// Frames of a backtrace kept in an outcome.
+pub const BACKTRACE_FRAMES_MAX: usize = 20;
+/// Bytes of any sentence that explains an outcome or a refusal.
+pub const WHY_BYTES_MAX: usize = 4 << 10;
+/// A module, in bytes; compile time grows with it, and 70 MB interpreters are real.
+pub const MODULE_BYTES_MAX: u64 = 256 << 20;
+/// A blob that is no module (standard input), in bytes.
+pub const BLOB_BYTES_MAX: u64 = 4 << 30;
+/// Tasks that one agent keeps, queued and running: each costs about 1 KiB of memory and a record.
+pub const AGENT_TASKS_MAX: usize = 20_000;
+/// The longest time a decline may keep an offer away (a year, as in Mesos).
+pub const REFUSE_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// What a decline means that does not say for how long (as in Mesos).
+pub const REFUSE_DEFAULT: Duration = Duration::from_secs(5);
+
+/// Wasm stack of a task that does not ask for another, in bytes.
+pub const STACK_BYTES_DEFAULT: u64 = 512 << 10;
+/// The largest Wasm stack a task may ask for, in bytes.
+pub const STACK_BYTES_MAX: u64 = 512 << 10;
+/// Output (stdout and stderr together) of a task that does not ask for another limit, in bytes.
+pub const OUTPUT_BYTES_DEFAULT: u64 = 64 << 20;

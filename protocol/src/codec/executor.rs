@@ -1,0 +1,168 @@
+//! `executor.proto`: what an agent and its executors say to each other.
+//!
+//! A guest's order names what it requires, as a spec does: an executor may be of an older build
+//! than the agent that dials it again, and then takes no order that it could not enforce.
+
+use super::{
+    DecodeError,
+    convert::{Convert, known, or_default, read, required},
+    outcome::result,
+    task::{features, names, undeclared},
+    wire::executor::{self as wire, report, to_agent, to_executor},
+};
+use crate::{
+    executor::{Report, StartGuest, ToAgent, ToExecutor},
+    outcome::Progress,
+    task::Feature,
+};
+use std::{
+    ffi::OsString,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::PathBuf,
+};
+
+impl Convert for ToExecutor {
+    type Wire = wire::ToExecutor;
+
+    fn to_wire(&self) -> wire::ToExecutor {
+        use to_executor::{Kill, Kind, Start, Stop};
+        let kind = match self {
+            Self::Start { guests } => Kind::Start(Start { guests: guests.to_wire() }),
+            Self::Kill { key, by } => {
+                Kind::Kill(Kill { key: Some(key.to_wire()), by: Some(by.to_wire()) })
+            }
+            Self::Stop => Kind::Stop(Stop {}),
+        };
+        wire::ToExecutor { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::ToExecutor) -> Result<Self, DecodeError> {
+        use to_executor::Kind;
+        Ok(match known(wire.kind)? {
+            Kind::Start(m) => Self::Start { guests: read("start.guests", m.guests)? },
+            Kind::Kill(m) => {
+                Self::Kill { key: required("kill.key", m.key)?, by: required("kill.by", m.by)? }
+            }
+            Kind::Stop(_) => Self::Stop,
+        })
+    }
+}
+
+impl Convert for StartGuest {
+    type Wire = wire::StartGuest;
+
+    fn to_wire(&self) -> wire::StartGuest {
+        wire::StartGuest {
+            key: Some(self.key.to_wire()),
+            requires: names(&Feature::used_by(&self.limits, &self.grants)),
+            agent: self.agent.to_wire(),
+            module: self.module.to_wire(),
+            artifact: self.artifact.to_wire(),
+            name: self.name.clone(),
+            args: self.args.clone(),
+            index: self.index,
+            memory_bytes: self.memory_bytes,
+            limits: Some(self.limits.to_wire()),
+            grants: Some(self.grants.to_wire()),
+            stdin: self.stdin.to_wire(),
+            sandbox: self.sandbox.to_wire(),
+        }
+    }
+
+    fn from_wire(wire: wire::StartGuest) -> Result<Self, DecodeError> {
+        let declared = features(&wire.requires).map_err(DecodeError::invalid)?;
+        let guest = Self {
+            key: required("key", wire.key)?,
+            agent: read("agent", wire.agent)?,
+            module: read("module", wire.module)?,
+            artifact: read("artifact", wire.artifact)?,
+            name: wire.name,
+            args: wire.args,
+            index: wire.index,
+            memory_bytes: wire.memory_bytes,
+            limits: or_default("limits", wire.limits)?,
+            grants: or_default("grants", wire.grants)?,
+            stdin: read("stdin", wire.stdin)?,
+            sandbox: read("sandbox", wire.sandbox)?,
+        };
+        let used = Feature::used_by(&guest.limits, &guest.grants);
+        undeclared(&used, &declared).map_err(DecodeError::invalid)?;
+        Ok(guest)
+    }
+}
+
+impl Convert for PathBuf {
+    type Wire = Vec<u8>;
+
+    fn to_wire(&self) -> Vec<u8> {
+        self.as_os_str().as_bytes().to_vec()
+    }
+
+    fn from_wire(wire: Vec<u8>) -> Result<Self, DecodeError> {
+        if wire.is_empty() || wire.contains(&0) {
+            return Err(DecodeError::invalid("a path is not empty and has no NUL"));
+        }
+        Ok(OsString::from_vec(wire).into())
+    }
+}
+
+impl Convert for ToAgent {
+    type Wire = wire::ToAgent;
+
+    fn to_wire(&self) -> wire::ToAgent {
+        use to_agent::{Kind, Ready, Reports};
+        let kind = match self {
+            Self::Ready { pid } => Kind::Ready(Ready { pid: *pid }),
+            Self::Reports { reports } => Kind::Reports(Reports { reports: reports.to_wire() }),
+        };
+        wire::ToAgent { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::ToAgent) -> Result<Self, DecodeError> {
+        use to_agent::Kind;
+        Ok(match known(wire.kind)? {
+            Kind::Ready(m) => Self::Ready { pid: m.pid },
+            Kind::Reports(m) => Self::Reports { reports: read("reports.reports", m.reports)? },
+        })
+    }
+}
+
+impl Convert for Report {
+    type Wire = wire::Report;
+
+    fn to_wire(&self) -> wire::Report {
+        use report::{Ended, Kind, Started};
+        let kind = match self {
+            Self::Started { key, at } => {
+                Kind::Started(Started { key: Some(key.to_wire()), at_micros: at.to_wire() })
+            }
+            Self::Progressed(progress) => Kind::Progressed(Progress::to_wire(progress)),
+            Self::Ended { key, at, outcome, usage, result } => Kind::Ended(Ended {
+                key: Some(key.to_wire()),
+                at_micros: at.to_wire(),
+                outcome: Some(outcome.to_wire()),
+                usage: Some(usage.to_wire()),
+                result: result.clone(),
+            }),
+        };
+        wire::Report { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::Report) -> Result<Self, DecodeError> {
+        use report::Kind;
+        Ok(match known(wire.kind)? {
+            Kind::Started(m) => Self::Started {
+                key: required("started.key", m.key)?,
+                at: read("started.at_micros", m.at_micros)?,
+            },
+            Kind::Progressed(m) => Self::Progressed(read("progressed", m)?),
+            Kind::Ended(m) => Self::Ended {
+                key: required("ended.key", m.key)?,
+                at: read("ended.at_micros", m.at_micros)?,
+                outcome: required("ended.outcome", m.outcome)?,
+                usage: required("ended.usage", m.usage)?,
+                result: result("ended.result", m.result)?,
+            },
+        })
+    }
+}

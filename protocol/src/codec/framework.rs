@@ -1,0 +1,269 @@
+//! `framework.proto`: calls, events and what they hold.
+
+use super::{
+    DecodeError,
+    common::{attributes, names, text},
+    convert::{Convert, at_most, known, or_default, read, required},
+    wire::framework::{self as wire, answer, call, event, operation},
+};
+use crate::{
+    bounds::{HOSTNAME_BYTES_MAX, ID_BYTES_MAX, LAUNCH_TASKS_MAX},
+    framework::{
+        Answer, Call, Event, FAILOVER_TIMEOUT_DEFAULT, Filters, FrameworkInfo, Offer, Operation,
+    },
+};
+
+impl Convert for Call {
+    type Wire = wire::Call;
+
+    fn to_wire(&self) -> wire::Call {
+        use call::*;
+        let kind = match self {
+            Self::Subscribe { framework, info } => Kind::Subscribe(Subscribe {
+                framework: framework.to_wire(),
+                info: Some(info.to_wire()),
+            }),
+            Self::Accept { offers, operations, filters } => Kind::Accept(Accept {
+                offers: offers.to_wire(),
+                operations: operations.to_wire(),
+                filters: Some(filters.to_wire()),
+            }),
+            Self::Decline { offers, filters } => Kind::Decline(Decline {
+                offers: offers.to_wire(),
+                filters: Some(filters.to_wire()),
+            }),
+            Self::Enqueue { allocation, tasks } => {
+                Kind::Enqueue(Enqueue { allocation: allocation.to_wire(), tasks: tasks.to_wire() })
+            }
+            Self::Suppress => Kind::Suppress(Suppress {}),
+            Self::Revive => Kind::Revive(Revive {}),
+            Self::Kill { task } => Kind::Kill(Kill { task: task.to_wire() }),
+            Self::Acknowledge { acknowledgements } => {
+                Kind::Acknowledge(Acknowledge { acknowledgements: acknowledgements.to_wire() })
+            }
+            Self::Reconcile { tasks } => Kind::Reconcile(Reconcile { tasks: tasks.to_wire() }),
+            Self::Teardown => Kind::Teardown(Teardown {}),
+        };
+        wire::Call { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::Call) -> Result<Self, DecodeError> {
+        use call::Kind;
+        Ok(match known(wire.kind)? {
+            Kind::Subscribe(m) => Self::Subscribe {
+                framework: read("subscribe.framework", m.framework)?,
+                info: required("subscribe.info", m.info)?,
+            },
+            Kind::Accept(m) => Self::Accept {
+                offers: read("accept.offers", m.offers)?,
+                operations: read("accept.operations", m.operations)?,
+                filters: or_default("accept.filters", m.filters)?,
+            },
+            Kind::Decline(m) => Self::Decline {
+                offers: read("decline.offers", m.offers)?,
+                filters: or_default("decline.filters", m.filters)?,
+            },
+            Kind::Enqueue(m) => {
+                let tasks = at_most("enqueue.tasks", LAUNCH_TASKS_MAX, m.tasks)?;
+                Self::Enqueue {
+                    allocation: read("enqueue.allocation", m.allocation)?,
+                    tasks: read("enqueue.tasks", tasks)?,
+                }
+            }
+            Kind::Suppress(_) => Self::Suppress,
+            Kind::Revive(_) => Self::Revive,
+            Kind::Kill(m) => Self::Kill { task: read("kill.task", m.task)? },
+            Kind::Acknowledge(m) => Self::Acknowledge {
+                acknowledgements: read("acknowledge.acknowledgements", m.acknowledgements)?,
+            },
+            Kind::Reconcile(m) => Self::Reconcile { tasks: read("reconcile.tasks", m.tasks)? },
+            Kind::Teardown(_) => Self::Teardown,
+        })
+    }
+}
+
+impl Convert for FrameworkInfo {
+    type Wire = wire::FrameworkInfo;
+
+    fn to_wire(&self) -> wire::FrameworkInfo {
+        let Self { name, role, failover_timeout } = self;
+        wire::FrameworkInfo {
+            name: name.clone(),
+            role: Some(role.to_wire()),
+            failover_timeout_micros: Some(failover_timeout.to_wire()),
+        }
+    }
+
+    fn from_wire(wire: wire::FrameworkInfo) -> Result<Self, DecodeError> {
+        let failover_timeout = read("failover_timeout_micros", wire.failover_timeout_micros)?;
+        Ok(Self {
+            name: text("name", ID_BYTES_MAX, wire.name)?,
+            role: or_default("role", wire.role)?,
+            failover_timeout: Option::unwrap_or(failover_timeout, FAILOVER_TIMEOUT_DEFAULT),
+        })
+    }
+}
+
+impl Convert for Operation {
+    type Wire = wire::Operation;
+
+    fn to_wire(&self) -> wire::Operation {
+        let kind = match self {
+            Self::Launch { tasks } => {
+                operation::Kind::Launch(operation::Launch { tasks: tasks.to_wire() })
+            }
+        };
+        wire::Operation { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::Operation) -> Result<Self, DecodeError> {
+        Ok(match known(wire.kind)? {
+            operation::Kind::Launch(m) => {
+                let tasks = at_most("launch.tasks", LAUNCH_TASKS_MAX, m.tasks)?;
+                Self::Launch { tasks: read("launch.tasks", tasks)? }
+            }
+        })
+    }
+}
+
+impl Convert for Filters {
+    type Wire = wire::Filters;
+
+    fn to_wire(&self) -> wire::Filters {
+        wire::Filters { refuse_micros: self.refuse.to_wire() }
+    }
+
+    fn from_wire(wire: wire::Filters) -> Result<Self, DecodeError> {
+        Ok(Self { refuse: read("refuse_micros", wire.refuse_micros)? })
+    }
+}
+
+impl Convert for Event {
+    type Wire = wire::Event;
+
+    fn to_wire(&self) -> wire::Event {
+        use event::*;
+        let kind = match self {
+            Self::Subscribed { framework } => {
+                Kind::Subscribed(Subscribed { framework: framework.to_wire() })
+            }
+            Self::Offers { offers } => Kind::Offers(Offers { offers: offers.to_wire() }),
+            Self::Rescinded { offer } => Kind::Rescinded(Rescinded { offer: offer.to_wire() }),
+            Self::Answered { offer, operation, answer } => Kind::Answered(Answered {
+                offer: offer.to_wire(),
+                operation: *operation,
+                answer: Some(answer.to_wire()),
+            }),
+            Self::TasksAccepted { agent, tasks } => Kind::TasksAccepted(TasksAccepted {
+                agent: agent.to_wire(),
+                tasks: tasks.to_wire(),
+            }),
+            Self::StatusUpdates { updates } => {
+                Kind::StatusUpdates(StatusUpdates { updates: updates.to_wire() })
+            }
+            Self::Progressed { reports } => {
+                Kind::Progressed(Progressed { reports: reports.to_wire() })
+            }
+            Self::Refused { rejection } => {
+                Kind::Refused(Refused { rejection: Some(rejection.to_wire()) })
+            }
+        };
+        wire::Event { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::Event) -> Result<Self, DecodeError> {
+        use event::Kind;
+        Ok(match known(wire.kind)? {
+            Kind::Subscribed(m) => {
+                Self::Subscribed { framework: read("subscribed.framework", m.framework)? }
+            }
+            Kind::Offers(m) => Self::Offers { offers: read("offers.offers", m.offers)? },
+            Kind::Rescinded(m) => Self::Rescinded { offer: read("rescinded.offer", m.offer)? },
+            Kind::Answered(m) => Self::Answered {
+                offer: read("answered.offer", m.offer)?,
+                operation: m.operation,
+                answer: required("answered.answer", m.answer)?,
+            },
+            Kind::TasksAccepted(m) => Self::TasksAccepted {
+                agent: read("tasks_accepted.agent", m.agent)?,
+                tasks: read("tasks_accepted.tasks", m.tasks)?,
+            },
+            Kind::StatusUpdates(m) => {
+                Self::StatusUpdates { updates: read("status_updates.updates", m.updates)? }
+            }
+            Kind::Progressed(m) => {
+                Self::Progressed { reports: read("progressed.reports", m.reports)? }
+            }
+            Kind::Refused(m) => {
+                Self::Refused { rejection: required("refused.rejection", m.rejection)? }
+            }
+        })
+    }
+}
+
+impl Convert for Answer {
+    type Wire = wire::Answer;
+
+    fn to_wire(&self) -> wire::Answer {
+        use answer::{Kind, Launched, Rejected};
+        let kind = match self {
+            Self::Launched { allocation, agent, refused } => Kind::Launched(Launched {
+                allocation: allocation.to_wire(),
+                agent: agent.to_wire(),
+                refused: refused.to_wire(),
+            }),
+            Self::Rejected { rejection, tasks } => Kind::Rejected(Rejected {
+                rejection: Some(rejection.to_wire()),
+                tasks: tasks.to_wire(),
+            }),
+        };
+        wire::Answer { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::Answer) -> Result<Self, DecodeError> {
+        use answer::Kind;
+        Ok(match known(wire.kind)? {
+            Kind::Launched(m) => Self::Launched {
+                allocation: read("launched.allocation", m.allocation)?,
+                agent: read("launched.agent", m.agent)?,
+                refused: read("launched.refused", m.refused)?,
+            },
+            Kind::Rejected(m) => Self::Rejected {
+                rejection: required("rejected.rejection", m.rejection)?,
+                tasks: read("rejected.tasks", m.tasks)?,
+            },
+        })
+    }
+}
+
+impl Convert for Offer {
+    type Wire = wire::Offer;
+
+    fn to_wire(&self) -> wire::Offer {
+        wire::Offer {
+            id: self.id.to_wire(),
+            agent: self.agent.to_wire(),
+            hostname: self.hostname.clone(),
+            role: self.role.to_wire(),
+            resources: Some(self.resources.to_wire()),
+            attributes: self.attributes.clone(),
+            architecture: self.architecture.clone(),
+            enforces: self.enforces.clone(),
+            expires_micros: self.expires.to_wire(),
+        }
+    }
+
+    fn from_wire(wire: wire::Offer) -> Result<Self, DecodeError> {
+        Ok(Self {
+            id: read("id", wire.id)?,
+            agent: read("agent", wire.agent)?,
+            hostname: text("hostname", HOSTNAME_BYTES_MAX, wire.hostname)?,
+            role: read("role", wire.role)?,
+            resources: required("resources", wire.resources)?,
+            attributes: attributes("attributes", wire.attributes)?,
+            architecture: text("architecture", ID_BYTES_MAX, wire.architecture)?,
+            enforces: names("enforces", wire.enforces)?,
+            expires: read("expires_micros", wire.expires_micros)?,
+        })
+    }
+}

@@ -1,0 +1,140 @@
+//! `operator.proto`: orders of people. Views are messages already and pass as they are.
+
+use super::{
+    DecodeError,
+    common::text,
+    convert::{Convert, known, read},
+    wire::operator::{self as wire, request, response},
+};
+use crate::{
+    bounds::ID_BYTES_MAX,
+    operator::{Ended, PeerKind, Request, Response, Weight},
+};
+
+impl Convert for Request {
+    type Wire = wire::Request;
+
+    fn to_wire(&self) -> wire::Request {
+        use request::*;
+        let kind = match self {
+            Self::Tasks { framework, task, ended } => Kind::Tasks(Tasks {
+                framework: framework.to_wire(),
+                task: task.to_wire(),
+                with_ended: *ended == Ended::Listed,
+            }),
+            Self::Kill { framework, task } => {
+                Kind::Kill(Kill { framework: framework.to_wire(), task: task.to_wire() })
+            }
+            Self::Agents => Kind::Agents(Agents {}),
+            Self::Frameworks => Kind::Frameworks(Frameworks {}),
+            Self::Roles => Kind::Roles(Roles {}),
+            Self::SetRole { role, weight } => {
+                Kind::SetRole(SetRole { role: role.to_wire(), weight_millis: weight.to_wire() })
+            }
+            Self::Offers => Kind::Offers(Offers {}),
+            Self::Status => Kind::Status(Status {}),
+            Self::CreateToken { kind, uses, ttl } => Kind::CreateToken(CreateToken {
+                kind: kind.to_wire(),
+                uses: *uses,
+                ttl_micros: ttl.to_wire(),
+            }),
+            Self::Tokens => Kind::Tokens(Tokens {}),
+            Self::RevokeToken { id } => Kind::RevokeToken(RevokeToken { id: id.clone() }),
+        };
+        wire::Request { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::Request) -> Result<Self, DecodeError> {
+        use request::Kind;
+        Ok(match known(wire.kind)? {
+            Kind::Tasks(m) => Self::Tasks {
+                framework: read("tasks.framework", m.framework)?,
+                task: read("tasks.task", m.task)?,
+                ended: if m.with_ended { Ended::Listed } else { Ended::Left },
+            },
+            Kind::Kill(m) => Self::Kill {
+                framework: read("kill.framework", m.framework)?,
+                task: read("kill.task", m.task)?,
+            },
+            Kind::Agents(_) => Self::Agents,
+            Kind::Frameworks(_) => Self::Frameworks,
+            Kind::Roles(_) => Self::Roles,
+            Kind::SetRole(m) => Self::SetRole {
+                role: read("set_role.role", m.role)?,
+                weight: read("set_role.weight_millis", m.weight_millis)?,
+            },
+            Kind::Offers(_) => Self::Offers,
+            Kind::Status(_) => Self::Status,
+            Kind::CreateToken(m) => Self::CreateToken {
+                kind: read("create_token.kind", m.kind)?,
+                uses: m.uses,
+                ttl: read("create_token.ttl_micros", m.ttl_micros)?,
+            },
+            Kind::Tokens(_) => Self::Tokens,
+            Kind::RevokeToken(m) => {
+                Self::RevokeToken { id: text("revoke_token.id", ID_BYTES_MAX, m.id)? }
+            }
+        })
+    }
+}
+
+impl Convert for Weight {
+    type Wire = u64;
+
+    fn to_wire(&self) -> u64 {
+        self.as_millis()
+    }
+
+    fn from_wire(wire: u64) -> Result<Self, DecodeError> {
+        Self::from_millis(wire).map_err(DecodeError::invalid)
+    }
+}
+
+impl Convert for PeerKind {
+    type Wire = String;
+
+    fn to_wire(&self) -> String {
+        self.name().into()
+    }
+
+    fn from_wire(wire: String) -> Result<Self, DecodeError> {
+        wire.parse().map_err(DecodeError::invalid)
+    }
+}
+
+impl Convert for Response {
+    type Wire = wire::Response;
+
+    fn to_wire(&self) -> wire::Response {
+        use response::Kind;
+        let kind = match self {
+            Self::Tasks(views) => Kind::Tasks(views.clone()),
+            Self::Done => Kind::Done(wire::Done {}),
+            Self::Agents(views) => Kind::Agents(views.clone()),
+            Self::Frameworks(views) => Kind::Frameworks(views.clone()),
+            Self::Roles(views) => Kind::Roles(views.clone()),
+            Self::Offers(views) => Kind::Offers(views.clone()),
+            Self::Status(view) => Kind::Status(view.clone()),
+            Self::CreatedToken { token, id } => {
+                Kind::CreatedToken(wire::CreatedToken { token: token.clone(), id: id.clone() })
+            }
+            Self::Tokens(views) => Kind::Tokens(views.clone()),
+        };
+        wire::Response { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::Response) -> Result<Self, DecodeError> {
+        use response::Kind;
+        Ok(match known(wire.kind)? {
+            Kind::Tasks(views) => Self::Tasks(views),
+            Kind::Done(_) => Self::Done,
+            Kind::Agents(views) => Self::Agents(views),
+            Kind::Frameworks(views) => Self::Frameworks(views),
+            Kind::Roles(views) => Self::Roles(views),
+            Kind::Offers(views) => Self::Offers(views),
+            Kind::Status(view) => Self::Status(view),
+            Kind::CreatedToken(m) => Self::CreatedToken { token: m.token, id: m.id },
+            Kind::Tokens(views) => Self::Tokens(views),
+        })
+    }
+}

@@ -1,0 +1,248 @@
+//! `outcome.proto`: states, ends and updates.
+
+use super::{
+    DecodeError,
+    common::{cut, sentence},
+    convert::{Convert, convert_enum, known, read, required},
+    wire::common::{self as wire, killed_by, outcome, task_state},
+};
+use crate::{
+    bounds::{BACKTRACE_FRAMES_MAX, PROGRESS_BYTES_MAX, RESULT_BYTES_MAX},
+    framework::Acknowledgement,
+    outcome::{KilledBy, LostBy, Outcome, Progress, Source, StatusUpdate, TaskState, Trap, Usage},
+};
+
+impl Convert for StatusUpdate {
+    type Wire = wire::StatusUpdate;
+
+    fn to_wire(&self) -> wire::StatusUpdate {
+        wire::StatusUpdate {
+            key: Some(self.key.to_wire()),
+            seq: self.seq,
+            agent: self.agent.to_wire(),
+            state: Some(self.state.to_wire()),
+            source: self.source.to_wire(),
+            at_micros: self.at.to_wire(),
+            usage: self.usage.to_wire(),
+            result: self.result.clone(),
+        }
+    }
+
+    fn from_wire(wire: wire::StatusUpdate) -> Result<Self, DecodeError> {
+        Ok(Self {
+            key: required("key", wire.key)?,
+            seq: wire.seq,
+            agent: read("agent", wire.agent)?,
+            state: required("state", wire.state)?,
+            source: read("source", wire.source)?,
+            at: read("at_micros", wire.at_micros)?,
+            usage: read("usage", wire.usage)?,
+            result: result("result", wire.result)?,
+        })
+    }
+}
+
+/// A value that a guest returned.
+pub(super) fn result(field: &str, result: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
+    if result.len() > RESULT_BYTES_MAX {
+        let why = format!("it has {} bytes, at most {RESULT_BYTES_MAX} are allowed", result.len());
+        return Err(DecodeError::invalid(why).within(field));
+    }
+    Ok(result)
+}
+
+impl Convert for Acknowledgement {
+    type Wire = wire::Acknowledgement;
+
+    fn to_wire(&self) -> wire::Acknowledgement {
+        wire::Acknowledgement { key: Some(self.key.to_wire()), seq: self.seq }
+    }
+
+    fn from_wire(wire: wire::Acknowledgement) -> Result<Self, DecodeError> {
+        Ok(Self { key: required("key", wire.key)?, seq: wire.seq })
+    }
+}
+
+impl Convert for Progress {
+    type Wire = wire::Progress;
+
+    fn to_wire(&self) -> wire::Progress {
+        let Self { key, done, total, message } = self;
+        wire::Progress {
+            key: Some(key.to_wire()),
+            done: *done,
+            total: *total,
+            message: cut(message, PROGRESS_BYTES_MAX),
+        }
+    }
+
+    fn from_wire(wire: wire::Progress) -> Result<Self, DecodeError> {
+        Ok(Self {
+            key: required("key", wire.key)?,
+            done: wire.done,
+            total: wire.total,
+            message: cut(&wire.message, PROGRESS_BYTES_MAX),
+        })
+    }
+}
+
+impl Convert for Usage {
+    type Wire = wire::Usage;
+
+    fn to_wire(&self) -> wire::Usage {
+        let Self { fuel, wall, memory_bytes_peak, stdout_bytes, stderr_bytes } = *self;
+        let wall_micros = wall.to_wire();
+        wire::Usage { fuel, wall_micros, memory_bytes_peak, stdout_bytes, stderr_bytes }
+    }
+
+    fn from_wire(wire: wire::Usage) -> Result<Self, DecodeError> {
+        let wire::Usage { fuel, wall_micros, memory_bytes_peak, stdout_bytes, stderr_bytes } = wire;
+        let wall = read("wall_micros", wall_micros)?;
+        Ok(Self { fuel, wall, memory_bytes_peak, stdout_bytes, stderr_bytes })
+    }
+}
+
+impl Convert for TaskState {
+    type Wire = wire::TaskState;
+
+    fn to_wire(&self) -> wire::TaskState {
+        use task_state::{Kind, Running, Staging, Starting, Unreachable};
+        let kind = match self {
+            Self::Staging => Kind::Staging(Staging {}),
+            Self::Starting => Kind::Starting(Starting {}),
+            Self::Running => Kind::Running(Running {}),
+            Self::Unreachable => Kind::Unreachable(Unreachable {}),
+            Self::Ended(outcome) => Kind::Ended(outcome.to_wire()),
+        };
+        wire::TaskState { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::TaskState) -> Result<Self, DecodeError> {
+        use task_state::Kind;
+        Ok(match known(wire.kind)? {
+            Kind::Staging(_) => Self::Staging,
+            Kind::Starting(_) => Self::Starting,
+            Kind::Running(_) => Self::Running,
+            Kind::Unreachable(_) => Self::Unreachable,
+            Kind::Ended(outcome) => Self::Ended(read("ended", outcome)?),
+        })
+    }
+}
+
+impl Convert for Outcome {
+    type Wire = wire::Outcome;
+
+    fn to_wire(&self) -> wire::Outcome {
+        use outcome::*;
+        let kind = match self {
+            Self::Exited { code } => Kind::Exited(Exited { code: *code }),
+            Self::OutOfFuel { limit } => Kind::OutOfFuel(OutOfFuel { limit: *limit }),
+            Self::OutOfMemory { asked, limit } => {
+                Kind::OutOfMemory(OutOfMemory { asked_bytes: *asked, limit_bytes: *limit })
+            }
+            Self::DeadlinePassed { limit } => {
+                Kind::DeadlinePassed(DeadlinePassed { limit_micros: limit.to_wire() })
+            }
+            Self::Trapped { trap, why, backtrace } => Kind::Trapped(Trapped {
+                trap: trap.to_wire(),
+                why: sentence(why),
+                backtrace: frames(backtrace),
+            }),
+            Self::OutputLimit { limit } => Kind::OutputLimit(OutputLimit { limit_bytes: *limit }),
+            Self::Killed { by } => Kind::Killed(Killed { by: Some(by.to_wire()) }),
+            Self::ModuleRejected { why } => {
+                Kind::ModuleRejected(ModuleRejected { why: sentence(why) })
+            }
+            Self::Refused { rejection } => {
+                Kind::Refused(Refused { rejection: Some(rejection.to_wire()) })
+            }
+            Self::Failed { why } => Kind::Failed(Failed { why: sentence(why) }),
+            Self::Lost { why } => Kind::Lost(Lost { why: why.to_wire() }),
+        };
+        wire::Outcome { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::Outcome) -> Result<Self, DecodeError> {
+        use outcome::Kind;
+        Ok(match known(wire.kind)? {
+            Kind::Exited(m) => Self::Exited { code: m.code },
+            Kind::OutOfFuel(m) => Self::OutOfFuel { limit: m.limit },
+            Kind::OutOfMemory(m) => {
+                Self::OutOfMemory { asked: m.asked_bytes, limit: m.limit_bytes }
+            }
+            Kind::DeadlinePassed(m) => Self::DeadlinePassed {
+                limit: read("deadline_passed.limit_micros", m.limit_micros)?,
+            },
+            Kind::Trapped(m) => Self::Trapped {
+                // The sentence still says what a newer build calls by another name.
+                trap: Trap::from_wire(m.trap).unwrap_or(Trap::Other),
+                why: sentence(&m.why),
+                backtrace: frames(&m.backtrace),
+            },
+            Kind::OutputLimit(m) => Self::OutputLimit { limit: m.limit_bytes },
+            Kind::Killed(m) => Self::Killed { by: required("killed.by", m.by)? },
+            Kind::ModuleRejected(m) => Self::ModuleRejected { why: sentence(&m.why) },
+            Kind::Refused(m) => {
+                Self::Refused { rejection: required("refused.rejection", m.rejection)? }
+            }
+            Kind::Failed(m) => Self::Failed { why: sentence(&m.why) },
+            Kind::Lost(m) => Self::Lost { why: read("lost.why", m.why)? },
+        })
+    }
+}
+
+/// As many frames of a backtrace as are kept.
+fn frames(backtrace: &[String]) -> Vec<String> {
+    backtrace.iter().take(BACKTRACE_FRAMES_MAX).map(|frame| sentence(frame)).collect()
+}
+
+impl Convert for KilledBy {
+    type Wire = wire::KilledBy;
+
+    fn to_wire(&self) -> wire::KilledBy {
+        use killed_by::*;
+        let kind = match self {
+            Self::Framework => Kind::Framework(Framework {}),
+            Self::Operator => Kind::Operator(Operator {}),
+            Self::NewerAttempt(attempt) => {
+                Kind::NewerAttempt(NewerAttempt { attempt: attempt.to_wire() })
+            }
+            Self::FrameworkRemoved => Kind::FrameworkRemoved(FrameworkRemoved {}),
+            Self::AgentStopped => Kind::AgentStopped(AgentStopped {}),
+        };
+        wire::KilledBy { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::KilledBy) -> Result<Self, DecodeError> {
+        use killed_by::Kind;
+        Ok(match known(wire.kind)? {
+            Kind::Framework(_) => Self::Framework,
+            Kind::Operator(_) => Self::Operator,
+            Kind::NewerAttempt(m) => Self::NewerAttempt(read("newer_attempt.attempt", m.attempt)?),
+            Kind::FrameworkRemoved(_) => Self::FrameworkRemoved,
+            Kind::AgentStopped(_) => Self::AgentStopped,
+        })
+    }
+}
+
+convert_enum!(Source, wire::Source { Master, Agent, Executor });
+convert_enum!(
+    LostBy,
+    wire::LostBy { AgentLost, AgentRestarted, ExecutorEnded, UnknownToAgent, Unknown }
+);
+convert_enum!(
+    Trap,
+    wire::Trap {
+        Unreachable,
+        MemoryOutOfBounds,
+        TableOutOfBounds,
+        IndirectCallToNull,
+        BadSignature,
+        IntegerOverflow,
+        IntegerDivisionByZero,
+        BadConversionToInteger,
+        StackOverflow,
+        HostCall,
+        Other,
+    }
+);

@@ -1,0 +1,291 @@
+//! `task.proto`: specs, and the rule that makes them safe between builds.
+//!
+//! Refuse or enforce: a build drops protobuf fields that it does not know, so each spec names in
+//! `requires` what it uses. A name that is not known here, or a use that is not named, refuses the
+//! task.
+
+use super::{
+    DecodeError,
+    common::sentence,
+    convert::{Convert, known, or_default, read, required},
+    wire::common::{self as wire, dir_grant, launch_task},
+};
+use crate::{
+    framework::{LaunchTask, RefusedTask},
+    ids::{Attempt, TaskId},
+    rejection::Rejection,
+    task::{DirGrant, DirSource, Feature, Grants, Limits, TaskSpec},
+};
+use std::{collections::BTreeSet, mem};
+
+impl Convert for LaunchTask {
+    type Wire = wire::LaunchTask;
+
+    fn to_wire(&self) -> wire::LaunchTask {
+        let kind = match self {
+            Ok(spec) => launch_task::Kind::Spec(spec_to_wire(spec)),
+            Err(refused) => launch_task::Kind::Refused(refused.to_wire()),
+        };
+        wire::LaunchTask { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::LaunchTask) -> Result<Self, DecodeError> {
+        match known(wire.kind)? {
+            launch_task::Kind::Spec(mut spec) => {
+                let task: TaskId = read("spec.task", mem::take(&mut spec.task))?;
+                let attempt = read("spec.attempt", spec.attempt)?;
+                let taken = take_spec(task.clone(), attempt, spec);
+                Ok(taken.map_err(|rejection| RefusedTask { task, attempt, rejection }))
+            }
+            launch_task::Kind::Refused(refused) => Ok(Err(read("refused", refused)?)),
+        }
+    }
+}
+
+impl Convert for RefusedTask {
+    type Wire = wire::RefusedTask;
+
+    fn to_wire(&self) -> wire::RefusedTask {
+        let Self { task, attempt, rejection } = self;
+        wire::RefusedTask {
+            task: task.to_wire(),
+            attempt: attempt.to_wire(),
+            rejection: Some(rejection.to_wire()),
+        }
+    }
+
+    fn from_wire(wire: wire::RefusedTask) -> Result<Self, DecodeError> {
+        Ok(Self {
+            task: read("task", wire.task)?,
+            attempt: read("attempt", wire.attempt)?,
+            rejection: required("rejection", wire.rejection)?,
+        })
+    }
+}
+
+fn spec_to_wire(spec: &TaskSpec) -> wire::TaskSpec {
+    wire::TaskSpec {
+        task: spec.task.to_wire(),
+        attempt: spec.attempt.to_wire(),
+        requires: names(&spec.requires()),
+        module: spec.module.to_wire(),
+        name: spec.name.clone(),
+        args: spec.args.clone(),
+        index: spec.index,
+        resources: Some(spec.resources.to_wire()),
+        limits: Some(spec.limits.to_wire()),
+        grants: Some(spec.grants.to_wire()),
+        labels: spec.labels.clone(),
+    }
+}
+
+/// The spec, if this build can carry out all of it.
+fn take_spec(task: TaskId, attempt: Attempt, wire: wire::TaskSpec) -> Result<TaskSpec, Rejection> {
+    // First of all, since what an unknown name changes may be the meaning of the other fields.
+    let declared = features(&wire.requires)?;
+    let spec = read_spec(task, attempt, wire).map_err(into_rejection)?;
+    spec.check()?;
+    undeclared(&spec.requires(), &declared)?;
+    Ok(spec)
+}
+
+fn read_spec(
+    task: TaskId,
+    attempt: Attempt,
+    wire: wire::TaskSpec,
+) -> Result<TaskSpec, DecodeError> {
+    Ok(TaskSpec {
+        task,
+        attempt,
+        module: read("module", wire.module)?,
+        name: wire.name,
+        args: wire.args,
+        index: wire.index,
+        resources: required("resources", wire.resources)?,
+        limits: or_default("limits", wire.limits)?,
+        grants: or_default("grants", wire.grants)?,
+        labels: wire.labels,
+    })
+}
+
+fn into_rejection(error: DecodeError) -> Rejection {
+    match error {
+        DecodeError::Invalid { field, why } => Rejection::invalid(field, why),
+        DecodeError::UnknownVariant { message: field } => {
+            Rejection::invalid(field, "it is empty or of a kind that is not known here")
+        }
+        DecodeError::NoProtobuf { message, source } => {
+            Rejection::invalid(message, source.to_string())
+        }
+    }
+}
+
+/// What `requires` holds: the names of `features`, sorted.
+pub(super) fn names(features: &BTreeSet<Feature>) -> Vec<String> {
+    let names: BTreeSet<_> = features.iter().map(|feature| feature.name()).collect();
+    names.into_iter().map(Into::into).collect()
+}
+
+/// The features of these names.
+///
+/// # Errors
+/// [`Rejection::Unsupported`] with the first name that this build does not know.
+pub(super) fn features(names: &[String]) -> Result<BTreeSet<Feature>, Rejection> {
+    let known = |name: &String| {
+        Feature::from_name(name).ok_or_else(|| Rejection::Unsupported { name: sentence(name) })
+    };
+    names.iter().map(known).collect()
+}
+
+/// Refuses what uses more than it declares: its sender might as well have left out a name that is
+/// not known here.
+///
+/// # Errors
+/// [`Rejection::Invalid`] with the first feature that is not declared.
+pub(super) fn undeclared(
+    used: &BTreeSet<Feature>,
+    declared: &BTreeSet<Feature>,
+) -> Result<(), Rejection> {
+    used.difference(declared).next().map_or(Ok(()), |feature| {
+        let why = format!("{:?} is used but not named: name it", feature.name());
+        Err(Rejection::invalid("requires", why))
+    })
+}
+
+impl Convert for Limits {
+    type Wire = wire::Limits;
+
+    fn to_wire(&self) -> wire::Limits {
+        let Self { fuel, deadline, stack_bytes, output_bytes } = self;
+        wire::Limits {
+            fuel: *fuel,
+            deadline_micros: deadline.to_wire(),
+            stack_bytes: Some(*stack_bytes),
+            output_bytes: Some(*output_bytes),
+        }
+    }
+
+    fn from_wire(wire: wire::Limits) -> Result<Self, DecodeError> {
+        let default = Self::default();
+        Ok(Self {
+            fuel: wire.fuel,
+            deadline: read("deadline_micros", wire.deadline_micros)?,
+            stack_bytes: wire.stack_bytes.unwrap_or(default.stack_bytes),
+            output_bytes: wire.output_bytes.unwrap_or(default.output_bytes),
+        })
+    }
+}
+
+impl Convert for Grants {
+    type Wire = wire::Grants;
+
+    fn to_wire(&self) -> wire::Grants {
+        let Self { env, stdin, dirs } = self;
+        wire::Grants { env: env.clone(), stdin: stdin.to_wire(), dirs: dirs.to_wire() }
+    }
+
+    fn from_wire(wire: wire::Grants) -> Result<Self, DecodeError> {
+        Ok(Self {
+            env: wire.env,
+            stdin: read("stdin", wire.stdin)?,
+            dirs: read("dirs", wire.dirs)?,
+        })
+    }
+}
+
+impl Convert for DirGrant {
+    type Wire = wire::DirGrant;
+
+    fn to_wire(&self) -> wire::DirGrant {
+        let kind = match &self.source {
+            DirSource::Sandbox => dir_grant::Kind::Sandbox(dir_grant::Sandbox {}),
+            DirSource::Host(path) => dir_grant::Kind::Host(dir_grant::Host { path: path.clone() }),
+        };
+        wire::DirGrant { kind: Some(kind), guest: self.guest.clone() }
+    }
+
+    fn from_wire(wire: wire::DirGrant) -> Result<Self, DecodeError> {
+        let source = match known(wire.kind)? {
+            dir_grant::Kind::Sandbox(_) => DirSource::Sandbox,
+            dir_grant::Kind::Host(host) => DirSource::Host(host.path),
+        };
+        Ok(Self { source, guest: wire.guest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::examples::rich_spec, *};
+
+    /// What becomes of a launch of a spec that was changed on its way.
+    fn take(spoil: fn(&mut wire::TaskSpec)) -> Result<LaunchTask, DecodeError> {
+        let mut spec = spec_to_wire(&rich_spec());
+        spoil(&mut spec);
+        LaunchTask::from_wire(wire::LaunchTask { kind: Some(launch_task::Kind::Spec(spec)) })
+    }
+
+    #[test]
+    fn a_spec_names_what_it_requires_in_order() {
+        let names = [
+            "grant.dir.host",
+            "grant.dir.sandbox",
+            "grant.env",
+            "grant.stdin",
+            "limit.deadline",
+            "limit.fuel",
+            "limit.memory",
+            "limit.output",
+            "limit.stack",
+        ];
+        assert_eq!(spec_to_wire(&rich_spec()).requires, names);
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_refuses_the_task_whatever_else_is_wrong() {
+        let launch = take(|spec| {
+            spec.requires.push("grant.network".into());
+            spec.module.clear();
+        });
+        let name = "grant.network".into();
+        let TaskSpec { task, attempt, .. } = rich_spec();
+        let rejection = Rejection::Unsupported { name };
+        assert_eq!(launch, Ok(Err(RefusedTask { task, attempt, rejection })));
+    }
+
+    #[test]
+    fn a_malformed_spec_is_refused_naming_the_field() {
+        type Spoil = fn(&mut wire::TaskSpec);
+        let cases: [(&str, Spoil); 8] = [
+            ("module", |s| s.module = vec![0; 33]),
+            ("resources", |s| s.resources = None),
+            ("resources", |s| s.resources = Some(wire::Resources::default())),
+            ("attempt", |s| s.attempt = 0),
+            ("limits.fuel", |s| s.limits.as_mut().expect("limits").fuel = Some(0)),
+            ("grants.stdin", |s| s.grants.as_mut().expect("grants").stdin = Some(vec![0; 31])),
+            ("grants.dirs[1]", |s| s.grants.as_mut().expect("grants").dirs[1].kind = None),
+            ("requires", |s| s.requires.retain(|name| name != "limit.fuel")),
+        ];
+        for (expected, spoil) in cases {
+            let Ok(Err(RefusedTask { rejection: Rejection::Invalid { field, .. }, .. })) =
+                take(spoil)
+            else {
+                panic!("{expected} was not refused: {:?}", take(spoil));
+            };
+            assert_eq!(field, expected);
+        }
+    }
+
+    #[test]
+    fn a_spec_without_a_task_id_fails_the_message() {
+        let error = take(|spec| spec.task = "../etc".into()).expect_err("a wrong id");
+        assert!(error.to_string().starts_with("spec.task: \"../etc\" is no task id"), "{error}");
+    }
+
+    #[test]
+    fn a_spec_that_leaves_out_limits_and_grants_gets_the_defaults() {
+        let launch = take(|spec| (spec.limits, spec.grants) = (None, None));
+        let expected =
+            TaskSpec { limits: Limits::default(), grants: Grants::default(), ..rich_spec() };
+        assert_eq!(launch, Ok(Ok(expected)));
+    }
+}

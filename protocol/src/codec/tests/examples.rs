@@ -1,0 +1,446 @@
+//! One example of each kind of message, with all of its fields set; their bytes are golden.
+
+use super::views;
+use crate::{
+    agent::{self, AgentInfo, HeldTask, Registration, ToMaster},
+    data::{self, Follow, LogStream, StreamHeader},
+    executor::{self, Report, StartGuest, ToExecutor},
+    framework::{
+        Acknowledgement, Answer, Call, Event, Filters, FrameworkInfo, Offer, Operation, RefusedTask,
+    },
+    hello::Hello,
+    ids::*,
+    operator::{self, Ended, PeerKind, Weight},
+    outcome::*,
+    rejection::Rejection,
+    resources::{Amount, DISK, Resources},
+    task::{DirGrant, DirSource, Grants, Limits, TaskSpec},
+    time::Time,
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// Examples of one message, each with the name of its kind.
+type Examples<M> = Vec<(&'static str, M)>;
+
+pub(super) fn hellos() -> Examples<Hello> {
+    let features = vec!["queued_launch".into()];
+    vec![("hello", Hello { protocol_min: 1, protocol_max: 2, build: "0.1.0".into(), features })]
+}
+
+pub(super) fn calls() -> Examples<Call> {
+    let info = FrameworkInfo {
+        name: "nightly".into(),
+        role: role(),
+        failover_timeout: Duration::from_secs(3_600),
+    };
+    let filters = Filters { refuse: Some(Duration::from_millis(1_500)) };
+    let tasks = vec![Ok(rich_spec()), Ok(plain_spec()), Err(refused(Rejection::Recalled))];
+    let operations = vec![Operation::Launch { tasks: tasks.clone() }];
+    vec![
+        ("subscribe", Call::Subscribe { framework: Some(framework()), info }),
+        ("accept", Call::Accept { offers: vec![OfferId(1), OfferId(255)], operations, filters }),
+        ("decline", Call::Decline { offers: vec![OfferId(2)], filters: Filters::default() }),
+        ("enqueue", Call::Enqueue { allocation: AllocationId(3), tasks }),
+        ("suppress", Call::Suppress),
+        ("revive", Call::Revive),
+        ("kill", Call::Kill { task: task() }),
+        ("acknowledge", Call::Acknowledge { acknowledgements: acknowledgements() }),
+        ("reconcile", Call::Reconcile { tasks: vec![task()] }),
+        ("teardown", Call::Teardown),
+    ]
+}
+
+pub(super) fn events() -> Examples<Event> {
+    let launched = Answer::Launched {
+        allocation: AllocationId(3),
+        agent: agent(),
+        refused: rejections().into_iter().map(refused).collect(),
+    };
+    let rejected = Answer::Rejected {
+        rejection: Rejection::OffersDoNotMatch,
+        tasks: vec![(task(), Attempt(2))],
+    };
+    let answered = |offer, answer| Event::Answered { offer, operation: 1, answer };
+    let mut updates: Vec<_> = outcomes().into_iter().map(TaskState::Ended).map(update).collect();
+    updates.extend(
+        [TaskState::Staging, TaskState::Starting, TaskState::Running, TaskState::Unreachable]
+            .map(update),
+    );
+    vec![
+        ("subscribed", Event::Subscribed { framework: framework() }),
+        ("offers", Event::Offers { offers: vec![offer()] }),
+        ("rescinded", Event::Rescinded { offer: OfferId(255) }),
+        ("launched", answered(Some(OfferId(1)), launched)),
+        ("rejected", answered(None, rejected)),
+        (
+            "tasks_accepted",
+            Event::TasksAccepted { agent: agent(), tasks: vec![(task(), Attempt(2))] },
+        ),
+        ("status_updates", Event::StatusUpdates { updates }),
+        ("progressed", Event::Progressed { reports: vec![progress()] }),
+        ("refused", Event::Refused { rejection: Rejection::FailedOver { framework: framework() } }),
+    ]
+}
+
+pub(super) fn to_master() -> Examples<ToMaster> {
+    let info = AgentInfo {
+        hostname: "node-7.example.org".into(),
+        attributes: texts("zone", "a"),
+        architecture: "x86_64".into(),
+        enforces: vec!["limit.memory".into(), "limit.fuel".into()],
+        resources: resources(),
+        build: "0.1.0".into(),
+    };
+    let held = HeldTask {
+        key: key(),
+        role: role(),
+        allocation: AllocationId(3),
+        granted: resources(),
+        resources: Resources::new(Amount::millis(500), Amount::units(64)),
+        name: "prime".into(),
+        state: TaskState::Running,
+    };
+    let registration =
+        Registration { incarnation: Incarnation(7), run: 1 << 60, info, tasks: vec![held] };
+    let failed = update(TaskState::Ended(Outcome::OutOfFuel { limit: 1_000_000 }));
+    vec![
+        ("register", ToMaster::Register(registration)),
+        ("tasks_accepted", ToMaster::TasksAccepted { tasks: vec![key()] }),
+        ("status_updates", ToMaster::StatusUpdates { updates: vec![failed] }),
+        ("progressed", ToMaster::Progressed { reports: vec![progress()] }),
+        ("beat", ToMaster::Beat { inputs: 4_711, unsaved_millis: 12 }),
+    ]
+}
+
+pub(super) fn to_agent() -> Examples<agent::ToAgent> {
+    use agent::ToAgent;
+    let kill = |by| {
+        let TaskKey { framework, task, attempt } = key();
+        ToAgent::Kill { framework, task, attempt, by }
+    };
+    let launch = ToAgent::Launch {
+        allocation: AllocationId(3),
+        framework: framework(),
+        role: role(),
+        granted: resources(),
+        tasks: vec![Ok(rich_spec())],
+    };
+    vec![
+        ("registered", ToAgent::Registered { agent: agent() }),
+        ("refused", ToAgent::Refused { rejection: Rejection::DuplicateAgent { agent: agent() } }),
+        ("launch", launch),
+        ("recall", ToAgent::Recall { allocation: AllocationId(3) }),
+        ("kill_by_framework", kill(KilledBy::Framework)),
+        ("kill_by_operator", kill(KilledBy::Operator)),
+        ("kill_by_newer_attempt", kill(KilledBy::NewerAttempt(Attempt(3)))),
+        ("kill_by_framework_removed", kill(KilledBy::FrameworkRemoved)),
+        ("kill_by_agent_stopped", kill(KilledBy::AgentStopped)),
+        ("acknowledge", ToAgent::Acknowledge { acknowledgements: acknowledgements() }),
+        ("remove_framework", ToAgent::RemoveFramework { framework: framework() }),
+    ]
+}
+
+pub(super) fn to_executor() -> Examples<ToExecutor> {
+    vec![
+        ("start", ToExecutor::Start { guests: vec![guest()] }),
+        ("kill", ToExecutor::Kill { key: key(), by: KilledBy::Framework }),
+        ("stop", ToExecutor::Stop),
+    ]
+}
+
+pub(super) fn from_executor() -> Examples<executor::ToAgent> {
+    let reports = vec![
+        Report::Started { key: key(), at: now() },
+        Report::Progressed(progress()),
+        Report::Ended {
+            key: key(),
+            at: now(),
+            outcome: Outcome::Exited { code: 0 },
+            usage: usage(),
+            result: b"42".to_vec(),
+        },
+    ];
+    vec![
+        ("ready", executor::ToAgent::Ready { pid: 4_711 }),
+        ("reports", executor::ToAgent::Reports { reports }),
+    ]
+}
+
+pub(super) fn requests() -> Examples<data::Request> {
+    use data::Request;
+    use operator::Request as Order;
+    let read_log = |stream, follow| Request::ReadLog {
+        key: key(),
+        stream,
+        offset: 4_096,
+        follow,
+        stream_id: 9,
+    };
+    let join = Request::Join {
+        secret: b"secret".to_vec(),
+        csr: b"request".to_vec(),
+        name: "node-7".into(),
+    };
+    let tasks =
+        Order::Tasks { framework: Some(framework()), task: Some(task()), ended: Ended::Listed };
+    let set_role = Order::SetRole { role: role(), weight: Weight::ONE };
+    let create_token =
+        Order::CreateToken { kind: PeerKind::Agent, uses: 10, ttl: Duration::from_secs(3_600) };
+    let order = Request::Operator;
+    vec![
+        ("join", join),
+        ("put_blob", Request::PutBlob { digest: digest(), size: 70 << 20 }),
+        ("fetch_blob", Request::FetchBlob { digest: digest() }),
+        ("read_stdout", read_log(LogStream::Stdout, Follow::No)),
+        ("read_stderr", read_log(LogStream::Stderr, Follow::UntilEnded)),
+        ("tasks", order(tasks)),
+        ("kill", order(Order::Kill { framework: None, task: task() })),
+        ("agents", order(Order::Agents)),
+        ("frameworks", order(Order::Frameworks)),
+        ("roles", order(Order::Roles)),
+        ("set_role", order(set_role)),
+        ("offers", order(Order::Offers)),
+        ("status", order(Order::Status)),
+        ("create_token", order(create_token)),
+        ("tokens", order(Order::Tokens)),
+        ("revoke_token", order(Order::RevokeToken { id: "t-1".into() })),
+    ]
+}
+
+pub(super) fn responses() -> Examples<data::Response> {
+    use data::Response;
+    use operator::Response as Shown;
+    let joined =
+        Response::Joined { certificate: b"certificate".to_vec(), authority: b"authority".to_vec() };
+    let created = Shown::CreatedToken { token: "skep-secret".into(), id: "t-1".into() };
+    let shown = Response::Operator;
+    vec![
+        ("joined", joined),
+        ("send", Response::Send),
+        ("stored", Response::Stored),
+        ("sending", Response::Sending { size: Some(70 << 20) }),
+        ("sending_so_far", Response::Sending { size: None }),
+        ("refused", Response::Refused { rejection: Rejection::UnknownToken }),
+        ("tasks", shown(Shown::Tasks(views::tasks()))),
+        ("done", shown(Shown::Done)),
+        ("agents", shown(Shown::Agents(views::agents()))),
+        ("frameworks", shown(Shown::Frameworks(views::frameworks()))),
+        ("roles", shown(Shown::Roles(views::roles()))),
+        ("offers", shown(Shown::Offers(views::offers()))),
+        ("status", shown(Shown::Status(views::status()))),
+        ("created_token", shown(created)),
+        ("tokens", shown(Shown::Tokens(views::tokens()))),
+    ]
+}
+
+pub(super) fn stream_headers() -> Examples<StreamHeader> {
+    vec![
+        ("blob", StreamHeader::Blob { digest: digest(), size: 70 << 20 }),
+        ("log", StreamHeader::Log { stream_id: 9 }),
+    ]
+}
+
+/// A spec that says no more than it must.
+pub(super) fn plain_spec() -> TaskSpec {
+    TaskSpec::new(task(), digest(), Resources::new(Amount::units(1), Amount::units(64)))
+}
+
+/// A spec that uses every field.
+pub(in crate::codec) fn rich_spec() -> TaskSpec {
+    let dirs = vec![
+        DirGrant { source: DirSource::Sandbox, guest: ".".into() },
+        DirGrant { source: DirSource::Host("/srv/data".into()), guest: "/data".into() },
+    ];
+    TaskSpec {
+        attempt: Attempt(2),
+        name: "prime".into(),
+        args: vec!["--from".into(), "2".into()],
+        index: Some(17),
+        resources: resources(),
+        limits: Limits {
+            fuel: Some(1_000_000),
+            deadline: Some(Duration::from_millis(2_500)),
+            stack_bytes: 64 << 10,
+            output_bytes: 1 << 20,
+        },
+        grants: Grants { env: texts("LANG", "C"), stdin: Some(digest()), dirs },
+        labels: texts("owner", "ada"),
+        ..plain_spec()
+    }
+}
+
+/// A guest with every limit and grant.
+pub(super) fn guest() -> StartGuest {
+    let TaskSpec { module, name, args, index, limits, grants, .. } = rich_spec();
+    StartGuest {
+        key: key(),
+        agent: agent(),
+        module,
+        artifact: "/cache/artifact".into(),
+        name,
+        args,
+        index,
+        memory_bytes: 64 << 20,
+        limits,
+        grants,
+        stdin: Some("/blobs/stdin".into()),
+        sandbox: "/tasks/prime".into(),
+    }
+}
+
+/// The last update of a task, in that state.
+pub(super) fn update(state: TaskState) -> StatusUpdate {
+    StatusUpdate {
+        key: key(),
+        seq: 3,
+        agent: Some(agent()),
+        state,
+        source: Source::Executor,
+        at: now(),
+        usage: Some(usage()),
+        result: b"42".to_vec(),
+    }
+}
+
+/// Every outcome, with every trap and way to get lost.
+pub(super) fn outcomes() -> Vec<Outcome> {
+    let why = || "a sentence".to_owned();
+    let trapped = |trap| Outcome::Trapped { trap, why: why(), backtrace: vec!["main".into()] };
+    let traps = [
+        Trap::Unreachable,
+        Trap::MemoryOutOfBounds,
+        Trap::TableOutOfBounds,
+        Trap::IndirectCallToNull,
+        Trap::BadSignature,
+        Trap::IntegerOverflow,
+        Trap::IntegerDivisionByZero,
+        Trap::BadConversionToInteger,
+        Trap::StackOverflow,
+        Trap::HostCall,
+        Trap::Other,
+    ];
+    let lost = [
+        LostBy::AgentLost,
+        LostBy::AgentRestarted,
+        LostBy::ExecutorEnded,
+        LostBy::UnknownToAgent,
+        LostBy::Unknown,
+    ];
+    let mut outcomes = vec![
+        Outcome::Exited { code: 0 },
+        Outcome::Exited { code: -1 },
+        Outcome::OutOfFuel { limit: 1_000_000 },
+        Outcome::OutOfMemory { asked: 65 << 20, limit: 64 << 20 },
+        Outcome::DeadlinePassed { limit: Duration::from_millis(2_500) },
+        Outcome::OutputLimit { limit: 1 << 20 },
+        Outcome::Killed { by: KilledBy::Framework },
+        Outcome::ModuleRejected { why: why() },
+        Outcome::Refused { rejection: Rejection::Recalled },
+        Outcome::Failed { why: why() },
+    ];
+    outcomes.extend(traps.map(trapped));
+    outcomes.extend(lost.map(|why| Outcome::Lost { why }));
+    outcomes
+}
+
+/// Every rejection.
+pub(super) fn rejections() -> Vec<Rejection> {
+    let text = || "a text".to_owned();
+    vec![
+        Rejection::InvalidOffer { offer: OfferId(255) },
+        Rejection::OffersDoNotMatch,
+        Rejection::AllocationEnded { allocation: AllocationId(3) },
+        Rejection::DuplicateTask { task: task(), newest: Attempt(2) },
+        Rejection::DoesNotFit { task: task(), asked: resources(), offered: Resources::none() },
+        Rejection::Invalid { field: "limits.fuel".into(), why: text() },
+        Rejection::Unsupported { name: "limit.gpu_memory".into() },
+        Rejection::NotEnforced { agent: agent(), name: "limit.fuel".into() },
+        Rejection::NotAllowed { what: text() },
+        Rejection::TooMany { what: "tasks".into(), max: 20_000 },
+        Rejection::Recalled,
+        Rejection::UnknownBlob { digest: digest() },
+        Rejection::UnknownFramework { framework: framework() },
+        Rejection::NotYours { framework: framework() },
+        Rejection::UnknownTask { task: text() },
+        Rejection::StaleIncarnation { agent: agent(), newest: Incarnation(7) },
+        Rejection::DuplicateAgent { agent: agent() },
+        Rejection::FailedOver { framework: framework() },
+        Rejection::UnknownToken,
+        Rejection::TokenUsedUp,
+        Rejection::TokenExpired,
+        Rejection::WrongKind { kind: "agent".into(), needs: text() },
+        Rejection::Violation { why: text() },
+    ]
+}
+
+fn refused(rejection: Rejection) -> RefusedTask {
+    RefusedTask { task: task(), attempt: Attempt(2), rejection }
+}
+
+fn offer() -> Offer {
+    Offer {
+        id: OfferId(255),
+        agent: agent(),
+        hostname: "node-7.example.org".into(),
+        role: role(),
+        resources: resources(),
+        attributes: texts("zone", "a"),
+        architecture: "x86_64".into(),
+        enforces: vec!["limit.memory".into()],
+        expires: now() + Duration::from_secs(30),
+    }
+}
+
+fn acknowledgements() -> Vec<Acknowledgement> {
+    vec![Acknowledgement { key: key(), seq: 3 }]
+}
+
+fn progress() -> Progress {
+    Progress { key: key(), done: 3, total: 10, message: "sieving".into() }
+}
+
+fn usage() -> Usage {
+    Usage {
+        fuel: 123_456,
+        wall: Duration::from_micros(2_500),
+        memory_bytes_peak: 1 << 20,
+        stdout_bytes: 3,
+        stderr_bytes: 1,
+    }
+}
+
+fn resources() -> Resources {
+    Resources::new(Amount::millis(1_500), Amount::units(512)).with(DISK, Amount::units(10))
+}
+
+fn texts(key: &str, value: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(key.into(), value.into())])
+}
+
+fn key() -> TaskKey {
+    TaskKey { framework: framework(), task: task(), attempt: Attempt(2) }
+}
+
+fn framework() -> FrameworkId {
+    FrameworkId::new("f-1").expect("a framework id")
+}
+
+fn agent() -> AgentId {
+    AgentId::new("a-7").expect("an agent id")
+}
+
+fn task() -> TaskId {
+    TaskId::new("prime.17").expect("a task id")
+}
+
+fn role() -> Role {
+    Role::new("eng/batch").expect("a role")
+}
+
+fn digest() -> Digest {
+    Digest::of(b"module")
+}
+
+fn now() -> Time {
+    Time::from_micros(1_700_000_000_000_000)
+}

@@ -1,0 +1,241 @@
+//! Any valid value of what messages are made of, for property tests.
+
+use super::examples;
+use crate::{
+    framework::{Acknowledgement, LaunchTask, Offer, RefusedTask},
+    ids::*,
+    outcome::*,
+    rejection::Rejection,
+    resources::{Amount, MEM, Resources},
+    task::{DirGrant, DirSource, Grants, Limits, TaskSpec},
+    time::Time,
+};
+use proptest::{
+    collection::{btree_map, vec},
+    option,
+    prelude::*,
+};
+use std::{collections::BTreeMap, time::Duration};
+
+pub(super) fn launches() -> impl Strategy<Value = Vec<LaunchTask>> {
+    vec(prop_oneof![spec().prop_map(Ok), refused().prop_map(Err)], 0..3)
+}
+
+pub(super) fn refused() -> impl Strategy<Value = RefusedTask> {
+    (task(), attempt(), rejection()).prop_map(|(task, attempt, rejection)| RefusedTask {
+        task,
+        attempt,
+        rejection,
+    })
+}
+
+/// A spec that passes its own check.
+pub(super) fn spec() -> impl Strategy<Value = TaskSpec> {
+    let limits = (option::of(1..u64::MAX), option::of(1..u64::MAX), 1..=512u64 << 10, any::<u64>())
+        .prop_map(|(fuel, deadline, stack_bytes, output_bytes)| Limits {
+            fuel,
+            deadline: deadline.map(Duration::from_micros),
+            stack_bytes,
+            output_bytes,
+        });
+    let source = prop_oneof![Just(DirSource::Sandbox), "/\\PC{0,12}".prop_map(DirSource::Host),];
+    let dirs = vec(source, 0..3).prop_map(|sources| {
+        let grant = |(i, source)| DirGrant { source, guest: format!("/dir{i}") };
+        sources.into_iter().enumerate().map(grant).collect()
+    });
+    let grants = (texts(), option::of(digest()), dirs).prop_map(|(env, stdin, dirs)| Grants {
+        env,
+        stdin,
+        dirs,
+    });
+    let ids = (task(), 1..u32::MAX, digest(), text());
+    let mem = 1..=Amount::MAX.as_millis();
+    (ids, vec(text(), 0..3), option::of(any::<u64>()), resources(), mem, limits, grants, texts())
+        .prop_map(
+            |((task, attempt, module, name), args, index, more, mem, limits, grants, labels)| {
+                let resources = more.with(MEM, Amount::millis(mem));
+                let attempt = Attempt(attempt);
+                TaskSpec {
+                    task,
+                    attempt,
+                    module,
+                    name,
+                    args,
+                    index,
+                    resources,
+                    limits,
+                    grants,
+                    labels,
+                }
+            },
+        )
+}
+
+pub(super) fn offer() -> impl Strategy<Value = Offer> {
+    let names = (text(), text(), vec(text(), 0..3));
+    (offer_id(), agent(), names, role(), resources(), texts(), time()).prop_map(
+        |(id, agent, (hostname, architecture, enforces), role, resources, attributes, expires)| {
+            Offer {
+                id,
+                agent,
+                hostname,
+                role,
+                resources,
+                attributes,
+                architecture,
+                enforces,
+                expires,
+            }
+        },
+    )
+}
+
+pub(super) fn update() -> impl Strategy<Value = StatusUpdate> {
+    let source = prop_oneof![Just(Source::Master), Just(Source::Agent), Just(Source::Executor)];
+    (key(), any::<u64>(), option::of(agent()), state(), source, time(), option::of(usage()), blob())
+        .prop_map(|(key, seq, agent, state, source, at, usage, result)| StatusUpdate {
+            key,
+            seq,
+            agent,
+            state,
+            source,
+            at,
+            usage,
+            result,
+        })
+}
+
+pub(super) fn state() -> impl Strategy<Value = TaskState> {
+    prop_oneof![
+        Just(TaskState::Staging),
+        Just(TaskState::Starting),
+        Just(TaskState::Running),
+        Just(TaskState::Unreachable),
+        outcome().prop_map(TaskState::Ended),
+    ]
+}
+
+pub(super) fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        proptest::sample::select(examples::outcomes()),
+        any::<i32>().prop_map(|code| Outcome::Exited { code }),
+        duration().prop_map(|limit| Outcome::DeadlinePassed { limit }),
+        (text(), vec(text(), 0..20)).prop_map(|(why, backtrace)| Outcome::Trapped {
+            trap: Trap::StackOverflow,
+            why,
+            backtrace
+        }),
+        killed_by().prop_map(|by| Outcome::Killed { by }),
+        rejection().prop_map(|rejection| Outcome::Refused { rejection }),
+    ]
+}
+
+pub(super) fn killed_by() -> impl Strategy<Value = KilledBy> {
+    prop_oneof![
+        Just(KilledBy::Framework),
+        Just(KilledBy::Operator),
+        attempt().prop_map(KilledBy::NewerAttempt),
+        Just(KilledBy::FrameworkRemoved),
+        Just(KilledBy::AgentStopped),
+    ]
+}
+
+pub(super) fn rejection() -> impl Strategy<Value = Rejection> {
+    prop_oneof![
+        proptest::sample::select(examples::rejections()),
+        (task(), resources(), resources())
+            .prop_map(|(task, asked, offered)| Rejection::DoesNotFit { task, asked, offered }),
+        (text(), text()).prop_map(|(field, why)| Rejection::Invalid { field, why }),
+    ]
+}
+
+pub(super) fn usage() -> impl Strategy<Value = Usage> {
+    (any::<[u64; 4]>(), duration()).prop_map(|([fuel, peak, stdout, stderr], wall)| Usage {
+        fuel,
+        wall,
+        memory_bytes_peak: peak,
+        stdout_bytes: stdout,
+        stderr_bytes: stderr,
+    })
+}
+
+pub(super) fn progress() -> impl Strategy<Value = Progress> {
+    (key(), any::<u64>(), any::<u64>(), text()).prop_map(|(key, done, total, message)| Progress {
+        key,
+        done,
+        total,
+        message,
+    })
+}
+
+pub(super) fn acknowledgements() -> impl Strategy<Value = Vec<Acknowledgement>> {
+    vec((key(), any::<u64>()).prop_map(|(key, seq)| Acknowledgement { key, seq }), 0..3)
+}
+
+pub(super) fn resources() -> impl Strategy<Value = Resources> {
+    btree_map("[a-z0-9_-]{1,8}", 1..=Amount::MAX.as_millis(), 0..4).prop_map(|amounts| {
+        amounts.iter().fold(Resources::none(), |all, (name, m)| all.with(name, Amount::millis(*m)))
+    })
+}
+
+pub(super) fn key() -> impl Strategy<Value = TaskKey> {
+    (framework(), task(), attempt()).prop_map(|(framework, task, attempt)| TaskKey {
+        framework,
+        task,
+        attempt,
+    })
+}
+
+const ID: &str = "[A-Za-z0-9_][A-Za-z0-9._-]{0,20}";
+
+pub(super) fn framework() -> impl Strategy<Value = FrameworkId> {
+    ID.prop_map(|text| FrameworkId::new(text).expect("a framework id"))
+}
+
+pub(super) fn agent() -> impl Strategy<Value = AgentId> {
+    ID.prop_map(|text| AgentId::new(text).expect("an agent id"))
+}
+
+pub(super) fn task() -> impl Strategy<Value = TaskId> {
+    ID.prop_map(|text| TaskId::new(text).expect("a task id"))
+}
+
+pub(super) fn role() -> impl Strategy<Value = Role> {
+    vec(ID, 1..4).prop_map(|names| Role::new(names.join("/")).expect("a role"))
+}
+
+pub(super) fn offer_id() -> impl Strategy<Value = OfferId> {
+    any::<u64>().prop_map(OfferId)
+}
+
+pub(super) fn allocation() -> impl Strategy<Value = AllocationId> {
+    any::<u64>().prop_map(AllocationId)
+}
+
+pub(super) fn attempt() -> impl Strategy<Value = Attempt> {
+    any::<u32>().prop_map(Attempt)
+}
+
+pub(super) fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 32]>().prop_map(Digest::from_bytes)
+}
+
+pub(super) fn duration() -> impl Strategy<Value = Duration> {
+    any::<u64>().prop_map(Duration::from_micros)
+}
+
+pub(super) fn time() -> impl Strategy<Value = Time> {
+    any::<u64>().prop_map(Time::from_micros)
+}
+
+pub(super) fn blob() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 0..20)
+}
+
+pub(super) fn text() -> impl Strategy<Value = String> {
+    "\\PC{0,12}"
+}
+
+pub(super) fn texts() -> impl Strategy<Value = BTreeMap<String, String>> {
+    btree_map("[a-z]{1,8}", text(), 0..3)
+}

@@ -1,0 +1,271 @@
+//! Any valid value of each message, for property tests.
+
+use super::{super::Message, examples, parts::*};
+use crate::{
+    agent::{self, AgentInfo, HeldTask, Registration, ToMaster},
+    data::{self, Follow, LogStream, StreamHeader},
+    executor::{self, Report, StartGuest, ToExecutor},
+    framework::{Answer, Call, Event, Filters, FrameworkInfo, Operation},
+    hello::Hello,
+    ids::{Incarnation, TaskKey},
+    operator,
+    task::TaskSpec,
+};
+use bytes::Bytes;
+use proptest::{collection::vec, option, prelude::*};
+use std::path::PathBuf;
+
+/// One of the messages, encoded.
+pub(super) fn any_encoded() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        hello().prop_map(|m| m.encode()),
+        call().prop_map(|m| m.encode()),
+        event().prop_map(|m| m.encode()),
+        to_master().prop_map(|m| m.encode()),
+        to_agent().prop_map(|m| m.encode()),
+        to_executor().prop_map(|m| m.encode()),
+        from_executor().prop_map(|m| m.encode()),
+        request().prop_map(|m| m.encode()),
+        response().prop_map(|m| m.encode()),
+        stream_header().prop_map(|m| m.encode()),
+    ]
+}
+
+pub(super) fn hello() -> impl Strategy<Value = Hello> {
+    (1..9u32, 0..9u32, text(), vec(text(), 0..3)).prop_map(|(min, more, build, features)| Hello {
+        protocol_min: min,
+        protocol_max: min + more,
+        build,
+        features,
+    })
+}
+
+pub(super) fn call() -> impl Strategy<Value = Call> {
+    let info = (text(), role(), duration())
+        .prop_map(|(name, role, failover_timeout)| FrameworkInfo { name, role, failover_timeout });
+    let operation = launches().prop_map(|tasks| Operation::Launch { tasks });
+    let filters = || option::of(duration()).prop_map(|refuse| Filters { refuse });
+    prop_oneof![
+        (option::of(framework()), info)
+            .prop_map(|(framework, info)| Call::Subscribe { framework, info }),
+        (vec(offer_id(), 0..3), vec(operation, 0..3), filters())
+            .prop_map(|(offers, operations, filters)| Call::Accept { offers, operations, filters }),
+        (vec(offer_id(), 0..3), filters())
+            .prop_map(|(offers, filters)| Call::Decline { offers, filters }),
+        (allocation(), launches())
+            .prop_map(|(allocation, tasks)| Call::Enqueue { allocation, tasks }),
+        Just(Call::Suppress),
+        Just(Call::Revive),
+        task().prop_map(|task| Call::Kill { task }),
+        acknowledgements().prop_map(|acknowledgements| Call::Acknowledge { acknowledgements }),
+        vec(task(), 0..3).prop_map(|tasks| Call::Reconcile { tasks }),
+        Just(Call::Teardown),
+    ]
+}
+
+pub(super) fn event() -> impl Strategy<Value = Event> {
+    let answer = prop_oneof![
+        (allocation(), agent(), vec(refused(), 0..3)).prop_map(|(allocation, agent, refused)| {
+            Answer::Launched { allocation, agent, refused }
+        }),
+        (rejection(), vec((task(), attempt()), 0..3))
+            .prop_map(|(rejection, tasks)| Answer::Rejected { rejection, tasks }),
+    ];
+    prop_oneof![
+        framework().prop_map(|framework| Event::Subscribed { framework }),
+        vec(offer(), 0..3).prop_map(|offers| Event::Offers { offers }),
+        offer_id().prop_map(|offer| Event::Rescinded { offer }),
+        (option::of(offer_id()), any::<u32>(), answer)
+            .prop_map(|(offer, operation, answer)| Event::Answered { offer, operation, answer }),
+        (agent(), vec((task(), attempt()), 0..3))
+            .prop_map(|(agent, tasks)| Event::TasksAccepted { agent, tasks }),
+        vec(update(), 0..3).prop_map(|updates| Event::StatusUpdates { updates }),
+        vec(progress(), 0..3).prop_map(|reports| Event::Progressed { reports }),
+        rejection().prop_map(|rejection| Event::Refused { rejection }),
+    ]
+}
+
+pub(super) fn to_master() -> impl Strategy<Value = ToMaster> {
+    let info = (text(), texts(), text(), vec(text(), 0..3), resources(), text()).prop_map(
+        |(hostname, attributes, architecture, enforces, resources, build)| AgentInfo {
+            hostname,
+            attributes,
+            architecture,
+            enforces,
+            resources,
+            build,
+        },
+    );
+    let held = (key(), role(), allocation(), resources(), resources(), text(), state()).prop_map(
+        |(key, role, allocation, granted, resources, name, state)| HeldTask {
+            key,
+            role,
+            allocation,
+            granted,
+            resources,
+            name,
+            state,
+        },
+    );
+    let registration = (any::<u64>(), any::<u64>(), info, vec(held, 0..3)).prop_map(
+        |(incarnation, run, info, tasks)| Registration {
+            incarnation: Incarnation(incarnation),
+            run,
+            info,
+            tasks,
+        },
+    );
+    prop_oneof![
+        registration.prop_map(ToMaster::Register),
+        vec(key(), 0..3).prop_map(|tasks| ToMaster::TasksAccepted { tasks }),
+        vec(update(), 0..3).prop_map(|updates| ToMaster::StatusUpdates { updates }),
+        vec(progress(), 0..3).prop_map(|reports| ToMaster::Progressed { reports }),
+        any::<(u64, u64)>()
+            .prop_map(|(inputs, unsaved_millis)| ToMaster::Beat { inputs, unsaved_millis }),
+    ]
+}
+
+pub(super) fn to_agent() -> impl Strategy<Value = agent::ToAgent> {
+    use agent::ToAgent;
+    prop_oneof![
+        agent().prop_map(|agent| ToAgent::Registered { agent }),
+        rejection().prop_map(|rejection| ToAgent::Refused { rejection }),
+        (allocation(), framework(), role(), resources(), launches()).prop_map(
+            |(allocation, framework, role, granted, tasks)| ToAgent::Launch {
+                allocation,
+                framework,
+                role,
+                granted,
+                tasks,
+            }
+        ),
+        allocation().prop_map(|allocation| ToAgent::Recall { allocation }),
+        (key(), killed_by()).prop_map(|(TaskKey { framework, task, attempt }, by)| {
+            ToAgent::Kill { framework, task, attempt, by }
+        }),
+        acknowledgements().prop_map(|acknowledgements| ToAgent::Acknowledge { acknowledgements }),
+        framework().prop_map(|framework| ToAgent::RemoveFramework { framework }),
+    ]
+}
+
+pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
+    let path = || "/[a-z/]{0,20}".prop_map(PathBuf::from);
+    let names = (key(), agent(), text(), vec(text(), 0..3), option::of(any::<u64>()));
+    let guest = (names, digest(), path(), any::<u64>(), spec(), option::of(path()), path())
+        .prop_map(|(names, module, artifact, memory_bytes, spec, stdin, sandbox)| {
+            let (key, agent, name, args, index) = names;
+            let TaskSpec { limits, grants, .. } = spec;
+            StartGuest {
+                key,
+                agent,
+                module,
+                artifact,
+                name,
+                args,
+                index,
+                memory_bytes,
+                limits,
+                grants,
+                stdin,
+                sandbox,
+            }
+        });
+    prop_oneof![
+        vec(guest, 0..3).prop_map(|guests| ToExecutor::Start { guests }),
+        (key(), killed_by()).prop_map(|(key, by)| ToExecutor::Kill { key, by }),
+        Just(ToExecutor::Stop),
+    ]
+}
+
+pub(super) fn from_executor() -> impl Strategy<Value = executor::ToAgent> {
+    let report = prop_oneof![
+        (key(), time()).prop_map(|(key, at)| Report::Started { key, at }),
+        progress().prop_map(Report::Progressed),
+        (key(), time(), outcome(), usage(), blob()).prop_map(
+            |(key, at, outcome, usage, result)| Report::Ended { key, at, outcome, usage, result }
+        ),
+    ];
+    prop_oneof![
+        any::<u32>().prop_map(|pid| executor::ToAgent::Ready { pid }),
+        vec(report, 0..3).prop_map(|reports| executor::ToAgent::Reports { reports }),
+    ]
+}
+
+pub(super) fn request() -> impl Strategy<Value = data::Request> {
+    use data::Request;
+    let stream = prop_oneof![Just(LogStream::Stdout), Just(LogStream::Stderr)];
+    let follow = prop_oneof![Just(Follow::No), Just(Follow::UntilEnded)];
+    prop_oneof![
+        (blob(), blob(), text()).prop_map(|(secret, csr, name)| Request::Join {
+            secret,
+            csr,
+            name
+        }),
+        (digest(), any::<u64>()).prop_map(|(digest, size)| Request::PutBlob { digest, size }),
+        digest().prop_map(|digest| Request::FetchBlob { digest }),
+        (key(), stream, any::<u64>(), follow, any::<u64>()).prop_map(
+            |(key, stream, offset, follow, stream_id)| Request::ReadLog {
+                key,
+                stream,
+                offset,
+                follow,
+                stream_id,
+            }
+        ),
+        operator_request().prop_map(Request::Operator),
+    ]
+}
+
+fn operator_request() -> impl Strategy<Value = operator::Request> {
+    use operator::{Ended, PeerKind, Request, Weight};
+    let ended = prop_oneof![Just(Ended::Left), Just(Ended::Listed)];
+    let weight = (1..=1_000_000u64).prop_map(|m| Weight::from_millis(m).expect("a weight"));
+    let kind = prop_oneof![
+        Just(PeerKind::Master),
+        Just(PeerKind::Agent),
+        Just(PeerKind::Framework),
+        Just(PeerKind::Operator)
+    ];
+    prop_oneof![
+        (option::of(framework()), option::of(task()), ended)
+            .prop_map(|(framework, task, ended)| Request::Tasks { framework, task, ended }),
+        (option::of(framework()), task())
+            .prop_map(|(framework, task)| Request::Kill { framework, task }),
+        Just(Request::Agents),
+        Just(Request::Frameworks),
+        Just(Request::Roles),
+        (role(), weight).prop_map(|(role, weight)| Request::SetRole { role, weight }),
+        Just(Request::Offers),
+        Just(Request::Status),
+        (kind, any::<u32>(), duration()).prop_map(|(kind, uses, ttl)| Request::CreateToken {
+            kind,
+            uses,
+            ttl
+        }),
+        Just(Request::Tokens),
+        text().prop_map(|id| Request::RevokeToken { id }),
+    ]
+}
+
+pub(super) fn response() -> impl Strategy<Value = data::Response> {
+    use data::Response;
+    prop_oneof![
+        (blob(), blob())
+            .prop_map(|(certificate, authority)| Response::Joined { certificate, authority }),
+        Just(Response::Send),
+        Just(Response::Stored),
+        option::of(any::<u64>()).prop_map(|size| Response::Sending { size }),
+        (text(), text()).prop_map(|(token, id)| {
+            Response::Operator(operator::Response::CreatedToken { token, id })
+        }),
+        proptest::sample::select(examples::responses()).prop_map(|(_, response)| response),
+        rejection().prop_map(|rejection| Response::Refused { rejection }),
+    ]
+}
+
+pub(super) fn stream_header() -> impl Strategy<Value = StreamHeader> {
+    prop_oneof![
+        (digest(), any::<u64>()).prop_map(|(digest, size)| StreamHeader::Blob { digest, size }),
+        any::<u64>().prop_map(|stream_id| StreamHeader::Log { stream_id }),
+    ]
+}

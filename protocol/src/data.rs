@@ -1,0 +1,112 @@
+//! Requests that move bytes or names rather than decisions: joining, blobs, logs.
+//!
+//! Each request has a bidirectional stream of its own: one request frame, then answers. Bytes
+//! travel on a unidirectional stream that opens with a [`StreamHeader`].
+
+use crate::{
+    ids::{Digest, TaskKey},
+    rejection::Rejection,
+};
+
+/// What a peer asks for on a stream of its own. Views and orders of people: [`crate::operator`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Asks for a certificate; the one request that needs none. Answered by [`Response::Joined`].
+    Join {
+        /// The secret part of a join token.
+        secret: Vec<u8>,
+        /// A certificate signing request, DER. Only its key is used: the master sets the names.
+        csr: Vec<u8>,
+        /// What the peer would like to be called, for people.
+        name: String,
+    },
+    /// Wants to store a blob: [`Response::Send`], then [`Response::Stored`]; or at once the latter.
+    PutBlob {
+        /// Its digest.
+        digest: Digest,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Wants a blob: [`Response::Sending`], and the bytes on a unidirectional stream.
+    FetchBlob {
+        /// Its digest.
+        digest: Digest,
+    },
+    /// Wants what a task wrote: [`Response::Sending`], and the bytes on a unidirectional stream.
+    ReadLog {
+        /// Which attempt of which task.
+        key: TaskKey,
+        /// Which of its two streams.
+        stream: LogStream,
+        /// From which byte on.
+        offset: u64,
+        /// How long to stay.
+        follow: Follow,
+        /// Chosen by who asks, to tell the streams that answer apart.
+        stream_id: u64,
+    },
+    /// A request of a person: see [`crate::operator`].
+    Operator(crate::operator::Request),
+}
+
+/// One of a task's two output streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the two of every process")]
+pub enum LogStream {
+    Stdout,
+    Stderr,
+}
+
+/// Until when a log is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// To what is there now.
+    No,
+    /// To the end of the task.
+    UntilEnded,
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Response {
+    /// The peer is admitted.
+    Joined {
+        /// Its certificate, DER.
+        certificate: Vec<u8>,
+        /// The cluster's authority, DER.
+        authority: Vec<u8>,
+    },
+    /// The blob is not there: send it.
+    Send,
+    /// The blob is there and its digest is right.
+    Stored,
+    /// The bytes come on a stream of their own.
+    Sending {
+        /// How many, if that is known.
+        size: Option<u64>,
+    },
+    /// What a person asked for.
+    Operator(crate::operator::Response),
+    /// It was not done.
+    Refused {
+        /// Why.
+        rejection: Rejection,
+    },
+}
+
+/// The first frame of a unidirectional stream: what its bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamHeader {
+    /// A blob.
+    Blob {
+        /// Its digest.
+        digest: Digest,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// What a task wrote.
+    Log {
+        /// The `stream_id` of the request it answers.
+        stream_id: u64,
+    },
+}

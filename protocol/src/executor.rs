@@ -1,0 +1,100 @@
+//! The conversation of an agent with one of its executors, over a Unix socket.
+
+use crate::{
+    ids::{AgentId, Digest, TaskKey},
+    outcome::{KilledBy, Outcome, Progress, Usage},
+    task::{Grants, Limits},
+    time::Time,
+};
+use std::path::PathBuf;
+
+/// What an agent orders an executor to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToExecutor {
+    /// Run guests.
+    Start {
+        /// Which, each with all it needs.
+        guests: Vec<StartGuest>,
+    },
+    /// End a guest.
+    Kill {
+        /// Which.
+        key: TaskKey,
+        /// By whose order.
+        by: KilledBy,
+    },
+    /// End all guests and the process.
+    Stop,
+}
+
+/// A guest to run: everything is decided and in place, the executor only carries it out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartGuest {
+    /// Which attempt of which task.
+    pub key: TaskKey,
+    /// The agent it runs on, for the guest's context.
+    pub agent: AgentId,
+    /// The module's digest: executors keep loaded modules by it.
+    pub module: Digest,
+    /// The compiled module, a file of the agent's artifact cache.
+    pub artifact: PathBuf,
+    /// `argv[0]`.
+    pub name: String,
+    /// The arguments behind it.
+    pub args: Vec<String>,
+    /// Its place in an array.
+    pub index: Option<u64>,
+    /// The memory limit in bytes.
+    pub memory_bytes: u64,
+    /// The other limits.
+    pub limits: Limits,
+    /// What it may see of the world.
+    pub grants: Grants,
+    /// The file that holds its standard input, if that is granted.
+    pub stdin: Option<PathBuf>,
+    /// The task's sandbox folder. Made by the executor when the task first needs it: for `stdout`
+    /// and `stderr` (files of these names) at the first byte, for `files/` if it is granted.
+    pub sandbox: PathBuf,
+}
+
+/// What an executor reports to its agent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToAgent {
+    /// First message: it can take guests.
+    Ready {
+        /// Its process id.
+        pid: u32,
+    },
+    /// Guests have executed their first instruction, made progress or ended, in order.
+    Reports {
+        /// What happened.
+        reports: Vec<Report>,
+    },
+}
+
+/// One thing that happened to a guest.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// It runs.
+    Started {
+        /// Which.
+        key: TaskKey,
+        /// Since when.
+        at: Time,
+    },
+    /// It says how far it is.
+    Progressed(Progress),
+    /// It is over; nothing of it is left in the executor.
+    Ended {
+        /// Which.
+        key: TaskKey,
+        /// Since when.
+        at: Time,
+        /// How it ended.
+        outcome: Outcome,
+        /// What it used.
+        usage: Usage,
+        /// The value it returned, if it did.
+        result: Vec<u8>,
+    },
+}

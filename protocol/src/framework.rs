@@ -1,0 +1,229 @@
+//! The conversation of a framework with the master: calls go up, events come down.
+//!
+//! The words are those of Mesos's scheduler API (`scheduler.proto`), except that every operation
+//! of an ACCEPT is answered.
+//!
+//! ```text
+//! Subscribe -> Subscribed -> Offers -> Accept -> Answered -> TasksAccepted -> StatusUpdates
+//!                              |         (or Decline, or the offer is Rescinded)    |
+//!                              +<---------------- Acknowledge <---------------------+
+//! ```
+
+use crate::{
+    ids::{AgentId, AllocationId, Attempt, FrameworkId, OfferId, Role, TaskId, TaskKey},
+    outcome::{Progress, StatusUpdate},
+    rejection::Rejection,
+    resources::Resources,
+    task::TaskSpec,
+    time::Time,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+
+/// Who a framework is and where it stands in the sharing tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameworkInfo {
+    /// What people read in lists; need not be unique.
+    pub name: String,
+    /// The role it asks in.
+    pub role: Role,
+    /// How long after its connection broke its tasks live on without it.
+    pub failover_timeout: Duration,
+}
+
+/// How long an unanswered framework's tasks live on if it does not say (a week, as Mesos's
+/// operators advise; Mesos's own default of zero killed tasks on every hiccup).
+pub const FAILOVER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// What a framework asks of the master.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// First call on a connection. With an id: the same framework again, after a restart.
+    Subscribe {
+        /// The id that an earlier subscription was given.
+        framework: Option<FrameworkId>,
+        /// Who it is.
+        info: FrameworkInfo,
+    },
+    /// Uses offers, all of one agent. What the operations leave over is declined with `filters`.
+    Accept {
+        /// Which offers.
+        offers: Vec<OfferId>,
+        /// What to do with them, in order.
+        operations: Vec<Operation>,
+        /// How to treat what is left over.
+        filters: Filters,
+    },
+    /// Gives offers back.
+    Decline {
+        /// Which offers.
+        offers: Vec<OfferId>,
+        /// For how long not to offer the like again.
+        filters: Filters,
+    },
+    /// Launches more tasks into an allocation whose queue is not empty or whose tasks still run.
+    Enqueue {
+        /// Which allocation.
+        allocation: AllocationId,
+        /// The tasks; a spec that could not be read is answered with its refusal.
+        tasks: Vec<LaunchTask>,
+    },
+    /// No offers until [`Call::Revive`].
+    Suppress,
+    /// Offers again, and at once: clears suppression and all filters.
+    Revive,
+    /// Ends a task, in whatever attempt.
+    Kill {
+        /// Which task.
+        task: TaskId,
+    },
+    /// Confirms status updates; each covers all earlier numbers of its attempt.
+    Acknowledge {
+        /// Which updates.
+        acknowledgements: Vec<Acknowledgement>,
+    },
+    /// Asks for the state of these tasks, or of all if none is named.
+    Reconcile {
+        /// Which tasks.
+        tasks: Vec<TaskId>,
+    },
+    /// Kills all its tasks and forgets the framework; its id is never used again.
+    Teardown,
+}
+
+/// A task to launch: its spec, or why the receiver could not take it from the wire.
+pub type LaunchTask = Result<TaskSpec, RefusedTask>;
+
+/// A task that was not taken, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedTask {
+    /// Which task.
+    pub task: TaskId,
+    /// Which attempt of it.
+    pub attempt: Attempt,
+    /// Why not.
+    pub rejection: Rejection,
+}
+
+/// One thing to do with accepted offers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Runs tasks. More tasks than fit at once are queued at the agent, bounded, and started as
+    /// earlier ones end, without a trip to the master.
+    Launch {
+        /// The tasks, in the order to start them.
+        tasks: Vec<LaunchTask>,
+    },
+}
+
+/// What a decline means for offers to come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// For how long not to offer this framework as much or less of that agent. None: the default,
+    /// 5 s for a decline and nothing for the unused rest of an ACCEPT that launched something.
+    pub refuse: Option<Duration>,
+}
+
+/// One status update that a framework has dealt with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// Which attempt of which task.
+    pub key: TaskKey,
+    /// Up to which number.
+    pub seq: u64,
+}
+
+/// What the master tells a framework.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The answer to [`Call::Subscribe`].
+    Subscribed {
+        /// The framework's id, now and after every restart.
+        framework: FrameworkId,
+    },
+    /// New offers.
+    Offers {
+        /// The offers.
+        offers: Vec<Offer>,
+    },
+    /// An offer is void: do not use it.
+    Rescinded {
+        /// Which offer.
+        offer: OfferId,
+    },
+    /// What became of one operation of an ACCEPT, or of an Enqueue.
+    Answered {
+        /// The first offer of the ACCEPT; none for an Enqueue.
+        offer: Option<OfferId>,
+        /// Which of its operations, from 0.
+        operation: u32,
+        /// What became of it.
+        answer: Answer,
+    },
+    /// Agents have recorded these tasks: from now on they end in exactly one terminal state.
+    TasksAccepted {
+        /// The tasks, with the agent that has them.
+        agent: AgentId,
+        /// Which tasks.
+        tasks: Vec<(TaskId, Attempt)>,
+    },
+    /// States have changed, in order.
+    StatusUpdates {
+        /// The changes.
+        updates: Vec<StatusUpdate>,
+    },
+    /// Running guests have told how far they are.
+    Progressed {
+        /// Their reports.
+        reports: Vec<Progress>,
+    },
+    /// The master refuses a call as a whole; after a refused Subscribe or a failover it hangs up.
+    Refused {
+        /// Why.
+        rejection: Rejection,
+    },
+}
+
+/// What became of one operation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Tasks are on their way to the agent.
+    Launched {
+        /// What they may use together; more can be enqueued under it.
+        allocation: AllocationId,
+        /// The agent they are on their way to.
+        agent: AgentId,
+        /// Those of them that are not, each with its reason.
+        refused: Vec<RefusedTask>,
+    },
+    /// Nothing of it was done.
+    Rejected {
+        /// Why.
+        rejection: Rejection,
+        /// The tasks that the operation named.
+        tasks: Vec<(TaskId, Attempt)>,
+    },
+}
+
+/// Resources of one agent, offered to one framework in one role; usable once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Its id.
+    pub id: OfferId,
+    /// Whose resources.
+    pub agent: AgentId,
+    /// The node's name.
+    pub hostname: String,
+    /// In which role.
+    pub role: Role,
+    /// How much.
+    pub resources: Resources,
+    /// What the agent's operator says about it, such as `zone` = `a`.
+    pub attributes: BTreeMap<String, String>,
+    /// The agent's processor architecture, as Rust names it: `x86_64`, `aarch64`.
+    pub architecture: String,
+    /// The names of the limits and grants that the agent can enforce.
+    pub enforces: Vec<String>,
+    /// When it is void if not answered.
+    pub expires: Time,
+}

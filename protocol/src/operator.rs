@@ -1,0 +1,197 @@
+//! What people ask a master: orders, and views of what it knows.
+//!
+//! Orders are parsed into [`Request`]. Views ([`view`]) only ever leave the master, so they are
+//! the generated messages themselves, serialisable as JSON for `-o json` and the HTTP API.
+
+use crate::{
+    ids::{FrameworkId, Role, TaskId},
+    resources::Resources,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
+
+/// Messages of views, as generated from `proto/operator.proto`, which documents their fields.
+pub mod view {
+    pub use crate::codec::wire::operator::{
+        AgentView, AgentViews, FrameworkView, FrameworkViews, OfferView, OfferViews, RoleView,
+        RoleViews, StatusView, TaskView, TaskViews, TokenView, TokenViews,
+    };
+}
+
+/// What a person asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Tasks, newest first.
+    Tasks {
+        /// Only this framework's.
+        framework: Option<FrameworkId>,
+        /// Only those of this id.
+        task: Option<TaskId>,
+        /// Also those that have ended, as far as the master remembers them.
+        ended: Ended,
+    },
+    /// Ends a task.
+    Kill {
+        /// Whose; may be left out if only one framework has such a task.
+        framework: Option<FrameworkId>,
+        /// Which.
+        task: TaskId,
+    },
+    /// All agents.
+    Agents,
+    /// All frameworks.
+    Frameworks,
+    /// All roles that have a weight, a framework or tasks.
+    Roles,
+    /// Gives a role a weight.
+    SetRole {
+        /// Which role.
+        role: Role,
+        /// Its weight.
+        weight: Weight,
+    },
+    /// All offers that are out.
+    Offers,
+    /// The cluster in a few numbers and a sentence.
+    Status,
+    /// Makes a join token. Only the operator of the master may.
+    CreateToken {
+        /// What it admits.
+        kind: PeerKind,
+        /// How often it can be used.
+        uses: u32,
+        /// For how long it is valid.
+        ttl: Duration,
+    },
+    /// Tokens that can still be used.
+    Tokens,
+    /// Makes a token unusable.
+    RevokeToken {
+        /// Its id, as `skep token list` shows it.
+        id: String,
+    },
+}
+
+/// Whether ended tasks are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Ended {
+    Left,
+    Listed,
+}
+
+/// The answer to a person.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each is named after the request it answers")]
+pub enum Response {
+    Tasks(view::TaskViews),
+    Done,
+    Agents(view::AgentViews),
+    Frameworks(view::FrameworkViews),
+    Roles(view::RoleViews),
+    Offers(view::OfferViews),
+    Status(view::StatusView),
+    /// The token itself is shown once: the master keeps only its hash.
+    CreatedToken {
+        /// What to hand to the one who joins.
+        token: String,
+        /// What the master calls it.
+        id: String,
+    },
+    Tokens(view::TokenViews),
+}
+
+/// A kind of peer, as certificates and join tokens name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "words of the glossary")]
+pub enum PeerKind {
+    Master,
+    Agent,
+    Framework,
+    Operator,
+}
+
+impl PeerKind {
+    /// The word in certificates, tokens and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Master => "master",
+            Self::Agent => "agent",
+            Self::Framework => "framework",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+impl fmt::Display for PeerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A word that names no kind of peer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no kind of peer: use agent, framework or operator")]
+pub struct UnknownPeerKind(String);
+
+impl FromStr for PeerKind {
+    type Err = UnknownPeerKind;
+
+    fn from_str(word: &str) -> Result<Self, UnknownPeerKind> {
+        [Self::Master, Self::Agent, Self::Framework, Self::Operator]
+            .into_iter()
+            .find(|kind| kind.name() == word)
+            .ok_or_else(|| UnknownPeerKind(word.chars().take(32).collect()))
+    }
+}
+
+/// The weight of a role: its share counts as divided by it. In thousandths, 0.001 to 1000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct Weight(u64);
+
+/// A number that is no weight.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} thousandths is no weight: it must lie from 0.001 to 1000")]
+pub struct NoWeight(u64);
+
+impl Weight {
+    /// The weight of a role that was given none.
+    pub const ONE: Self = Self(1_000);
+
+    /// A weight of so many thousandths.
+    ///
+    /// # Errors
+    /// [`NoWeight`] outside 1 to 1,000,000 thousandths: the bound keeps products of weights and
+    /// amounts within `u128`.
+    pub const fn from_millis(millis: u64) -> Result<Self, NoWeight> {
+        if millis == 0 || millis > 1_000_000 {
+            return Err(NoWeight(millis));
+        }
+        Ok(Self(millis))
+    }
+
+    /// The weight in thousandths.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for Weight {
+    type Error = NoWeight;
+    fn try_from(millis: u64) -> Result<Self, NoWeight> {
+        Self::from_millis(millis)
+    }
+}
+
+impl From<Weight> for u64 {
+    fn from(weight: Weight) -> Self {
+        weight.0
+    }
+}
+
+/// A resource vector as views show it.
+pub fn shown(resources: &Resources) -> BTreeMap<String, f64> {
+    resources.iter().map(|(name, amount)| (name.into(), amount.as_f64())).collect()
+}

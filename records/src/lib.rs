@@ -1,0 +1,19 @@
+//! Durable records of a core, and the effects that wait for them.
+//!
+//! The shells of master and agent share one rule: `Persist(record)` orders the effects behind it,
+//! not the loop. [`Journal`] keeps it: the loop goes on handling inputs while a commit is under
+//! way; what arrives meanwhile goes into the next commit (group commit, no fixed delay); effects
+//! are released in order, each once all records before it are on disk.
+//!
+//! ```text
+//! core effects -> Journal -> [rows]    -> one redb transaction at a time, on a thread of its own
+//!                         -> [effects] -> released when the rows before them are on disk
+//! ```
+//! Deliberately absent: what a record means. A row is a key and JSON; a later row of a key
+//! replaces the earlier one, so the file stays as small as the state.
+
+mod file;
+mod journal;
+
+pub use file::{OpenError, Row, WriteError};
+pub use journal::{Journal, Store};

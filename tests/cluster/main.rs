@@ -1,0 +1,15 @@
+//! Real processes on loopback: the binary as its users run it.
+//!
+//! Each test has its own folders and ports, so they run side by side. Nothing sleeps to
+//! synchronise: a condition is asked for until it holds or a deadline passes. What a process said
+//! is printed when its test fails.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests say what went wrong by it")]
+
+mod bad_input;
+mod kit;
+mod many;
+mod one;
+mod peers;
+mod programs;
+mod sharing;

@@ -1,0 +1,2 @@
+;; Sin: is a component. Expected: rejected, saying that it is one.
+(component)

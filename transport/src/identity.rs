@@ -1,0 +1,121 @@
+//! An identity: the certificate, key and authority with which a peer proves its name.
+//!
+//! On disk it is a folder with `ca.pem`, `cert.pem` and `key.pem`, readable by its owner alone.
+//! `cert.pem` is written last: where it is, the others are whole.
+
+use crate::{
+    files::{self, FileError},
+    name::{ClusterName, PeerName},
+};
+use rcgen::KeyPair;
+use rustls_pki_types::CertificateDer;
+use std::{fmt, path::Path, sync::Arc};
+
+const AUTHORITY_FILE: &str = "ca.pem";
+const CERTIFICATE_FILE: &str = "cert.pem";
+const KEY_FILE: &str = "key.pem";
+
+/// Who this process is, with the proof of it. Cheap to clone.
+#[derive(Clone)]
+pub struct Identity {
+    pub(crate) name: PeerName,
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) key: Arc<KeyPair>,
+    pub(crate) authority: CertificateDer<'static>,
+}
+
+impl Identity {
+    /// The name that the certificate carries.
+    pub fn name(&self) -> &PeerName {
+        &self.name
+    }
+
+    /// The cluster it belongs to.
+    pub fn cluster(&self) -> &ClusterName {
+        self.name.cluster()
+    }
+
+    /// Whether a folder holds an identity.
+    pub fn is_saved(folder: &Path) -> bool {
+        folder.join(CERTIFICATE_FILE).exists()
+    }
+
+    /// Writes it to a folder, which is made if need be.
+    ///
+    /// # Errors
+    /// [`FileError`] with the path.
+    pub fn save(&self, folder: &Path) -> Result<(), FileError> {
+        let authority = files::certificate_to_pem(&self.authority);
+        files::write_private(&folder.join(KEY_FILE), &self.key.serialize_pem())?;
+        files::write_private(&folder.join(AUTHORITY_FILE), &authority)?;
+        let certificate = files::certificate_to_pem(&self.certificate);
+        files::write_private(&folder.join(CERTIFICATE_FILE), &certificate)
+    }
+
+    /// Reads what [`Self::save`] wrote.
+    ///
+    /// # Errors
+    /// [`FileError`] with the path of the file that is missing or damaged.
+    pub fn load(folder: &Path) -> Result<Self, FileError> {
+        let certificate = |file: &str| {
+            let path = folder.join(file);
+            let pem = files::read(&path)?;
+            files::certificate_of_pem(&pem).map_err(|why| FileError::invalid(&path, why))
+        };
+        let authority = certificate(AUTHORITY_FILE)?;
+        let path = folder.join(KEY_FILE);
+        let key = files::key_of_pem(&files::read(&path)?)
+            .map_err(|why| FileError::invalid(&path, why))?;
+        let certificate = certificate(CERTIFICATE_FILE)?;
+        let name = PeerName::of_certificate(&certificate)
+            .map_err(|error| FileError::invalid(&folder.join(CERTIFICATE_FILE), error))?;
+        Ok(Self { name, certificate, key: Arc::new(key), authority })
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::Authority;
+    use skep_protocol::operator::PeerKind;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn identity() -> Identity {
+        let authority = Authority::create(&ClusterName::random());
+        let name = PeerName::new(authority.cluster().clone(), PeerKind::Operator, "ann");
+        authority.issue_own(&name.expect("a name"))
+    }
+
+    #[test]
+    fn an_identity_survives_its_folder_and_only_its_owner_may_read_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path().join("made/on/demand");
+        let identity = identity();
+        assert!(!Identity::is_saved(&folder));
+        identity.save(&folder).expect("saved");
+        assert!(Identity::is_saved(&folder));
+        let again = Identity::load(&folder).expect("loaded");
+        assert_eq!(again.name(), identity.name());
+        assert_eq!(again.key.serialize_der(), identity.key.serialize_der());
+        let mode = folder.join(KEY_FILE).metadata().expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        identity().save(folder.path()).expect("saved");
+        std::fs::write(folder.path().join(KEY_FILE), "garbage").expect("written");
+        let error = Identity::load(folder.path()).expect_err("a damaged key");
+        assert!(error.to_string().contains("key.pem"), "{error}");
+        std::fs::remove_file(folder.path().join(AUTHORITY_FILE)).expect("removed");
+        let error = Identity::load(folder.path()).expect_err("a missing authority");
+        assert!(error.to_string().contains("ca.pem"), "{error}");
+    }
+}

@@ -1,0 +1,193 @@
+//! The guests' modules that lie in the repository, and the proof that they are what their source
+//! says.
+//!
+//! Modules are committed so that the first command and the tests need no second toolchain. Beside
+//! each `x.wasm` lies `x.wasm.lock`, its [`Record`]. A module's bytes depend on source, lock file
+//! and compiler alone, not on the folder it was built in; so wherever the recorded compiler is
+//! present, a check is a second build that must give the same bytes. Elsewhere digests must do.
+
+mod record;
+mod toolchain;
+
+use crate::repo;
+use anyhow::{Context, Result, bail, ensure};
+use record::{Record, digest};
+use std::{collections::BTreeMap, fs, path::PathBuf};
+use toolchain::Toolchain;
+
+/// Whoever clones the repository downloads every module of its history.
+const MODULE_BYTES_MAX: usize = 200_000;
+
+/// A package whose programs are guests.
+struct Guest {
+    package: &'static str,
+    folder: &'static str,
+    /// Where its modules lie.
+    modules: &'static str,
+}
+
+const GUESTS: [Guest; 3] = [
+    Guest { package: "hello", folder: "examples/hello", modules: "examples/hello" },
+    Guest { package: "render-guest", folder: "examples/render/guest", modules: "examples/render" },
+    Guest { package: "test-guests", folder: "guests", modules: "guests/modules" },
+];
+
+/// Builds all modules and writes them and their records.
+pub(crate) fn rebuild() -> Result<()> {
+    let toolchain = Toolchain::find_or_make()?;
+    let built = build(&toolchain)?;
+    for guest in &GUESTS {
+        let sources = record::sources(guest)?;
+        let dependencies = record::dependencies(guest)?;
+        fs::create_dir_all(repo::root().join(guest.modules))?;
+        for (path, binary) in guest.modules()? {
+            let module = &built[binary.as_str()];
+            println!("{:>7} bytes  {}", module.len(), path.display());
+            let record = Record {
+                module: digest(module),
+                sources: sources.clone(),
+                dependencies: dependencies.clone(),
+                compiler: toolchain.compiler.clone(),
+            };
+            fs::write(repo::root().join(&path), module)?;
+            record.write(&path)?;
+        }
+    }
+    ensure_no_faults(faults()?)
+}
+
+/// Fails when a module does not match its record, its record the source, or the bytes a new build.
+pub(crate) fn check() -> Result<()> {
+    ensure_no_faults(faults()?)?;
+    let Some(toolchain) = Toolchain::installed()? else {
+        println!("not rebuilt: no wasm32-wasip1 here");
+        return Ok(());
+    };
+    let mut rebuilt = None;
+    let mut changed = Vec::new();
+    for (path, binary) in modules()? {
+        let record = Record::read(&path)?;
+        if record.compiler != toolchain.compiler {
+            println!("not rebuilt: {} is of {}", path.display(), record.compiler);
+            continue;
+        }
+        let built = match &mut rebuilt {
+            Some(built) => built,
+            none => none.insert(build(&toolchain)?),
+        };
+        if record.module != digest(&built[binary.as_str()]) {
+            changed.push(format!("{}: a new build gives other bytes", path.display()));
+        }
+    }
+    ensure_no_faults(changed)
+}
+
+fn ensure_no_faults(faults: Vec<String>) -> Result<()> {
+    if !faults.is_empty() {
+        bail!("{}\nrun `cargo xtask guests` and commit what it writes", faults.join("\n"));
+    }
+    Ok(())
+}
+
+/// What the digests alone can tell to be wrong.
+fn faults() -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    for guest in &GUESTS {
+        let sources = record::sources(guest)?;
+        let dependencies = record::dependencies(guest)?;
+        for (path, _) in guest.modules()? {
+            let name = path.display();
+            let Ok(module) = fs::read(repo::root().join(&path)) else {
+                faults.push(format!("{name} is missing"));
+                continue;
+            };
+            let record = Record::read(&path)?;
+            if module.len() > MODULE_BYTES_MAX {
+                let bytes = module.len();
+                faults.push(format!("{name} has {bytes} bytes, more than {MODULE_BYTES_MAX}"));
+            }
+            if record.module != digest(&module) {
+                faults.push(format!("{name} is not the module that was recorded"));
+            }
+            if record.sources != sources {
+                faults.push(format!("{name} is older than the source of {}", guest.package));
+            }
+            if record.dependencies != dependencies {
+                faults.push(format!("{name} is older than Cargo.lock"));
+            }
+        }
+    }
+    faults.extend(strays()?);
+    Ok(faults)
+}
+
+/// Modules that no guest of this list makes.
+fn strays() -> Result<Vec<String>> {
+    let known = modules()?;
+    let mut strays = Vec::new();
+    for path in repo::files(&repo::root(), "wasm")? {
+        if !known.contains_key(&path) {
+            strays.push(format!("{} is made by no guest: delete it", path.display()));
+        }
+    }
+    Ok(strays)
+}
+
+/// All modules with the names of their programs.
+fn modules() -> Result<BTreeMap<PathBuf, String>> {
+    let mut modules = BTreeMap::new();
+    for guest in &GUESTS {
+        modules.extend(guest.modules()?);
+    }
+    Ok(modules)
+}
+
+impl Guest {
+    /// The modules of this package, by path, with the names of the programs they are made from.
+    fn modules(&self) -> Result<BTreeMap<PathBuf, String>> {
+        let path = repo::root().join(self.folder).join("Cargo.toml");
+        let manifest: toml::Table = fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?
+            .parse()?;
+        let listed = manifest.get("bin").and_then(|list| list.as_array()).into_iter().flatten();
+        let mut names: Vec<&str> = listed.filter_map(|bin| bin.get("name")?.as_str()).collect();
+        if names.is_empty() {
+            names.push(self.package);
+        }
+        let module = |name: &str| {
+            // `render-guest` keeps its program apart from the framework `render` beside it.
+            let stem = name.strip_suffix("-guest").unwrap_or(name);
+            (PathBuf::from(self.modules).join(format!("{stem}.wasm")), name.to_owned())
+        };
+        Ok(names.into_iter().map(module).collect())
+    }
+}
+
+/// Builds all guests. Returns the modules by the names of their programs.
+fn build(toolchain: &Toolchain) -> Result<BTreeMap<String, Vec<u8>>> {
+    let packages = GUESTS.map(|guest| format!("--package {}", guest.package)).join(" ");
+    let line = format!("build --locked --profile guest --target wasm32-wasip1 {packages}");
+    let target = repo::root().join("target/guests");
+    let mut cargo = repo::cargo(&line);
+    cargo.env("CARGO_TARGET_DIR", &target);
+    toolchain.prepare(&mut cargo)?;
+    repo::run(&mut cargo)?;
+    let mut built = BTreeMap::new();
+    for binary in modules()?.into_values() {
+        let path = target.join(format!("wasm32-wasip1/guest/{binary}.wasm"));
+        let module = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        ensure!(module.starts_with(b"\0asm"), "{} is no module", path.display());
+        built.insert(binary, module);
+    }
+    Ok(built)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_module_matches_its_record_and_its_source() {
+        assert_eq!(faults().expect("readable modules"), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,49 @@
+//! The project's own commands, run as `cargo xtask COMMAND`.
+//!
+//! Each check has a command of its own and says what to do when it fails; `ci` runs them all in the
+//! order of their cost. CI runs `cargo xtask ci` and nothing else, so that what passes here passes
+//! there.
+
+#![expect(clippy::print_stdout, reason = "these commands talk to the person who runs them")]
+
+mod arrows;
+mod ci;
+mod guests;
+mod repo;
+mod tidy;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about, bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything that CI checks
+    Ci,
+    /// Rebuild the guests' modules for wasm32-wasip1
+    Guests {
+        /// Change nothing: fail when a module does not match its source
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check the form of all source files
+    Tidy,
+    /// Check that no crate depends on what it must not know
+    Arrows,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Ci => ci::run(),
+        Command::Guests { check: false } => guests::rebuild(),
+        Command::Guests { check: true } => guests::check(),
+        Command::Tidy => tidy::run(),
+        Command::Arrows => arrows::run(),
+    }
+}
