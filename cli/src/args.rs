@@ -3,7 +3,11 @@
 use crate::units::{Bytes, Env, Fuel, HostDir, IndexRange, Scalars, Span};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use skep_protocol::{Role, operator::PeerKind};
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 /// Runs WebAssembly tasks in sandboxes, on this machine or on a cluster.
 #[derive(Debug, Parser)]
@@ -16,6 +20,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a Wasm module as one task or many, and wait for them
+    #[command(override_usage = "skep run [OPTIONS] MODULE [ARGS]...")]
     Run(Box<Run>),
     /// Start a cluster in this process, for trying things out
     Dev(Dev),
@@ -92,11 +97,23 @@ pub(crate) struct Run {
     /// Name of the job, for lists (the module's file name if not given)
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// The module: a WebAssembly file with a WASI command
-    pub(crate) module: PathBuf,
-    /// Arguments of the guest; {} stands for the task's index or line
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) args: Vec<String>,
+    /// A WebAssembly file with a WASI command, and the guest's arguments; in an array, {} in an
+    /// argument stands for the task's index or line
+    // One list, because all that follows the module is the guest's, options included.
+    #[arg(required = true, trailing_var_arg = true, value_name = "MODULE [ARGS]")]
+    words: Vec<String>,
+}
+
+impl Run {
+    /// The module's file.
+    pub(crate) fn module(&self) -> &Path {
+        Path::new(&self.words[0])
+    }
+
+    /// The guest's arguments.
+    pub(crate) fn args(&self) -> &[String] {
+        &self.words[1..]
+    }
 }
 
 /// Limits of each task; exceeding one ends the task.

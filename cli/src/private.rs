@@ -10,7 +10,12 @@ use skep_protocol::{
     operator::{PeerKind, Request, Response},
 };
 use skep_transport::{Address, JoinToken, join};
-use std::{collections::BTreeMap, net::SocketAddr, path::{Path, PathBuf}, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

@@ -160,8 +160,7 @@ impl Cluster {
         let addresses: Vec<Address> =
             masters.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
         let kept = || identities::dir_for(&addresses[0].to_string());
-        let folder =
-            folder.map(Path::to_owned).or_else(kept).ok_or(ConnectError::NoFolder)?;
+        let folder = folder.map(Path::to_owned).or_else(kept).ok_or(ConnectError::NoFolder)?;
         let identity = match (Identity::is_saved(&folder), token) {
             (true, _) => Identity::load(&folder)?,
             (false, Some(token)) => {

@@ -110,11 +110,7 @@ impl Driver {
     }
 
     /// Launches more tasks into an allocation whose tasks have not all ended.
-    pub fn enqueue(
-        &mut self,
-        allocation: AllocationId,
-        tasks: impl IntoIterator<Item = TaskSpec>,
-    ) {
+    pub fn enqueue(&mut self, allocation: AllocationId, tasks: impl IntoIterator<Item = TaskSpec>) {
         let tasks = self.live_from_now(tasks);
         self.send_enqueue(allocation, &tasks);
     }

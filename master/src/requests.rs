@@ -12,7 +12,8 @@ use skep_master_core::Answer;
 use skep_protocol::{
     Digest, Rejection, TaskKey,
     data::{Follow, LogStream, Request, Response},
-    operator::{self, PeerKind},
+    hello::Hello,
+    operator::{self, PeerKind, view::StatusView},
 };
 use skep_transport::{
     Connection, IncomingRequest, JoinToken, PeerName, RequestError, StreamError,
@@ -206,6 +207,12 @@ async fn order_answer(
 ) -> Result<operator::Response, Rejection> {
     let operator::Request::CreateToken { kind, uses, ttl } = order else {
         return match hub.ask(Ask::Order(order)).await? {
+            Answer::Operator(operator::Response::Status(status)) => {
+                // The core knows neither its cluster's name nor its own build.
+                let cluster = hub.authority().cluster().to_string();
+                let build = Hello::ours().build;
+                Ok(operator::Response::Status(StatusView { cluster, build, ..status }))
+            }
             Answer::Operator(response) => Ok(response),
             Answer::Admitted { .. } => {
                 Err(Rejection::Violation { why: "the core answered something else".into() })

@@ -21,7 +21,7 @@ pub(crate) fn module(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     match name {
         "hello" => root.join("examples/hello/hello.wasm"),
-        _ => root.join(format!("tests/modules/{name}.wasm")),
+        _ => root.join(format!("guests/modules/{name}.wasm")),
     }
 }
 

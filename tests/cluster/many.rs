@@ -5,7 +5,8 @@ use crate::kit::Home;
 #[test]
 fn the_output_of_an_array_comes_in_the_order_of_its_tasks() {
     let ended = Home::new().run(&["--array", "3-12"], "echo", &["tile-{}"]).expect_code(0);
-    let words = |line: &str| line.split_whitespace().find(|w| w.starts_with("tile-")).map(str::to_owned);
+    let words =
+        |line: &str| line.split_whitespace().find(|w| w.starts_with("tile-")).map(str::to_owned);
     let seen: Vec<_> = ended.stdout.lines().filter_map(words).collect();
     let expected: Vec<_> = (3..=12).map(|i| format!("tile-{i}")).collect();
     assert_eq!(seen, expected, "{ended:?}");
@@ -35,7 +36,11 @@ fn each_line_of_a_file_is_a_task() {
 fn a_failed_task_of_an_array_is_named_and_the_others_finish() {
     let home = Home::new();
     let ended = home.run(&["--array", "0-4"], "exit", &["{}"]).expect_code(1);
-    ended.expect_words(&["1 of 5 tasks finished", ".1 exited with code 1", ".4 exited with code 4"]);
+    ended.expect_words(&[
+        "1 of 5 tasks finished",
+        ".1 exited with code 1",
+        ".4 exited with code 4",
+    ]);
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn a_passed_deadline_is_124_and_says_so() {
 #[test]
 fn a_trap_is_134_with_the_names_of_the_functions() {
     let ended = Home::new().run(&[], "trap", &[]).expect_code(134);
-    ended.expect_words(&["trapped", "0: ", "innermost", "middle", "outermost"]);
+    ended.expect_words(&["trapped", "0: ", "trap::inner", "trap::middle", "trap::outer"]);
 }
 
 #[test]

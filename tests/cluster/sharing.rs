@@ -39,7 +39,8 @@ fn a_job_outlives_an_agent_that_is_killed_and_nothing_of_it_stays_behind() {
     let agents = cluster.view("agent list");
     let victim = agents[0]["agent"].as_str().unwrap();
     // Which process the victim is: the agent says its id in its first line.
-    let place = cluster.agents.iter().position(|agent| agent.first_line().contains(victim)).unwrap();
+    let place =
+        cluster.agents.iter().position(|agent| agent.first_line().contains(victim)).unwrap();
     until("tasks run on the victim", || {
         let running = states(&cluster.view("ps"), victim);
         running.iter().any(|state| state == "RUNNING").then_some(())
@@ -63,7 +64,8 @@ fn a_job_outlives_an_agent_that_is_killed_and_nothing_of_it_stays_behind() {
 #[test]
 fn a_cluster_shows_what_it_does() {
     let cluster = Cluster::start(&["cpus:1;mem:512"]);
-    assert_eq!(cluster.view("status")["summary"].as_str().unwrap(), "no framework has subscribed");
+    let summary = cluster.view("status")["summary"].as_str().unwrap().to_owned();
+    assert!(summary.starts_with("no framework has subscribed"), "{summary}");
     let mut run = cluster.run(&["--cpus", "1", "--mem", "64MiB"], "spin", &[]).spawn().unwrap();
     let task = until("the task runs", || {
         let tasks = cluster.view("ps");

@@ -47,8 +47,9 @@ pub(super) async fn create_token(
         _ => format!("skep status --join {token} --master {master}"),
     };
     let new = NewToken { id, token, command };
-    Ok(match client.output {
+    match client.output {
         Format::Json => output::json(&new)?,
         Format::Table => output::print(&new.command)?,
-    })
+    }
+    Ok(())
 }

@@ -50,7 +50,7 @@ pub(crate) async fn run(args: args::Run) -> Result<ExitCode> {
 }
 
 async fn run_job(args: &args::Run) -> Result<ExitCode> {
-    let module = read_module(&args.module)?;
+    let module = read_module(args.module())?;
     if !args.client.master.is_empty() && !args.grants.dirs.is_empty() {
         let why = "--dir names folders of this machine, which agents of a cluster do not have: \
                    leave --master out to run here, or hand the input over by --stdin";
@@ -96,7 +96,7 @@ fn read_module(path: &Path) -> Result<Vec<u8>> {
 
 /// Stores what the tasks need at the master, and plans them.
 async fn prepare(cluster: &Cluster, args: &args::Run, module: &[u8]) -> Result<Job> {
-    let file_name = args.module.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file_name = args.module().file_name().unwrap_or_default().to_string_lossy().into_owned();
     let stdin = match &args.grants.stdin {
         Some(path) => Some(cluster.push(&read_stdin(path)?).await?),
         None => None,
@@ -107,9 +107,10 @@ async fn prepare(cluster: &Cluster, args: &args::Run, module: &[u8]) -> Result<J
     };
     let mut dirs = Vec::new();
     for dir in &args.grants.dirs {
-        let path = dir.host.canonicalize().map_err(|error| {
-            Sentence(format!("--dir {}: {error}", dir.host.display()))
-        })?;
+        let path = dir
+            .host
+            .canonicalize()
+            .map_err(|error| Sentence(format!("--dir {}: {error}", dir.host.display())))?;
         dirs.push(path.to_string_lossy().into_owned());
     }
     let id = uuid::Uuid::now_v7().simple().to_string();

@@ -73,7 +73,7 @@ pub(crate) fn plan(
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Job, PlanError> {
     let places = places(&run.many, inputs.lines.as_deref())?;
-    if inputs.lines.is_some() && !run.args.iter().any(|arg| arg.contains(PLACE)) {
+    if inputs.lines.is_some() && !run.args().iter().any(|arg| arg.contains(PLACE)) {
         return Err(PlanError::LinesUnused);
     }
     let shape = places.as_ref().map_or(Shape::One, |_| Shape::Many);
@@ -131,7 +131,7 @@ fn template(
     let any = TaskId::new("template").expect("a name");
     let mut spec = TaskSpec::new(any, inputs.module, resources);
     spec.name.clone_from(&inputs.name);
-    spec.args.clone_from(&run.args);
+    spec.args = run.args().to_vec();
     spec.limits = Limits {
         fuel: asked.fuel.map(|fuel| fuel.0),
         deadline: asked.timeout.map(|span| span.0),
@@ -192,9 +192,8 @@ impl Fitting {
         if !each.contains(&self.least) {
             return None;
         }
-        let times = each.iter().map(|(name, amount)| {
-            offered.amount(name).as_millis() / amount.as_millis()
-        });
+        let times =
+            each.iter().map(|(name, amount)| offered.amount(name).as_millis() / amount.as_millis());
         Some((each.clone(), times.min()?))
     }
 }
@@ -247,7 +246,8 @@ mod tests {
     #[test]
     fn each_task_of_an_array_gets_its_index() {
         let job = planned(&["--array", "3-5", "m.wasm", "tile-{}.png"]);
-        let seen: Vec<_> = job.tasks.iter().map(|t| (t.task.as_str(), t.args[0].as_str())).collect();
+        let seen: Vec<_> =
+            job.tasks.iter().map(|t| (t.task.as_str(), t.args[0].as_str())).collect();
         assert_eq!(
             seen,
             [("job.3", "tile-3.png"), ("job.4", "tile-4.png"), ("job.5", "tile-5.png")]

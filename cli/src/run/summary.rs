@@ -1,14 +1,9 @@
 //! What a job came to, for people and as JSON.
 
 use super::{exit, plan::Shape};
-use jiff::SignedDuration;
 use serde::Serialize;
 use skep_protocol::{Outcome, StatusUpdate, TaskState, Usage};
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 /// How many failed tasks are told one by one.
 const FAILED_SHOWN: usize = 10;
@@ -122,13 +117,12 @@ impl Summary {
         if failed > FAILED_SHOWN {
             let _ = writeln!(text, "skep: ... and {} more", failed - FAILED_SHOWN);
         }
-        let wall = Duration::from_secs_f64(self.wall_seconds);
         let _ = write!(
             text,
-            "job {}: {} of {all} tasks finished in {:#}, fuel {}",
+            "job {}: {} of {all} tasks finished in {:.2} s, fuel {}",
             self.job,
             all - failed,
-            SignedDuration::try_from(wall).unwrap_or_default(),
+            self.wall_seconds,
             short(self.fuel),
         );
         for (outcome, count) in self.outcomes.iter().filter(|(name, _)| **name != "exited") {
@@ -225,7 +219,7 @@ mod tests {
             summary.words(Shape::Many),
             "skep: task j.1 out of fuel: it used up its 5 units\n\
              skep: task j.2 exited with code 3\n\
-             job j: 1 of 3 tasks finished in 1s 500ms, fuel 30, 1 out of fuel, 1 started again\n"
+             job j: 1 of 3 tasks finished in 1.50 s, fuel 30, 1 out of fuel, 1 started again\n"
         );
     }
 
@@ -239,7 +233,8 @@ mod tests {
         let summary = Summary::of("j", [end("j.0", trapped)], 0, Duration::ZERO);
         assert_eq!(
             summary.words(Shape::One),
-            "skep: task j.0 trapped: wasm `unreachable` instruction executed\n   0: inner\n   1: outer\n"
+            "skep: task j.0 trapped: wasm `unreachable` instruction executed\n   \
+             0: inner\n   1: outer\n"
         );
     }
 

@@ -12,15 +12,15 @@ struct HelloScheduler {
 
 impl Scheduler for HelloScheduler {
     fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
+        let one_cpu = Resources::new(Amount::units(1), Amount::units(64));
         for offer in offers {
-            if self.launched == TASKS {
+            if self.launched == TASKS || !offer.resources.contains(&one_cpu) {
                 driver.decline(offer.id, None);
                 continue;
             }
             self.launched += 1;
             let id = TaskId::new(format!("hello-{}", self.launched)).expect("a plain name");
-            let one_cpu = Resources::new(Amount::units(1), Amount::units(64));
-            driver.launch(&offer, [TaskSpec::new(id, self.module, one_cpu)]);
+            driver.launch(&offer, [TaskSpec::new(id, self.module, one_cpu.clone())]);
         }
     }
 

@@ -101,6 +101,7 @@ fn task(template: &TaskSpec, (tile, attempt): (u64, Attempt)) -> TaskSpec {
 }
 
 #[tokio::main]
+#[expect(clippy::print_stdout, reason = "it says where the picture is")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let cluster = Cluster::connect_from_env().await?;
@@ -128,12 +129,12 @@ async fn main() -> anyhow::Result<()> {
         failure: None,
     };
     cluster.run(framework_info("render"), &mut scheduler).await?;
-    bar.finish();
+    bar.finish_and_clear();
     if let Some(failure) = scheduler.failure {
         bail!("no picture: {failure}");
     }
     let path = args.output.display();
     scheduler.picture.save(&args.output).with_context(|| format!("{path} cannot be written"))?;
-    bar.println(format!("{path}: {} tiles", tiles));
+    println!("{path}: {tiles} tiles");
     Ok(())
 }

@@ -11,9 +11,9 @@ impl FromStr for Pair {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let numbers = text.split_once('x').and_then(|(first, second)| {
-            Some((first.parse().ok()?, second.parse().ok()?))
-        });
+        let numbers = text
+            .split_once('x')
+            .and_then(|(first, second)| Some((first.parse().ok()?, second.parse().ok()?)));
         match numbers {
             Some((first, second)) if first > 0 && second > 0 => Ok(Self(first, second)),
             _ => Err("write two numbers above zero joined by x, such as 960x640".into()),
@@ -44,8 +44,7 @@ impl<'a> Tile<'a> {
             let bytes = header[4 * i..4 * i + 4].try_into().expect("four bytes");
             usize::try_from(u32::from_le_bytes(bytes)).expect("32 bits fit")
         };
-        let tile =
-            Self { x: number(0), y: number(1), width: number(2), height: number(3), pixels };
+        let tile = Self { x: number(0), y: number(1), width: number(2), height: number(3), pixels };
         if tile.width.checked_mul(tile.height).and_then(|n| n.checked_mul(3)) != Some(pixels.len())
         {
             bail!("{} bytes of pixels do not fill the tile", pixels.len());

@@ -1,3 +1,5 @@
+//! Exact effects: what the driver is told, and the calls it makes of it.
+
 use super::*;
 use skep_protocol::{AgentId, Amount, Digest, Resources, Role};
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | has it | knows it there | it goes on; the framework hears if it was out of reach |
 //! | has it | never knew it | it is adopted: the master was restarted |
-//! | has it | knows a newer attempt, or told its end | it is killed, and counts until it has ended |
+//! | has it | knows a newer attempt, or told its end | it is killed, and counts until it ends |
 //! | has it | does not know its framework | the framework is removed there |
 //! | lacks it | has no word that it was recorded | it is launched again |
 //! | lacks it | knows it was recorded | it is lost |

@@ -27,6 +27,7 @@ mod record;
 
 mod agents;
 mod frameworks;
+mod history;
 mod homecoming;
 mod launch;
 mod offers;

@@ -8,7 +8,11 @@
 //! wanted and has not ended. That a task is unreachable is not its own stage: it follows from the
 //! standing of its agent.
 
-use crate::{allocator::Begun, master::Master};
+use crate::{
+    allocator::Begun,
+    history::{EndedTask, History},
+    master::Master,
+};
 use skep_protocol::{
     AgentId, AllocationId, Attempt, FrameworkId, Outcome, Resources, Role, Source, StatusUpdate,
     TaskId, TaskKey, TaskSpec, TaskState, Time, Usage, outcome::KilledBy,
@@ -247,84 +251,6 @@ impl Tasks {
 
 fn key_of(framework: &FrameworkId, (task, attempt): &(TaskId, Attempt)) -> TaskKey {
     TaskKey { framework: framework.clone(), task: task.clone(), attempt: *attempt }
-}
-
-/// The tasks that ended last, for people and for reconciliation.
-#[derive(Debug)]
-pub(crate) struct History {
-    tasks: BTreeMap<TaskKey, (u64, EndedTask)>,
-    /// The same, oldest first.
-    order: BTreeMap<u64, TaskKey>,
-    count: u64,
-    max: usize,
-}
-
-/// What is remembered of an ended task.
-#[derive(Clone, Debug)]
-pub(crate) struct EndedTask {
-    pub(crate) agent: AgentId,
-    pub(crate) role: Role,
-    pub(crate) resources: Resources,
-    pub(crate) name: String,
-    pub(crate) since: Time,
-    pub(crate) outcome: Outcome,
-    pub(crate) usage: Option<Usage>,
-}
-
-impl History {
-    const fn new(max: usize) -> Self {
-        Self { tasks: BTreeMap::new(), order: BTreeMap::new(), count: 0, max }
-    }
-
-    pub(crate) fn contains(&self, key: &TaskKey) -> bool {
-        self.tasks.contains_key(key)
-    }
-
-    pub(crate) fn get(&self, key: &TaskKey) -> Option<&EndedTask> {
-        self.tasks.get(key).map(|(_, ended)| ended)
-    }
-
-    /// The newest remembered attempt of a task.
-    pub(crate) fn newest(
-        &self,
-        framework: &FrameworkId,
-        task: &TaskId,
-    ) -> Option<(&TaskKey, &EndedTask)> {
-        let at = |attempt| key_of(framework, &(task.clone(), Attempt(attempt)));
-        let newest = self.tasks.range(at(0)..=at(u32::MAX)).next_back();
-        newest.map(|(key, (_, ended))| (key, ended))
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&TaskKey, &EndedTask)> {
-        self.tasks.iter().map(|(key, (_, ended))| (key, ended))
-    }
-
-    fn remember(&mut self, key: TaskKey, ended: EndedTask) {
-        self.forget(&key);
-        self.count += 1;
-        self.order.insert(self.count, key.clone());
-        self.tasks.insert(key, (self.count, ended));
-        if self.tasks.len() > self.max
-            && let Some((_, oldest)) = self.order.pop_first()
-        {
-            self.tasks.remove(&oldest);
-        }
-    }
-
-    fn forget(&mut self, key: &TaskKey) {
-        if let Some((number, _)) = self.tasks.remove(key) {
-            self.order.remove(&number);
-        }
-    }
-
-    pub(crate) fn check(&self) {
-        assert!(self.tasks.len() <= self.max, "more ended tasks are remembered than may be");
-        assert_eq!(self.tasks.len(), self.order.len(), "the two sides of the history disagree");
-        for (number, key) in &self.order {
-            let known = self.tasks.get(key).map(|(number, _)| number);
-            assert_eq!(known, Some(number), "{key} is remembered at another place");
-        }
-    }
 }
 
 impl Master {

@@ -5,9 +5,10 @@
 use crate::{
     agents::{Agent, Standing},
     allocator::{self, Appetite},
+    history::EndedTask,
     master::Master,
     record::Admitted,
-    tasks::{EndedTask, Tally, Task},
+    tasks::{Tally, Task},
 };
 use skep_protocol::{
     AgentId, FrameworkId, Outcome, Resources, Role, TaskId, TaskKey, Time, Usage,

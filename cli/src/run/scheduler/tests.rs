@@ -1,3 +1,5 @@
+//! What the scheduler launches, when, and what it starts again: exact calls.
+
 use super::*;
 use crate::run::plan::Shape;
 use skep_protocol::{

@@ -3,7 +3,10 @@
 //!
 //! Always holds: of an agent no more is offered or granted than was free.
 
-use super::{Allocation, Allocator, Phase, Presence};
+use super::{
+    AgentAccount, Allocation, Allocator, Dirty,
+    accounts::{Phase, Presence},
+};
 use skep_protocol::{AgentId, AllocationId, FrameworkId, Resources, Role, Time};
 
 /// Tasks that enter an allocation together.
@@ -60,6 +63,10 @@ impl Allocator {
             account.offered.subtract(offered);
         }
         if let Some(account) = self.frameworks.get_mut(framework) {
+            if account.offers_out == self.policy.offers_out_max {
+                // It could not be offered what others did not want.
+                self.dirty = Dirty::All;
+            }
             account.offers_out -= 1;
             let role = self.roles.get_mut(&account.role);
             for held in role.map(|role| &mut role.held).into_iter().chain([&mut account.held]) {
@@ -81,7 +88,7 @@ impl Allocator {
         tasks: Batch,
         now: Time,
     ) {
-        let free = self.agents.get(agent).map(super::AgentAccount::free).unwrap_or_default();
+        let free = self.agents.get(agent).map(AgentAccount::free).unwrap_or_default();
         assert!(free.contains(&granted), "{granted} of {agent} are granted, {free} are free");
         self.begin(id, framework, agent, granted, now);
         self.reshape(id, |allocation| allocation.enter(&tasks, Begun::No));
@@ -132,7 +139,9 @@ impl Allocator {
     pub(crate) fn room(&self, id: AllocationId) -> Option<Resources> {
         let allocation = self.allocations.get(&id).filter(|allocation| allocation.is_open())?;
         let account = self.agents.get(&allocation.agent)?;
-        (account.presence == Presence::Open).then(|| allocation.granted.clone())
+        let given_back = allocation.granted.minus(&allocation.occupied);
+        (account.presence == Presence::Open)
+            .then(|| allocation.occupied.plus(&account.free().at_most(&given_back)))
     }
 
     /// Adds tasks to an allocation, which may use `room` from now on.
@@ -186,6 +195,8 @@ impl Allocator {
         let since = allocation.since;
         if had_queue != has_queue {
             self.index_queue(&framework, (since, id), has_queue);
+            // Somebody may have waited for a queue to recall.
+            self.mark(&agent);
         }
         if let Some(after) = changed {
             self.rebook(&framework, &agent, &before, &after);

@@ -1,6 +1,6 @@
 //! What always holds in the books, checked from scratch.
 
-use super::{Allocator, Held, Presence};
+use super::{Allocator, Held, accounts::Presence};
 use skep_protocol::{AllocationId, FrameworkId, Resources, Role, Time};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -7,7 +7,8 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `books.rs` | what is offered and allocated, summed up for agents, frameworks and roles |
+//! | `accounts.rs` | what agents, frameworks, roles and allocations hold |
+//! | `books.rs` | how offering and allocating changes all accounts together |
 //! | `share.rs` | the dominant share and its exact order |
 //! | `pass.rs` | one allocation run |
 //! | `filters.rs` | what frameworks have refused |
@@ -17,6 +18,7 @@
 //! Deliberately absent: quota, reservations, demand and the levels of the role tree; a role is its
 //! whole path.
 
+mod accounts;
 mod books;
 mod check;
 mod filters;
@@ -24,11 +26,18 @@ mod pass;
 mod recall;
 mod share;
 
+#[cfg(test)]
+mod tests;
+
+pub(crate) use accounts::{
+    AgentAccount, Allocation, Appetite, FrameworkAccount, Held, RoleAccount,
+};
 pub(crate) use books::{Batch, Begun};
 pub(crate) use pass::Grant;
 pub(crate) use share::dominant;
 
 use crate::policy::Policy;
+use accounts::Presence;
 use filters::Filters;
 use skep_protocol::{AgentId, AllocationId, FrameworkId, Resources, Role, Time, operator::Weight};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,98 +59,6 @@ pub(crate) struct Allocator {
     queues: BTreeMap<Role, BTreeSet<(Time, AllocationId)>>,
     recalled: BTreeSet<AllocationId>,
     dirty: Dirty,
-}
-
-/// What an agent has.
-#[derive(Debug)]
-pub(crate) struct AgentAccount {
-    pub(crate) total: Resources,
-    /// The sum of what its allocations occupy. More than `total` only if the agent itself has said
-    /// so: it shrank, or brought tasks along.
-    pub(crate) used: Resources,
-    /// The sum of its offers.
-    pub(crate) offered: Resources,
-    presence: Presence,
-    allocations: BTreeSet<AllocationId>,
-}
-
-/// Whether an agent takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Presence {
-    /// It is offered.
-    Open,
-    /// It is not offered; what it has and what is used there counts on.
-    Closed,
-    /// Neither counts.
-    Away,
-}
-
-/// What a framework holds.
-#[derive(Debug)]
-pub(crate) struct FrameworkAccount {
-    pub(crate) role: Role,
-    pub(crate) appetite: Appetite,
-    pub(crate) held: Held,
-    offers_out: usize,
-}
-
-/// Whether a framework is offered anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Appetite {
-    /// Yes.
-    Wanting,
-    /// No, by its own wish.
-    Suppressed,
-    /// No: it is not there.
-    Absent,
-}
-
-/// What a role holds.
-#[derive(Debug)]
-pub(crate) struct RoleAccount {
-    weight: Weight,
-    pub(crate) held: Held,
-    frameworks: BTreeSet<FrameworkId>,
-}
-
-/// What somebody holds of the agents that are not away.
-#[derive(Debug, Default)]
-pub(crate) struct Held {
-    /// Allocated and offered together: an offer counts until it is answered.
-    sum: Resources,
-    pub(crate) offered: Resources,
-    /// Offers ever made; of equal shares the one with fewer goes first.
-    offers: u64,
-}
-
-/// The resources that an ACCEPT turned an offer into.
-#[derive(Clone, Debug)]
-pub(crate) struct Allocation {
-    pub(crate) framework: FrameworkId,
-    pub(crate) agent: AgentId,
-    /// What its tasks may use together at any moment; the agent holds them to it.
-    pub(crate) granted: Resources,
-    /// The sum over its tasks that have not ended, queued ones included.
-    pub(crate) wanted: Resources,
-    /// What it takes off the agent: of what is granted, as much as is wanted.
-    pub(crate) occupied: Resources,
-    /// Tasks that have not ended; never zero.
-    pub(crate) tasks: usize,
-    /// Those of them that have not started.
-    pub(crate) unstarted: usize,
-    since: Time,
-    phase: Phase,
-}
-
-/// Whether an allocation takes more tasks.
-#[derive(Clone, Debug, PartialEq)]
-enum Phase {
-    Open,
-    /// Its agent was told to start no more of its tasks.
-    Recalled {
-        /// The role that waits for what it gives back.
-        beneficiary: Role,
-    },
 }
 
 /// Which agents the next run looks at.
@@ -180,7 +97,6 @@ impl Allocator {
             self.total.add(&account.total);
         }
         self.set_presence(agent, Presence::Open);
-        self.mark(agent);
     }
 
     /// An agent's connection broke; its offers were taken back before.
@@ -212,6 +128,8 @@ impl Allocator {
             _ => {}
         }
         self.refresh_spare(agent);
+        // Shares have changed, so also what is to be recalled.
+        self.mark(agent);
     }
 
     /// A framework is known; it is offered nothing until it [wants](Self::want) it.
@@ -349,59 +267,5 @@ impl Allocator {
         } else {
             self.spare.remove(agent);
         }
-    }
-}
-
-impl AgentAccount {
-    const fn away() -> Self {
-        Self {
-            total: Resources::none(),
-            used: Resources::none(),
-            offered: Resources::none(),
-            presence: Presence::Away,
-            allocations: BTreeSet::new(),
-        }
-    }
-
-    /// What is neither used nor offered.
-    pub(crate) fn free(&self) -> Resources {
-        let mut free = self.total.clone();
-        free.subtract(&self.used);
-        free.subtract(&self.offered);
-        free
-    }
-}
-
-impl RoleAccount {
-    pub(crate) const fn weight(&self) -> Weight {
-        self.weight
-    }
-
-    pub(crate) fn frameworks(&self) -> usize {
-        self.frameworks.len()
-    }
-}
-
-impl Default for RoleAccount {
-    fn default() -> Self {
-        Self { weight: Weight::ONE, held: Held::default(), frameworks: BTreeSet::new() }
-    }
-}
-
-impl Held {
-    /// What is in use, without what is only offered.
-    pub(crate) fn allocated(&self) -> Resources {
-        self.sum.minus(&self.offered)
-    }
-}
-
-impl Allocation {
-    pub(crate) const fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open)
-    }
-
-    /// Whether recalling it would give anything back earlier: tasks wait in it for others to end.
-    fn has_queue(&self) -> bool {
-        self.is_open() && self.unstarted > 0 && !self.granted.contains(&self.wanted)
     }
 }

@@ -66,6 +66,11 @@ impl Allocator {
         order
     }
 
+    #[cfg(test)]
+    pub(super) fn roles_in_order(&self) -> Vec<String> {
+        self.order().roles.iter().map(|place| place.name.to_string()).collect()
+    }
+
     fn may_take(&self, account: &FrameworkAccount) -> bool {
         account.appetite == Appetite::Wanting && account.offers_out < self.policy.offers_out_max
     }

@@ -9,7 +9,11 @@
 //! Running tasks are left alone: a recalled allocation shrinks as they end. Looking at shares as
 //! they will be keeps a role that waits from recalling more at each run until something ends.
 
-use super::{Allocation, Allocator, Appetite, Phase, Presence, share::Share};
+use super::{
+    Allocation, Allocator, Appetite,
+    accounts::{Phase, Presence},
+    share::Share,
+};
 use skep_protocol::{AgentId, AllocationId, FrameworkId, Resources, Role, Time};
 use std::collections::BTreeMap;
 

@@ -110,14 +110,18 @@ fn one_task_that_cannot_be_launched_does_not_hold_up_the_others() {
     let mut no_input = task("no-input", "cpus:1;mem:64");
     no_input.grants.stdin = Some(Digest::of(b"not stored"));
     let missing = format!("blob {} is not stored at the master: push it first", strange.module);
-    s.accept("f", &["o1"], &[
-        invalid,
-        strange,
-        no_input,
-        task("large", "cpus:5;mem:64"),
-        task("good", "cpus:1;mem:64"),
-        task("good#2", "cpus:1;mem:64"),
-    ]);
+    s.accept(
+        "f",
+        &["o1"],
+        &[
+            invalid,
+            strange,
+            no_input,
+            task("large", "cpus:5;mem:64"),
+            task("good", "cpus:1;mem:64"),
+            task("good#2", "cpus:1;mem:64"),
+        ],
+    );
     s.expect([
         "a: launch l1 in r within cpus:1;mem:64: f/good#1",
         &[

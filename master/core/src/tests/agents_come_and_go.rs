@@ -46,10 +46,7 @@ fn an_agent_that_does_not_register_first_is_refused_and_then_not_heard() {
     s.connect("a");
     let beat = ToMaster::Beat { inputs: 1, unsaved_millis: 0 };
     s.agent_says("a", beat.clone());
-    s.expect([
-        "a: refused: protocol violation: the first message must be Register",
-        "a: hang up",
-    ]);
+    s.expect(["a: refused: protocol violation: the first message must be Register", "a: hang up"]);
     s.agent_says("a", beat);
     s.expect([]);
     s.disconnect("a");
@@ -161,7 +158,7 @@ fn a_task_on_a_lost_agent_is_told_lost_exactly_once_and_killed_if_the_agent_retu
     s.wait(600.0);
     s.expect(["f: t#1 UNREACHABLE", "f: t#1 lost: its agent was not heard of for too long"]);
     let state = held(&s, TaskState::Running);
-    s.register("a", &[state.clone()]);
+    s.register("a", std::slice::from_ref(&state));
     s.expect(["a: registered", "a: kill f/t#1 by its newer attempt 2"]);
     // What it uses is not offered before it has ended there.
     s.idle();

@@ -73,10 +73,7 @@ fn the_first_call_must_be_subscribe_and_no_other_may_be() {
     let mut s = Story::new();
     s.connect("f");
     s.call("f", Call::Revive);
-    s.expect([
-        "f: refused: protocol violation: the first call must be Subscribe",
-        "f: hang up",
-    ]);
+    s.expect(["f: refused: protocol violation: the first call must be Subscribe", "f: hang up"]);
     s.framework("g", "r");
     s.call("g", Call::Subscribe { framework: None, info: info("g", "r") });
     s.expect([
@@ -121,12 +118,7 @@ fn a_framework_that_is_back_in_time_keeps_its_tasks() {
     s.disconnect("f");
     s.wait_beating("a", 50);
     s.resubscribe("f", "r");
-    s.expect([
-        "record framework/f",
-        "record framework/f",
-        "f: subscribed",
-        "f: t#1 RUNNING (1)",
-    ]);
+    s.expect(["record framework/f", "record framework/f", "f: subscribed", "f: t#1 RUNNING (1)"]);
     s.wait_beating("a", 20);
     assert!(s.take_effects().iter().all(|line| line.starts_with("f: offer")));
 }
@@ -177,10 +169,5 @@ fn a_framework_without_a_failover_timeout_goes_with_its_connection() {
     s.subscribe("f", "me", None, info);
     s.disconnect("f");
     s.wait(0.0);
-    s.expect([
-        "record framework/f",
-        "f: subscribed",
-        "record framework/f",
-        "delete framework/f",
-    ]);
+    s.expect(["record framework/f", "f: subscribed", "record framework/f", "delete framework/f"]);
 }

@@ -48,11 +48,7 @@ fn a_kill_is_told_again_to_an_agent_that_was_away_or_may_have_missed_it() {
     s.call("f", kill("u"));
     s.expect([]);
     s.register("a", &[t, u]);
-    s.expect([
-        "a: registered",
-        "a: kill f/t#1 by its framework",
-        "a: kill f/u#1 by its framework",
-    ]);
+    s.expect(["a: registered", "a: kill f/t#1 by its framework", "a: kill f/u#1 by its framework"]);
 }
 
 #[test]

@@ -177,12 +177,7 @@ impl Story {
         self.register_on(connection, name, tasks);
     }
 
-    pub(crate) fn register_on(
-        &mut self,
-        connection: ConnectionId,
-        name: &str,
-        tasks: &[HeldTask],
-    ) {
+    pub(crate) fn register_on(&mut self, connection: ConnectionId, name: &str, tasks: &[HeldTask]) {
         let side = &self.agents[name];
         let info = AgentInfo {
             hostname: format!("host-of-{name}"),

@@ -122,14 +122,10 @@ fn a_role_is_shown_with_its_dominant_share() {
     };
     let allocated = BTreeMap::from([("cpus".into(), 1.0), ("mem".into(), 64.0)]);
     let (role, dominant) = ("r".into(), "mem".into());
-    assert_eq!(views.roles, [RoleView {
-        role,
-        weight: 1.0,
-        share: 0.5,
-        dominant,
-        allocated,
-        frameworks: 1
-    }]);
+    assert_eq!(
+        views.roles,
+        [RoleView { role, weight: 1.0, share: 0.5, dominant, allocated, frameworks: 1 }]
+    );
 }
 
 #[test]
@@ -222,4 +218,16 @@ fn the_status_says_in_a_sentence_why_nothing_runs() {
     s.disconnect("f");
     s.take_effects();
     says(&s, "no framework is connected; 1 may come back");
+}
+
+#[test]
+fn an_operator_cannot_end_what_its_framework_knows_as_lost() {
+    let mut s = running();
+    let t = s.held("f", &task("t", "cpus:1;mem:64"), "l1", "cpus:1;mem:64", TaskState::Running);
+    s.disconnect("a");
+    s.wait(600.0);
+    s.register("a", &[t]);
+    s.take_effects();
+    s.order(kill("t"));
+    s.expect(["answer: refused: task: f/t#1 has ended already"]);
 }

@@ -182,6 +182,27 @@ fn an_allocation_without_a_queue_is_left_alone() {
 }
 
 #[test]
+fn a_queue_that_grows_while_another_role_waits_is_recalled_too() {
+    let mut s = Story::new();
+    s.framework("f", "r");
+    s.agent("a", "cpus:2;mem:256");
+    s.idle();
+    s.expect(["f: offer o1 of a: cpus:2;mem:256"]);
+    s.accept("f", &["o1"], &[task("t", "cpus:2;mem:256")]);
+    s.take_effects();
+    s.framework("g", "other");
+    s.wait_beating("a", 5);
+    s.expect([]);
+    s.enqueue("f", "l1", &tasks(["u"]));
+    s.idle();
+    s.expect([
+        "a: launch l1 in r within cpus:2;mem:256: f/u#1",
+        "f: answered enqueue: launched l1 on a",
+        "a: recall l1",
+    ]);
+}
+
+#[test]
 fn of_many_queues_no_more_are_recalled_than_the_role_that_waits_is_behind() {
     let mut s = Story::new();
     s.framework("f", "r");

@@ -58,7 +58,9 @@ impl Names {
                 Change::Put => format!("record {}", record.key()),
                 Change::Delete => format!("delete {}", record.key()),
             }],
-            Effect::Disconnect { connection } => vec![format!("{}: hang up", self.peer(*connection))],
+            Effect::Disconnect { connection } => {
+                vec![format!("{}: hang up", self.peer(*connection))]
+            }
             Effect::Answer { answer, .. } => vec![match answer {
                 Ok(Answer::Admitted { kind, id }) => format!("answer: admitted {kind} {id}"),
                 Ok(Answer::Operator(skep_protocol::operator::Response::Done)) => {
@@ -69,7 +71,7 @@ impl Names {
             }],
             Effect::SendAgent { connection, message } => {
                 let peer = self.peer(*connection);
-                vec![format!("{peer}: {}", self.to_agent(message))]
+                vec![format!("{peer}: {}", self.ordered(message))]
             }
             Effect::SendFramework { connection, event } => {
                 let peer = self.peer(*connection);
@@ -99,14 +101,15 @@ impl Names {
         }
     }
 
-    fn to_agent(&mut self, message: &ToAgent) -> String {
+    fn ordered(&mut self, message: &ToAgent) -> String {
         match message {
             ToAgent::Registered { .. } => "registered".into(),
             ToAgent::Refused { rejection } => format!("refused: {rejection}"),
             ToAgent::Launch { allocation, framework, role, granted, tasks } => {
                 self.name_allocation(*allocation);
                 let tasks = tasks.iter().flatten();
-                let names = tasks.map(|spec| format!(" {framework}/{}#{}", spec.task, spec.attempt));
+                let names =
+                    tasks.map(|spec| format!(" {framework}/{}#{}", spec.task, spec.attempt));
                 let names: String = names.collect();
                 format!("launch {allocation} in {role} within {granted}:{names}")
             }

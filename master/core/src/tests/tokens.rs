@@ -2,7 +2,10 @@
 
 use super::kit::Story;
 use crate::{Input, Record};
-use skep_protocol::{Digest, operator::{PeerKind, Request}};
+use skep_protocol::{
+    Digest,
+    operator::{PeerKind, Request},
+};
 use std::time::Duration;
 
 fn create(s: &mut Story, id: &str, kind: PeerKind, uses: u32) {
