@@ -7,7 +7,7 @@
 
 use skep_agent_core::{Effect, Record};
 use skep_protocol::{FrameworkId, TaskKey, executor::ToExecutor};
-use skep_records::{Journal, Row, WriteError};
+use skep_shell::{Journal, Row, WriteError};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -113,7 +113,7 @@ mod tests {
         Amount, Digest, Resources, Role, TaskId, TaskSpec, executor::StartGuest, ids::Attempt,
         outcome::KilledBy,
     };
-    use skep_records::Store;
+    use skep_shell::Store;
 
     fn barrier(folder: &tempfile::TempDir) -> Barrier {
         let store = Store::File(folder.path().join("agent.redb"));

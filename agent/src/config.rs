@@ -5,7 +5,7 @@ use skep_protocol::Resources;
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Where an agent keeps its records.
-pub use skep_records::Store as Records;
+pub use skep_shell::Store as Records;
 
 /// What an agent is started with.
 #[derive(Clone, Debug)]

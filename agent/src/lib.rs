@@ -14,7 +14,6 @@ mod machine;
 mod run;
 
 mod barrier;
-mod clock;
 mod shell;
 
 mod outbox;

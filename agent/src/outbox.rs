@@ -1,7 +1,7 @@
 //! What waits to be sent to the master, and the loop that sends it.
 
 use skep_protocol::agent::ToMaster;
-use skep_transport::{CloseCode, CloseReason, Connection, ControlError, ControlSender};
+use skep_transport::{CloseCode, CloseReason, Connection, ControlSender};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 /// Messages that may wait for the master. One that falls further behind is hung up on; the next
@@ -24,9 +24,13 @@ impl Outbox {
         let (queue, messages) = mpsc::channel(OUTBOX_MAX);
         let closing = connection.clone();
         let sending = tokio::spawn(async move {
-            match send_all(sender, messages).await {
+            match sender.send_all(messages).await {
                 Ok(()) => closing.close(&CloseReason::new(CloseCode::Done, "the agent hung up")),
-                Err(error) => tracing::debug!(%error, "sending to the master ended"),
+                Err(error) => {
+                    // Mostly it is the connection that broke; if not, it is of no more use.
+                    tracing::debug!(%error, "sending to the master ended");
+                    closing.close(&CloseReason::new(CloseCode::Done, error.to_string()));
+                }
             }
         });
         (Self { queue, connection }, sending)
@@ -40,19 +44,4 @@ impl Outbox {
             self.connection.close(&CloseReason::new(CloseCode::ShuttingDown, why));
         }
     }
-}
-
-/// Sends what comes, together what waits together, until the queue is closed.
-async fn send_all(
-    mut sender: ControlSender<ToMaster>,
-    mut messages: mpsc::Receiver<ToMaster>,
-) -> Result<(), ControlError> {
-    let mut batch = Vec::new();
-    while messages.recv_many(&mut batch, OUTBOX_MAX).await > 0 {
-        for message in batch.drain(..) {
-            sender.feed(&message).await?;
-        }
-        sender.flush().await?;
-    }
-    sender.finish().await
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 use skep_agent_core::{Agent as Core, ExitReason, HostDirs, Input, Policy, Record};
 use skep_protocol::{Rejection, agent::AgentInfo, hello::Hello, task::Feature};
-use skep_records::{Journal, OpenError, WriteError};
+use skep_shell::{Journal, OpenError, WriteError};
 use skep_transport::{Address, Dialer, Identity, SetupError};
 use std::{io, sync::Arc};
 use tokio::sync::{mpsc, watch};

@@ -4,12 +4,12 @@
 //! barrier, which holds each back until the records that it stands on are durable.
 
 use crate::{
-    barrier::Barrier, clock::Clock, executors::Executors, folders::Folders, modules::Modules,
-    outbox::Outbox, sandboxes,
+    barrier::Barrier, executors::Executors, folders::Folders, modules::Modules, outbox::Outbox,
+    sandboxes,
 };
 use skep_agent_core::{Agent as Core, Effect, ExitReason, Input, Record};
 use skep_protocol::{TaskKey, agent::ToMaster};
-use skep_records::WriteError;
+use skep_shell::{Clock, WriteError};
 use std::{collections::HashMap, sync::Arc};
 use tokio::{
     sync::{mpsc, oneshot},

@@ -9,7 +9,6 @@
 //! named by a certificate of this cluster can only join.
 
 mod blobs;
-mod clock;
 mod hub;
 mod outbox;
 mod peers;

@@ -67,25 +67,10 @@ fn open<Out: Message + Send + Sync + 'static>(
 ) -> mpsc::Sender<Out> {
     let (queue, messages) = mpsc::channel(OUTBOX_MAX);
     tokio::spawn(async move {
-        match send_all(sender, messages).await {
+        match sender.send_all(messages).await {
             Ok(()) => connection.close(&CloseReason::new(CloseCode::Done, "the master hung up")),
             Err(error) => tracing::debug!(peer = %connection, %error, "sending ended"),
         }
     });
     queue
-}
-
-/// Sends what comes, together what waits together, until the queue is closed.
-async fn send_all<Out: Message>(
-    mut sender: ControlSender<Out>,
-    mut messages: mpsc::Receiver<Out>,
-) -> Result<(), skep_transport::ControlError> {
-    let mut batch = Vec::new();
-    while messages.recv_many(&mut batch, OUTBOX_MAX).await > 0 {
-        for message in batch.drain(..) {
-            sender.feed(&message).await?;
-        }
-        sender.flush().await?;
-    }
-    sender.finish().await
 }

@@ -3,12 +3,12 @@
 //! No decision is made here. Inputs come over one bounded channel; effects leave through the
 //! journal, which holds each back until the records before it are durable.
 
-use crate::{clock::Clock, outbox::Outbox};
+use crate::outbox::Outbox;
 use skep_master_core::{
     Answer, Change, ConnectionId, Effect, Home, Input, Master as Core, RequestId,
 };
 use skep_protocol::{Digest, Rejection, TaskKey, operator};
-use skep_records::{Journal, Row, WriteError};
+use skep_shell::{Clock, Journal, Row, WriteError};
 use std::{
     collections::{BTreeMap, HashMap},
     time::Duration,

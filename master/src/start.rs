@@ -8,7 +8,7 @@ use crate::{
 };
 use skep_master_core::{ConnectionId, Input, Master as Core, Policy, Record};
 use skep_protocol::operator::PeerKind;
-use skep_records::{Journal, OpenError, Store, WriteError};
+use skep_shell::{Clock, Journal, OpenError, Store, WriteError};
 use skep_transport::{Authority, ClusterName, FileError, Identity, Listener, PeerName, SetupError};
 use std::{
     io,
@@ -92,7 +92,7 @@ impl Master {
 
         let (inbox, events) = mpsc::channel(INBOX_MAX);
         let hub = Hub::new(inbox, blobs, authority);
-        let now = crate::clock::Clock::start().now();
+        let now = Clock::start().now();
         for digest in stored {
             core.handle(now, Input::BlobStored { digest });
         }

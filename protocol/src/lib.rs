@@ -29,6 +29,7 @@ pub mod hello;
 pub mod operator;
 
 pub mod codec;
+pub mod frames;
 
 pub use ids::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, Incarnation, OfferId, Role, TaskId,

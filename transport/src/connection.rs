@@ -35,6 +35,9 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 /// Requests of one peer that are read but not yet taken up; more wait in their streams.
 const REQUESTS_QUEUED_MAX: usize = 16;
 
+/// Messages taken from an outbox at once, before what was taken is flushed.
+const BATCH_MAX: usize = 256;
+
 /// A connection; clones are handles of the same one.
 #[derive(Clone)]
 pub struct Connection(Arc<Inner>);
@@ -240,6 +243,22 @@ impl<Out: Message> ControlSender<Out> {
     pub async fn send(&mut self, message: &Out) -> Result<(), ControlError> {
         self.feed(message).await?;
         self.flush().await
+    }
+
+    /// Sends what comes, together what waits together, until the queue is closed; then says no
+    /// more. The loop of a peer's outbox.
+    ///
+    /// # Errors
+    /// [`ControlError`] if the conversation has ended before.
+    pub async fn send_all(mut self, mut queue: mpsc::Receiver<Out>) -> Result<(), ControlError> {
+        let mut batch = Vec::new();
+        while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            for message in batch.drain(..) {
+                self.feed(&message).await?;
+            }
+            self.flush().await?;
+        }
+        self.finish().await
     }
 
     /// Says no more, and waits until the peer has everything: the way to hang up gracefully.

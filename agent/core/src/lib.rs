@@ -32,7 +32,6 @@ mod executors;
 mod modules;
 mod waits;
 
-mod frames;
 mod state;
 mod updates;
 

@@ -15,7 +15,7 @@ use crate::{
     tasks::Stage,
 };
 use skep_protocol::{
-    AgentId, Rejection, Resources, TaskKey, TaskState, Time,
+    AgentId, Outcome, Rejection, Resources, TaskKey, TaskState, Time,
     agent::{HeldTask, Registration, ToMaster},
     outcome::KilledBy,
 };
@@ -167,9 +167,27 @@ impl Agent {
             Some(Stage::Placed | Stage::Preparing(_) | Stage::Sent) => TaskState::Starting,
             Some(Stage::Running) => TaskState::Running,
             // What is not live has ended, and its last update says how.
-            None => task.updates().back().map_or(TaskState::Staging, |last| last.state.clone()),
+            None => task.updates().back().map_or(TaskState::Staging, |last| brief(&last.state)),
         }
     }
+}
+
+/// The state without its sentences: thousands of ended tasks are to fit into one registration, and
+/// the update with all of it follows at once.
+fn brief(state: &TaskState) -> TaskState {
+    let why = String::new();
+    TaskState::Ended(match state {
+        TaskState::Ended(Outcome::Trapped { trap, .. }) => {
+            Outcome::Trapped { trap: *trap, why, backtrace: Vec::new() }
+        }
+        TaskState::Ended(Outcome::ModuleRejected { .. }) => Outcome::ModuleRejected { why },
+        TaskState::Ended(Outcome::Failed { .. }) => Outcome::Failed { why },
+        TaskState::Ended(Outcome::Refused { rejection: Rejection::Invalid { field, .. } }) => {
+            let rejection = Rejection::Invalid { field: field.clone(), why };
+            Outcome::Refused { rejection }
+        }
+        other => return other.clone(),
+    })
 }
 
 /// Whether trying again cannot help until somebody has changed something.

@@ -8,11 +8,12 @@
 //!    passes through in a turn only the last is kept, numbered as one;
 //! 4. what is left over: progress, sandboxes to remove, the exit.
 
-use crate::{agent::Agent, effect::Effect, frames, record::Record};
+use crate::{agent::Agent, effect::Effect, record::Record};
 use skep_protocol::{
     AllocationId, FrameworkId, Outcome, Source, StatusUpdate, TaskKey, TaskState, Time, Usage,
     agent::ToMaster,
     executor::{StartGuest, ToExecutor},
+    frames,
     outcome::Progress,
 };
 use std::{

@@ -4,8 +4,10 @@
 //! sent again, and while it is not none is. All that a task has unacknowledged is sent together
 //! and in order; the receiver knows repetitions by their numbers.
 
-use crate::{agent::Agent, frames, record::Record};
-use skep_protocol::{StatusUpdate, TaskKey, Time, agent::ToMaster, framework::Acknowledgement};
+use crate::{agent::Agent, record::Record};
+use skep_protocol::{
+    StatusUpdate, TaskKey, Time, agent::ToMaster, frames, framework::Acknowledgement,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,

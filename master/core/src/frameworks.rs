@@ -14,6 +14,7 @@ use skep_protocol::{
     AgentId, FrameworkId, OfferId, Outcome, Rejection, StatusUpdate, TaskId,
     agent::ToAgent,
     bounds::ID_BYTES_MAX,
+    frames,
     framework::{Event, FrameworkInfo},
     outcome::KilledBy,
 };
@@ -231,7 +232,7 @@ impl Master {
     pub(crate) fn tell_updates(&mut self, updates: Vec<StatusUpdate>) {
         let by_framework = crate::updates::by_framework(updates, |u| &u.key.framework);
         for (framework, updates) in by_framework {
-            for updates in crate::frames::cut(updates, crate::frames::update_bytes) {
+            for updates in frames::cut(updates, frames::update_bytes) {
                 self.tell(&framework, Event::StatusUpdates { updates });
             }
         }

@@ -5,7 +5,6 @@
 
 use crate::{
     allocator::Batch,
-    frames,
     master::Master,
     offers::Taken,
     tasks::{Fate, Stage, Task},
@@ -15,6 +14,7 @@ use skep_protocol::{
     TaskSpec, TaskState,
     agent::ToAgent,
     bounds::{LAUNCH_TASKS_MAX, REFUSE_DEFAULT},
+    frames,
     framework::{Answer, Event, Filters, LaunchTask, Operation, RefusedTask},
 };
 use std::{

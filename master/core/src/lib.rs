@@ -39,7 +39,6 @@ mod updates;
 
 mod allocator;
 
-mod frames;
 mod mint;
 mod timers;
 

@@ -4,11 +4,12 @@
 //! Always holds: what an offer holds is booked as offered until it is void, and nobody can use a
 //! void one.
 
-use crate::{allocator::Grant, frames, master::Master, timers::Timer};
+use crate::{allocator::Grant, master::Master, timers::Timer};
 use skep_protocol::{
     AgentId, FrameworkId, OfferId, Rejection, Resources, Time,
     agent::ToAgent,
     bounds::{REFUSE_DEFAULT, REFUSE_MAX},
+    frames,
     framework::{self, Event, Filters},
 };
 use std::{

@@ -63,6 +63,15 @@ fn a_registration_names_what_the_agent_holds() {
 }
 
 #[test]
+fn a_registration_leaves_the_sentences_to_the_updates() {
+    let mut bench = Bench::warm();
+    bench.launch(1, [spec("a")]);
+    bench.report([ended_with("a", Outcome::Failed { why: "a long story".into() })]);
+    let brief = over(Outcome::Failed { why: String::new() });
+    assert_eq!(bench.act(Input::Connected), [register(1, vec![held("a", brief)])]);
+}
+
+#[test]
 fn orders_before_the_registration_are_not_heard() {
     let mut bench = Bench::new();
     bench.act(Input::Connected);

@@ -1,6 +1,7 @@
-//! Durable records of a core, and the effects that wait for them.
+//! What the shells of master and agent share: the clock, and durable records with the effects that
+//! wait for them.
 //!
-//! The shells of master and agent share one rule: `Persist(record)` orders the effects behind it,
+//! One rule holds for both: `Persist(record)` orders the effects behind it,
 //! not the loop. [`Journal`] keeps it: the loop goes on handling inputs while a commit is under
 //! way; what arrives meanwhile goes into the next commit (group commit, no fixed delay); effects
 //! are released in order, each once all records before it are on disk.
@@ -12,8 +13,10 @@
 //! Deliberately absent: what a record means. A row is a key and JSON; a later row of a key
 //! replaces the earlier one, so the file stays as small as the state.
 
+mod clock;
 mod file;
 mod journal;
 
+pub use clock::Clock;
 pub use file::{OpenError, Row, WriteError};
 pub use journal::{Journal, Store};

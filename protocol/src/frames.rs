@@ -1,11 +1,12 @@
-//! Cuts lists into messages that stay below the frame bound.
+//! Cuts lists into messages that stay below the bound of a frame.
 //!
 //! Sizes are estimates from above, and a message is filled to half the bound: what an estimate
 //! forgets has room.
 
-use skep_protocol::{
+use crate::{
     Outcome, StatusUpdate, TaskSpec, TaskState,
     bounds::{FRAME_BYTES_MAX, WHY_BYTES_MAX},
+    executor::StartGuest,
     framework::Offer,
 };
 
@@ -13,7 +14,7 @@ use skep_protocol::{
 const ITEM_BYTES: usize = 1 << 10;
 
 /// The items in their order, in as many lists as they need frames.
-pub(crate) fn cut<T>(items: Vec<T>, bytes: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+pub fn cut<T>(items: Vec<T>, bytes: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     let (mut frames, mut frame, mut filled) = (Vec::new(), Vec::new(), 0);
     for item in items {
         let size = bytes(&item);
@@ -30,7 +31,8 @@ pub(crate) fn cut<T>(items: Vec<T>, bytes: impl Fn(&T) -> usize) -> Vec<Vec<T>> 
     frames
 }
 
-pub(crate) fn update_bytes(update: &StatusUpdate) -> usize {
+/// The size of an update, at most.
+pub fn update_bytes(update: &StatusUpdate) -> usize {
     let texts = match &update.state {
         TaskState::Ended(Outcome::Trapped { why, backtrace, .. }) => {
             why.len() + texts_bytes(backtrace.iter())
@@ -42,16 +44,27 @@ pub(crate) fn update_bytes(update: &StatusUpdate) -> usize {
     ITEM_BYTES + update.result.len() + texts
 }
 
-pub(crate) fn spec_bytes(spec: &TaskSpec) -> usize {
+/// The size of a task's description, at most.
+pub fn spec_bytes(spec: &TaskSpec) -> usize {
     let env = spec.grants.env.iter().flat_map(|(name, value)| [name, value]);
     let labels = spec.labels.iter().flat_map(|(name, value)| [name, value]);
     let dirs: usize = spec.grants.dirs.iter().map(|dir| dir.guest.len() + ITEM_BYTES).sum();
     ITEM_BYTES + texts_bytes(spec.args.iter()) + texts_bytes(env) + texts_bytes(labels) + dirs
 }
 
-pub(crate) fn offer_bytes(offer: &Offer) -> usize {
+/// The size of an offer, at most.
+pub fn offer_bytes(offer: &Offer) -> usize {
     let attributes = offer.attributes.iter().flat_map(|(name, value)| [name, value]);
     ITEM_BYTES + texts_bytes(attributes) + texts_bytes(offer.enforces.iter())
+}
+
+/// The size of an order to start a guest, at most.
+pub fn guest_bytes(guest: &StartGuest) -> usize {
+    let env = guest.grants.env.iter().flat_map(|(name, value)| [name, value]);
+    let paths = guest.sandbox.as_os_str().len() + guest.artifact.as_os_str().len();
+    let stdin = guest.stdin.as_ref().map_or(0, |path| path.as_os_str().len());
+    let dirs: usize = guest.grants.dirs.iter().map(|dir| dir.guest.len() + ITEM_BYTES).sum();
+    ITEM_BYTES + texts_bytes(guest.args.iter()) + texts_bytes(env) + paths + stdin + dirs
 }
 
 /// Each with its tag and length.

@@ -1,0 +1,1 @@
+//! Tests of several crates together; they own no code. See `sim/`.

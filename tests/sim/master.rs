@@ -1,0 +1,211 @@
+//! The master's shell, simulated around the real core: its journal, its clock, its connections.
+
+use crate::{
+    journal::{Disk, Journal, LastCommit, Row},
+    network::{Peer, Side, Word},
+    schedule::Event,
+    sim::Sim,
+};
+use skep_master_core::{Answer, Change, Effect, Input, Master as Core, Policy, Record, RequestId};
+use skep_protocol::{AgentId, Digest, Rejection, Time, operator::PeerKind};
+use std::{collections::BTreeMap, time::Duration};
+
+/// What stays, and what runs on it.
+#[derive(Debug)]
+pub(crate) struct Master {
+    pub(crate) policy: Policy,
+    pub(crate) disk: Disk<Record>,
+    /// None: it is down.
+    pub(crate) process: Option<Process>,
+    runs: u64,
+    requests: u64,
+    answers: BTreeMap<RequestId, Result<Answer, Rejection>>,
+}
+
+/// One run of the master.
+#[derive(Debug)]
+pub(crate) struct Process {
+    run: u64,
+    pub(crate) core: Core,
+    pub(crate) journal: Journal<Record, Effect>,
+    /// The earliest tick that is arranged.
+    tick: Option<Time>,
+    inbox: Inbox,
+}
+
+/// Whether something waits in the master's inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inbox {
+    Idle,
+    /// It will be idle after a while.
+    Busy,
+}
+
+/// The module of every simulated task.
+pub(crate) fn module() -> Digest {
+    Digest::of(b"module")
+}
+
+impl Master {
+    pub(crate) const fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            disk: Disk::new(),
+            process: None,
+            runs: 0,
+            requests: 0,
+            answers: BTreeMap::new(),
+        }
+    }
+
+    fn running(&mut self, run: u64) -> Option<&mut Process> {
+        self.process.as_mut().filter(|process| process.run == run)
+    }
+}
+
+impl Sim {
+    pub(crate) fn start_master(&mut self) {
+        if self.master.process.is_some() {
+            return;
+        }
+        self.trace.fact(self.now, "the master starts");
+        self.master.runs += 1;
+        let run = self.master.runs;
+        let records = self.master.disk.values().cloned();
+        let core = Core::recover(records, self.master.policy.clone(), self.random.next());
+        let journal = Journal::new();
+        self.master.process =
+            Some(Process { run, core, journal, tick: None, inbox: Inbox::Idle });
+        self.master_takes(Input::BlobStored { digest: module() });
+    }
+
+    pub(crate) fn crash_master(&mut self) {
+        let Some(process) = self.master.process.take() else { return };
+        self.trace.fact(self.now, "the master dies");
+        let last = self.last_commit();
+        process.journal.crash(&mut self.master.disk, last);
+        self.drop_links(Side::Master, |_| true);
+    }
+
+    /// Whether a commit that a crash interrupts has reached the disk.
+    pub(crate) const fn last_commit(&mut self) -> LastCommit {
+        if self.random.once_in(2) { LastCommit::Done } else { LastCommit::Undone }
+    }
+
+    /// Asks the master something, as a request on a stream of its own.
+    pub(crate) fn ask(&mut self, input: impl FnOnce(RequestId) -> Input) -> RequestId {
+        self.master.requests += 1;
+        let request = RequestId(self.master.requests);
+        self.master_takes(input(request));
+        request
+    }
+
+    pub(crate) fn answer(&mut self, request: RequestId) -> Option<Result<Answer, Rejection>> {
+        self.master.answers.remove(&request)
+    }
+
+    /// Has a new agent admitted, with a token of its own.
+    pub(crate) fn admit_agent(&mut self) -> AgentId {
+        let secret = Digest::of(&self.random.next().to_le_bytes());
+        let (id, kind, uses) = (secret.hex(), PeerKind::Agent, 1);
+        let ttl = Duration::from_secs(60);
+        self.ask(|request| Input::CreateToken { request, id, secret, kind, uses, ttl });
+        let name = "node".to_owned();
+        let request = self.ask(|request| Input::Join { request, secret, name });
+        loop {
+            match self.answer(request) {
+                Some(Ok(Answer::Admitted { id, .. })) => {
+                    return AgentId::new(id).expect("the master makes good ids");
+                }
+                Some(other) => panic!("a good token was answered {other:?}"),
+                None => self.step(),
+            }
+        }
+    }
+
+    pub(crate) fn master_takes(&mut self, input: Input) {
+        let Some(process) = &mut self.master.process else { return };
+        let effects = process.core.handle(self.now, input.clone());
+        process.core.check_invariants();
+        self.trace.turn(self.now, &"master", &input, &effects);
+        let is_idle = matches!(input, Input::Idle | Input::Tick);
+        for effect in effects {
+            match effect {
+                Effect::Persist(record) => process.journal.persist(self.now, row(record)),
+                effect => process.journal.hold(effect),
+            }
+        }
+        let run = process.run;
+        if !is_idle && process.inbox == Inbox::Idle {
+            process.inbox = Inbox::Busy;
+            let at = self.now + self.random.duration(&self.weather.busy);
+            self.schedule.arrange(at, Event::MasterIdles { run });
+        }
+        self.master_carries_out();
+        self.arrange_master_tick();
+    }
+
+    fn master_carries_out(&mut self) {
+        while let Some(process) = &mut self.master.process {
+            if process.journal.begin().is_some() {
+                let (at, run) = (self.now + self.commit_time(), process.run);
+                self.schedule.arrange(at, Event::MasterCommitted { run });
+                continue;
+            }
+            match process.journal.release() {
+                None => return,
+                Some(Effect::SendAgent { connection, message }) => {
+                    self.send(connection, Side::Master, Word::ToAgent(message));
+                }
+                Some(Effect::SendFramework { connection, event }) => {
+                    self.send(connection, Side::Master, Word::ToFramework(event));
+                }
+                Some(Effect::Disconnect { connection }) => self.hang_up(connection, Side::Master),
+                Some(Effect::Answer { request, answer }) => {
+                    self.master.answers.insert(request, answer);
+                }
+                Some(Effect::Persist(_)) => unreachable!("records are handed to the journal"),
+            }
+        }
+    }
+
+    fn arrange_master_tick(&mut self) {
+        let Some(process) = &mut self.master.process else { return };
+        let Some(due) = process.core.deadline().map(|due| due.max(self.now)) else { return };
+        if process.tick.is_none_or(|tick| due < tick) {
+            process.tick = Some(due);
+            self.schedule.arrange(due, Event::MasterTicks { run: process.run });
+        }
+    }
+
+    pub(crate) fn master_ticks(&mut self, run: u64) {
+        let Some(process) = self.master.running(run) else { return };
+        process.tick = None;
+        if process.core.deadline().is_some_and(|due| due <= self.now) {
+            self.master_takes(Input::Tick);
+        } else {
+            self.arrange_master_tick();
+        }
+    }
+
+    pub(crate) fn master_idles(&mut self, run: u64) {
+        let Some(process) = self.master.running(run) else { return };
+        process.inbox = Inbox::Idle;
+        self.master_takes(Input::Idle);
+    }
+
+    pub(crate) fn master_committed(&mut self, run: u64) {
+        let Master { process, disk, .. } = &mut self.master;
+        let Some(process) = process.as_mut().filter(|process| process.run == run) else { return };
+        process.journal.committed(disk);
+        self.master_carries_out();
+    }
+
+}
+
+fn row(record: Record) -> Row<Record> {
+    match record.change() {
+        Change::Put => Row::Put(record.key(), record),
+        Change::Delete => Row::Delete(record.key()),
+    }
+}
