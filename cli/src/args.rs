@@ -47,6 +47,9 @@ pub(crate) enum Command {
     Offers(Client),
     /// The cluster in a few lines: what it does, or why nothing runs
     Status(Client),
+    /// Measure
+    #[command(subcommand)]
+    Bench(Bench),
     /// Run guests for an agent (started by agents)
     #[command(hide = true)]
     Executor,
@@ -303,6 +306,24 @@ pub(crate) struct Kill {
     pub(crate) client: Client,
     /// The task, as `skep ps` shows it
     pub(crate) task: skep_protocol::TaskId,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Tasks end to end: latency of one, throughput of many
+    Tasks(BenchTasks),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchTasks {
+    #[command(flatten)]
+    pub(crate) client: Client,
+    /// Tasks to run one at a time
+    #[arg(long, default_value = "1000", value_name = "N")]
+    pub(crate) latency: NonZeroUsize,
+    /// Tasks to run together
+    #[arg(long, default_value = "10000", value_name = "N")]
+    pub(crate) count: NonZeroUsize,
 }
 
 #[derive(Debug, Args)]

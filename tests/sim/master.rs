@@ -179,7 +179,10 @@ impl Sim {
     }
 
     pub(crate) fn master_ticks(&mut self, run: u64) {
-        let Some(process) = self.master.running(run) else { return };
+        let now = self.now;
+        let Some(process) = self.master.running(run).filter(|p| p.tick == Some(now)) else {
+            return;
+        };
         process.tick = None;
         if process.core.deadline().is_some_and(|due| due <= self.now) {
             self.master_takes(Input::Tick);
@@ -200,7 +203,6 @@ impl Sim {
         process.journal.committed(disk);
         self.master_carries_out();
     }
-
 }
 
 fn row(record: Record) -> Row<Record> {

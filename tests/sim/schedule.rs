@@ -7,7 +7,7 @@ use crate::{
     network::{Link, Peer, Side},
 };
 use skep_agent_core::Input as AgentInput;
-use skep_protocol::{Digest, FrameworkId, TaskId, TaskKey, Time, executor::ToExecutor};
+use skep_protocol::{Digest, FrameworkId, TaskKey, Time, executor::ToExecutor};
 use std::collections::BTreeMap;
 
 /// One thing that is going to happen.
@@ -32,7 +32,7 @@ pub(crate) enum Event {
     GuestEnds { executor: ExecutorRun, key: TaskKey },
     ExecutorEnds { executor: ExecutorRun },
     FrameworkSubmits { framework: usize, tasks: u64 },
-    FrameworkKills { framework: usize, task: TaskId },
+    FrameworkKills { framework: usize },
     Dials { peer: Peer },
     /// The next word of a connection arrives at one side.
     Arrives { link: Link, to: Side },

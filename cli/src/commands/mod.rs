@@ -1,6 +1,7 @@
 //! One file per group of commands; here they are told apart.
 
 mod agent;
+mod bench;
 mod client;
 mod compile;
 mod dev;
@@ -14,7 +15,7 @@ pub(crate) use logs::copy_output;
 pub(crate) use master::stop_signal;
 
 use crate::{
-    args::{Command, List, RoleCommand, Token},
+    args::{Bench, Command, List, RoleCommand, Token},
     failure::Failure,
     run,
 };
@@ -28,6 +29,7 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
 pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(run) => block_on(run::run(*run)),
+        Command::Bench(Bench::Tasks(args)) => done(block_on(bench::tasks(args))),
         Command::Executor => Ok(skep_executor::serve().map(|()| ExitCode::SUCCESS)?),
         Command::Compile(args) => compile::compile(&args),
         Command::Dev(args) => block_on(dev::dev(args)),

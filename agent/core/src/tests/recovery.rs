@@ -78,6 +78,11 @@ fn records_survive_their_json() {
         assert_eq!(&serde_json::from_str::<Record>(&json).expect("a record"), record);
     }
     let row = &bench.disk["task/f1/b#1/00000000000000000001"];
-    let golden = r#"{"updated":{"key":{"framework":"f1","task":"b","attempt":1},"seq":1,"agent":"a1","state":{"ended":{"outcome":"exited","code":0}},"source":"executor","at":1000000000,"usage":{"fuel":100,"wall":{"secs":0,"nanos":0},"memory_bytes_peak":0,"stdout_bytes":5,"stderr_bytes":0},"result":""}}"#;
+    let golden = concat!(
+        r#"{"updated":{"key":{"framework":"f1","task":"b","attempt":1},"seq":1,"agent":"a1","#,
+        r#""state":{"ended":{"outcome":"exited","code":0}},"source":"executor","at":1000000000,"#,
+        r#""usage":{"fuel":100,"wall":{"secs":0,"nanos":0},"memory_bytes_peak":0,"#,
+        r#""stdout_bytes":5,"stderr_bytes":0},"result":""}}"#,
+    );
     assert_eq!(serde_json::to_string(row).expect("a record is JSON"), golden);
 }

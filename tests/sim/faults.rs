@@ -1,0 +1,164 @@
+//! What goes wrong, and the weather it goes wrong in.
+
+use crate::{
+    network::{Peer, SILENCE_MAX},
+    schedule::Event,
+    sim::Sim,
+};
+use skep_agent_core::Input;
+use std::{ops::Range, time::Duration};
+
+/// One kind of misfortune; whom it strikes is drawn when it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A connection breaks; what is on its way is lost.
+    BrokenConnection,
+    /// A peer cannot reach the master for a while.
+    Partition,
+    /// An agent's process dies, and its executors with it.
+    AgentCrash,
+    /// An agent is stopped in good order and started again.
+    AgentStop,
+    ExecutorCrash,
+    MasterCrash,
+    /// A framework leaves for good.
+    Departure,
+}
+
+/// How the world treats the cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Weather {
+    /// How long a word travels.
+    pub(crate) delay: Range<Duration>,
+    /// How long a commit takes.
+    pub(crate) commit: Range<Duration>,
+    /// Of so many commits one takes as long as `stall`.
+    pub(crate) stall_once_in: u64,
+    pub(crate) stall: Range<Duration>,
+    /// How long the master's inbox is not empty once something has come.
+    pub(crate) busy: Range<Duration>,
+    /// How long transfers, compilations and starts of executors take.
+    pub(crate) work: Range<Duration>,
+    /// How long whatever has died stays down, and who is cut off stays so.
+    pub(crate) outage: Range<Duration>,
+    /// What goes wrong, and how much time passes between two faults.
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) peace: Range<Duration>,
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+impl Weather {
+    /// A good network, a good disk, and nothing goes wrong.
+    pub(crate) const fn calm() -> Self {
+        Self {
+            delay: Duration::from_micros(100)..millis(2),
+            commit: Duration::from_micros(200)..millis(5),
+            stall_once_in: u64::MAX,
+            stall: Duration::from_secs(1)..Duration::from_secs(12),
+            busy: Duration::from_micros(1)..millis(4),
+            work: millis(1)..millis(100),
+            outage: millis(10)..Duration::from_secs(40),
+            faults: Vec::new(),
+            peace: millis(100)..Duration::from_secs(8),
+        }
+    }
+
+    /// Words travel for seconds, and disks stall.
+    pub(crate) const fn slow() -> Self {
+        Self {
+            delay: millis(1)..Duration::from_secs(2),
+            commit: millis(1)..millis(800),
+            stall_once_in: 100,
+            work: millis(1)..Duration::from_secs(8),
+            ..Self::calm()
+        }
+    }
+
+    pub(crate) fn with(self, faults: &[Fault]) -> Self {
+        Self { faults: faults.to_vec(), ..self }
+    }
+}
+
+impl Sim {
+    /// How long the commit takes that begins now.
+    pub(crate) fn commit_time(&mut self) -> Duration {
+        let Weather { commit, stall, stall_once_in, .. } = &self.weather;
+        let range = if self.random.once_in(*stall_once_in) { stall } else { commit };
+        self.random.duration(range)
+    }
+
+    /// Lets the weather's faults begin.
+    pub(crate) fn next_fault(&mut self) {
+        if let Some(fault) = self.random.pick(&self.weather.faults).copied() {
+            let at = self.now + self.random.duration(&self.weather.peace);
+            self.schedule.arrange(at, Event::Strikes { fault });
+        }
+    }
+
+    pub(crate) fn strikes(&mut self, fault: Fault) {
+        if self.weather.faults.is_empty() {
+            return;
+        }
+        self.trace.fact(self.now, &format!("{fault:?} strikes"));
+        let outage = self.random.duration(&self.weather.outage);
+        let agents: Vec<usize> = (0..self.agents.len()).collect();
+        let frameworks: Vec<usize> = (0..self.frameworks.len()).collect();
+        let peers = agents.iter().map(|agent| Peer::Agent(*agent));
+        let peers = peers.chain(frameworks.iter().map(|framework| Peer::Framework(*framework)));
+        let peer = self.random.pick(&peers.collect::<Vec<_>>()).copied();
+        let agent = self.random.pick(&agents).copied();
+        match (fault, peer, agent) {
+            (Fault::BrokenConnection, Some(peer), _) => {
+                if let Some(link) = self.network.sound_link(peer) {
+                    self.break_link(link, millis(1)..SILENCE_MAX);
+                }
+            }
+            (Fault::Partition, Some(peer), _) => self.cut(peer, outage),
+            (Fault::AgentCrash, _, Some(agent)) => {
+                self.crash_agent(agent);
+                self.schedule.arrange(self.now + outage, Event::AgentStarts { agent });
+            }
+            (Fault::AgentStop, _, Some(agent)) => self.agent_takes(agent, Input::Stop),
+            (Fault::ExecutorCrash, _, Some(agent)) => self.kill_an_executor(agent),
+            (Fault::MasterCrash, ..) => {
+                self.crash_master();
+                self.schedule.arrange(self.now + outage, Event::MasterStarts);
+            }
+            (Fault::Departure, ..) => {
+                if let Some(framework) = self.random.pick(&frameworks).copied() {
+                    self.tear_down(framework);
+                }
+            }
+            _ => {}
+        }
+        self.next_fault();
+    }
+
+    fn kill_an_executor(&mut self, agent: usize) {
+        let process = self.agents[agent].process.as_ref();
+        let frameworks = process.map(|process| process.executors.frameworks());
+        if let Some(framework) = self.random.pick(&frameworks.unwrap_or_default()).cloned() {
+            self.stop_executor(agent, &framework);
+        }
+    }
+
+    /// An agent that was stopped is started again.
+    pub(crate) fn restart_agent_later(&mut self, agent: usize) {
+        let at = self.now + self.random.duration(&self.weather.outage);
+        self.schedule.arrange(at, Event::AgentStarts { agent });
+    }
+
+    /// Nothing goes wrong any more: the network is mended, and what is down is started.
+    pub(crate) fn heal(&mut self) {
+        self.trace.fact(self.now, "all faults end");
+        self.weather = Weather::calm();
+        self.mend_network();
+        self.start_master();
+        for agent in 0..self.agents.len() {
+            self.start_agent(agent);
+        }
+    }
+}

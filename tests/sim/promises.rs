@@ -1,0 +1,227 @@
+//! The promises of the system, watched from outside the cores.
+//!
+//! | promise | where it shows |
+//! |---|---|
+//! | no attempt of a task starts twice, on whatever agents | [`Promises::starts`] |
+//! | the tasks that run on an agent never need more than it has | [`Promises::starts`] |
+//! | those of one allocation never need more than it was granted | [`Promises::starts`] |
+//! | an agent brings along what its disk holds, and all that runs on it | [`Promises::registers`] |
+//! | a framework hears of its own attempts only, in order, and of one end each | [`Promises::tells`] |
+//! | every task that was accepted ends | [`Promises::check_rest`] |
+//!
+//! Each is written from what the protocol says. What is broken is said in a sentence, by a panic.
+
+use skep_agent_core::Record;
+use skep_protocol::{
+    AllocationId, Attempt, FrameworkId, Incarnation, Outcome, Rejection, Resources, StatusUpdate,
+    TaskId, TaskKey, TaskSpec, TaskState,
+    agent::{Registration, ToAgent},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The attempt in a word about a task that nobody knows.
+const EVERY_ATTEMPT: Attempt = Attempt(u32::MAX);
+
+#[derive(Debug, Default)]
+pub(crate) struct Promises {
+    nodes: Vec<Node>,
+    /// Attempts whose guests have started, anywhere.
+    started: BTreeSet<TaskKey>,
+    /// Attempts that frameworks have launched.
+    launched: BTreeSet<TaskKey>,
+    /// Those of them that frameworks were told an agent has.
+    accepted: BTreeSet<TaskKey>,
+    told: BTreeMap<TaskKey, Told>,
+}
+
+/// What is known of one agent from what it was ordered.
+#[derive(Debug, Default)]
+struct Node {
+    has: Resources,
+    launches: BTreeMap<TaskKey, (AllocationId, Resources)>,
+    granted: BTreeMap<AllocationId, Resources>,
+    running: BTreeSet<TaskKey>,
+    removed: BTreeSet<FrameworkId>,
+    incarnation: Incarnation,
+    /// The tasks on its disk when its run began, until it has registered.
+    recovered: Option<BTreeSet<TaskKey>>,
+}
+
+/// What a framework was told of one attempt.
+#[derive(Debug, Default)]
+struct Told {
+    /// The newest number that it has seen.
+    seen: u64,
+    end: Option<Outcome>,
+    /// All news, in Mesos's words.
+    states: Vec<&'static str>,
+}
+
+impl Promises {
+    pub(crate) fn add_agent(&mut self, has: Resources) {
+        self.nodes.push(Node { has, ..Node::default() });
+    }
+
+    /// An agent is given an order.
+    pub(crate) fn ordered(&mut self, agent: usize, order: &ToAgent) {
+        let node = &mut self.nodes[agent];
+        match order {
+            ToAgent::Launch { allocation, framework, granted, tasks, .. } => {
+                node.granted.insert(*allocation, granted.clone());
+                for TaskSpec { task, attempt, resources, .. } in tasks.iter().flatten() {
+                    let (task, attempt) = (task.clone(), *attempt);
+                    let key = TaskKey { framework: framework.clone(), task, attempt };
+                    node.launches.insert(key, (*allocation, resources.clone()));
+                }
+            }
+            ToAgent::RemoveFramework { framework } => {
+                node.removed.insert(framework.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// A guest executes its first instruction.
+    pub(crate) fn starts(&mut self, agent: usize, key: &TaskKey) {
+        assert!(self.started.insert(key.clone()), "{key} has started twice");
+        let node = &mut self.nodes[agent];
+        node.running.insert(key.clone());
+        let Some((allocation, _)) = node.launches.get(key) else {
+            panic!("agent {agent} starts {key}, which it was never ordered to");
+        };
+        let (mut of_agent, mut of_allocation) = (Resources::none(), Resources::none());
+        for (other, resources) in node.running.iter().filter_map(|key| node.launches.get(key)) {
+            of_agent.add(resources);
+            if other == allocation {
+                of_allocation.add(resources);
+            }
+        }
+        let (has, granted) = (&node.has, &node.granted[allocation]);
+        assert!(has.contains(&of_agent), "agent {agent} runs {of_agent} and has {has}");
+        assert!(
+            granted.contains(&of_allocation),
+            "agent {agent} runs {of_allocation} in {allocation}, which was granted {granted}"
+        );
+    }
+
+    pub(crate) fn ends(&mut self, agent: usize, key: &TaskKey) {
+        self.nodes[agent].running.remove(key);
+    }
+
+    /// An agent's process ends, and its executors with it.
+    pub(crate) fn all_end(&mut self, agent: usize) {
+        self.nodes[agent].running.clear();
+    }
+
+    /// A run of an agent begins with these records.
+    pub(crate) fn recovers(&mut self, agent: usize, records: &[Record]) {
+        let key = |record: &Record| match record {
+            Record::TaskAccepted { key, .. } | Record::TaskRefused { key, .. } => Some(key.clone()),
+            _ => None,
+        };
+        self.nodes[agent].recovered = Some(records.iter().filter_map(key).collect());
+    }
+
+    pub(crate) fn registers(&mut self, agent: usize, registration: &Registration) {
+        let Registration { incarnation, tasks, .. } = registration;
+        let node = &mut self.nodes[agent];
+        if let Some(recovered) = node.recovered.take() {
+            let brought: BTreeSet<TaskKey> = tasks.iter().map(|task| task.key.clone()).collect();
+            assert_eq!(brought, recovered, "agent {agent} brings other tasks than its disk holds");
+            let has_ended = tasks.iter().all(|task| task.state.is_terminal());
+            assert!(has_ended, "agent {agent} revives a task whose executor is gone");
+            let before = std::mem::replace(&mut node.incarnation, *incarnation);
+            assert!(*incarnation > before, "agent {agent} is {incarnation} again");
+        }
+        for key in node.running.iter().filter(|key| !node.removed.contains(&key.framework)) {
+            let is_brought = tasks.iter().any(|t| t.key == *key && !t.state.is_terminal());
+            assert!(is_brought, "agent {agent} runs {key} and does not say so");
+        }
+    }
+
+    pub(crate) fn launches(&mut self, framework: Option<&FrameworkId>, tasks: &[TaskSpec]) {
+        let framework = framework.expect("a framework with an offer has a name");
+        for TaskSpec { task, attempt, .. } in tasks {
+            let (framework, task, attempt) = (framework.clone(), task.clone(), *attempt);
+            self.launched.insert(TaskKey { framework, task, attempt });
+        }
+    }
+
+    pub(crate) fn accepts(
+        &mut self,
+        framework: Option<&FrameworkId>,
+        tasks: Vec<(TaskId, Attempt)>,
+    ) {
+        let framework = framework.expect("a framework with a task has a name");
+        for (task, attempt) in tasks {
+            let key = TaskKey { framework: framework.clone(), task, attempt };
+            assert!(self.launched.contains(&key), "{key} is accepted and was never launched");
+            self.accepted.insert(key);
+        }
+    }
+
+    /// A framework hears that a launch was refused.
+    pub(crate) fn refuses(&mut self, key: &TaskKey) {
+        let told = self.told.entry(key.clone()).or_default();
+        assert_eq!(told.end, None, "{key} is refused after its end");
+        assert!(!self.accepted.contains(key), "{key} is refused after it was accepted");
+        told.end = Some(Outcome::Refused { rejection: Rejection::Recalled });
+        told.states.push("REFUSED");
+    }
+
+    /// A framework hears an update; `newest` is the attempt of that task that it knows.
+    pub(crate) fn tells(
+        &mut self,
+        framework: Option<&FrameworkId>,
+        newest: Option<&TaskKey>,
+        update: &StatusUpdate,
+    ) {
+        let StatusUpdate { key, seq, state, .. } = update;
+        assert_eq!(Some(&key.framework), framework, "{key} is told to another framework");
+        let key = if key.attempt == EVERY_ATTEMPT { newest.unwrap_or(key) } else { key };
+        if !self.launched.contains(key) {
+            let is_about_unknown = update.key.attempt == EVERY_ATTEMPT;
+            assert!(is_about_unknown, "{key} is told {} and was never launched", state.name());
+            return;
+        }
+        let told = self.told.entry(key.clone()).or_default();
+        if *seq > 0 {
+            let next = told.seen + 1;
+            assert!(*seq <= next, "{key}: update {seq} comes before update {next}");
+        }
+        let is_news = *seq == 0 || *seq > told.seen;
+        told.seen = told.seen.max(*seq);
+        if !is_news {
+            return;
+        }
+        match (&told.end, state) {
+            (None, TaskState::Ended(outcome)) => told.end = Some(outcome.clone()),
+            (None, _) => {}
+            (Some(end), TaskState::Ended(outcome)) if end == outcome => return,
+            (Some(end), state) => panic!("{key} is told {state:?} after its end: {end}"),
+        }
+        if told.states.last() != Some(&state.name()) {
+            told.states.push(state.name());
+        }
+    }
+
+    /// All that a framework was told of an attempt, without repetitions.
+    pub(crate) fn told(&self, key: &TaskKey) -> &[&'static str] {
+        self.told.get(key).map_or(&[], |told| &told.states)
+    }
+
+    /// Nothing happens any more.
+    pub(crate) fn check_rest(&self) {
+        for key in &self.accepted {
+            let has_ended = self.told.get(key).is_some_and(|told| told.end.is_some());
+            let TaskKey { framework, task, attempt } = key.clone();
+            let next = TaskKey { framework, task, attempt: attempt.next() };
+            let is_replaced = self.launched.contains(&next);
+            assert!(has_ended || is_replaced, "{key} was accepted and has no end");
+        }
+        for (agent, node) in self.nodes.iter().enumerate() {
+            let running = &node.running;
+            assert!(running.is_empty(), "agent {agent} still runs {running:?}");
+        }
+    }
+}

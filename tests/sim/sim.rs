@@ -1,0 +1,161 @@
+//! A whole cluster on one thread, with a clock of its own: the real cores in simulated shells.
+//!
+//! Always holds: all chance comes from one seed and nothing else does, so a seed is a history.
+//! Each turn of a core is followed by its `check_invariants`; [`crate::promises`] watches the rest.
+
+use crate::{
+    agent::Agent,
+    faults::Weather,
+    framework::{Framework, Temper},
+    master::Master,
+    network::{Network, Peer},
+    promises::Promises,
+    random::Random,
+    schedule::{Event, Schedule},
+    trace::Trace,
+};
+use skep_agent_core::Policy as AgentPolicy;
+use skep_master_core::Policy as MasterPolicy;
+use skep_protocol::{Resources, Time};
+use std::time::Duration;
+
+/// When every simulation begins. Any time will do but the epoch, which no clock shows.
+const BEGINNING: Time = Time::from_micros(1_000_000_000_000);
+/// How many events may pass without the clock moving on; more is a loop without end.
+const STANDSTILL_MAX: u64 = 100_000;
+
+#[derive(Debug)]
+pub(crate) struct Sim {
+    seed: u64,
+    pub(crate) now: Time,
+    pub(crate) random: Random,
+    pub(crate) weather: Weather,
+    pub(crate) schedule: Schedule,
+    pub(crate) network: Network,
+    pub(crate) master: Master,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) frameworks: Vec<Framework>,
+    /// Executors ever started.
+    pub(crate) executors: u64,
+    pub(crate) promises: Promises,
+    pub(crate) trace: Trace,
+    /// Events since the clock last moved on.
+    standstill: u64,
+}
+
+impl Sim {
+    /// A master that runs, and nobody else.
+    pub(crate) fn new(seed: u64, policy: MasterPolicy) -> Self {
+        let mut sim = Self {
+            seed,
+            now: BEGINNING,
+            random: Random::new(seed),
+            weather: Weather::calm(),
+            schedule: Schedule::default(),
+            network: Network::default(),
+            master: Master::new(policy),
+            agents: Vec::new(),
+            frameworks: Vec::new(),
+            executors: 0,
+            promises: Promises::default(),
+            trace: Trace::new(),
+            standstill: 0,
+        };
+        sim.start_master();
+        sim
+    }
+
+    /// Adds an agent, which starts at once. Gives its number.
+    pub(crate) fn add_agent(&mut self, resources: &Resources, policy: AgentPolicy) -> usize {
+        let (id, number) = (self.admit_agent(), self.agents.len());
+        self.promises.add_agent(resources.clone());
+        self.agents.push(Agent::new(id, resources.clone(), policy));
+        self.start_agent(number);
+        number
+    }
+
+    /// Adds a framework, which subscribes as soon as it can. Gives its number.
+    pub(crate) fn add_framework(&mut self, role: &str, temper: Temper) -> usize {
+        let number = self.frameworks.len();
+        self.frameworks.push(Framework::new(&format!("f{number}"), role, temper));
+        self.dial_later(Peer::Framework(number));
+        number
+    }
+
+    /// Lets the next thing happen.
+    pub(crate) fn step(&mut self) {
+        let (at, event) = self.schedule.take().expect("something is always due: agents beat");
+        self.standstill = if at > self.now { 0 } else { self.standstill + 1 };
+        assert!(self.standstill < STANDSTILL_MAX, "time stands still");
+        self.now = at.max(self.now);
+        match event {
+            Event::MasterStarts => self.start_master(),
+            Event::MasterTicks { run } => self.master_ticks(run),
+            Event::MasterIdles { run } => self.master_idles(run),
+            Event::MasterCommitted { run } => self.master_committed(run),
+            Event::AgentStarts { agent } => self.start_agent(agent),
+            Event::AgentTicks { agent, run } => self.agent_ticks(agent, run),
+            Event::AgentCommitted { agent, run } => self.agent_committed(agent, run),
+            Event::AgentHears { agent, run, what } => self.agent_hears(agent, run, *what),
+            Event::Fetched { agent, run, digest } => self.fetched(agent, run, digest),
+            Event::ExecutorHears { executor, order } => self.executor_hears(executor, *order),
+            Event::GuestEnds { executor, key } => self.guest_ends(&executor, key),
+            Event::ExecutorEnds { executor } => self.executor_ends(&executor),
+            Event::FrameworkSubmits { framework, tasks } => self.submit_some(framework, tasks),
+            Event::FrameworkKills { framework } => self.kill_one(framework),
+            Event::Dials { peer } => self.dials(peer),
+            Event::Arrives { link, to } => self.arrives(link, to),
+            Event::Notices { link, side } => self.notices(link, side),
+            Event::Strikes { fault } => self.strikes(fault),
+        }
+    }
+
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.schedule.next().is_some_and(|next| next <= end) {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// Runs until it is so; if it is not within the time, that is a failure.
+    #[track_caller]
+    pub(crate) fn run_until(
+        &mut self,
+        what: &str,
+        time_max: Duration,
+        is_so: impl Fn(&Self) -> bool,
+    ) {
+        let end = self.now + time_max;
+        while !is_so(self) {
+            assert!(self.now <= end, "{what}: not so within {} s", time_max.as_secs());
+            self.step();
+        }
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        self.trace.digest()
+    }
+
+    pub(crate) const fn steps(&self) -> u64 {
+        self.trace.steps()
+    }
+
+    /// The last things that have happened.
+    pub(crate) fn print_last(&self) {
+        for line in self.trace.last() {
+            eprintln!("{line}");
+        }
+        eprintln!("seed {:#x}, step {}", self.seed, self.trace.steps());
+    }
+}
+
+impl Drop for Sim {
+    /// A failure says what to type.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.print_last();
+            eprintln!("SEED={:#x} cargo test -p skep-tests --test sim", self.seed);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What has happened: a digest of all of it, and the last of it in words.
+
+use skep_protocol::Time;
+use std::{
+    collections::VecDeque,
+    fmt::{Debug, Display},
+};
+
+/// Lines that a failure prints.
+const LINES_MAX: usize = 30;
+
+#[derive(Debug)]
+pub(crate) struct Trace {
+    /// FNV-1a over all lines.
+    digest: u64,
+    steps: u64,
+    last: VecDeque<String>,
+}
+
+impl Trace {
+    pub(crate) const fn new() -> Self {
+        Self { digest: 0xcbf2_9ce4_8422_2325, steps: 0, last: VecDeque::new() }
+    }
+
+    /// Somebody was given an input and did this.
+    pub(crate) fn turn(
+        &mut self,
+        now: Time,
+        who: &impl Display,
+        input: &impl Debug,
+        effects: &impl Debug,
+    ) {
+        self.note(format!("{now} {who}: {input:?} -> {effects:?}"));
+    }
+
+    /// Something happened that is no input.
+    pub(crate) fn fact(&mut self, now: Time, fact: &str) {
+        self.note(format!("{now} {fact}"));
+    }
+
+    fn note(&mut self, line: String) {
+        self.steps += 1;
+        for byte in line.bytes() {
+            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        if self.last.len() == LINES_MAX {
+            self.last.pop_front();
+        }
+        self.last.push_back(line);
+    }
+
+    pub(crate) const fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    pub(crate) const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    pub(crate) fn last(&self) -> impl Iterator<Item = &str> {
+        self.last.iter().map(String::as_str)
+    }
+}
