@@ -30,6 +30,9 @@ pub(crate) fn list<R: Row>(format: Format, rows: &[R]) -> io::Result<()> {
             for row in rows {
                 table.add_row(row.cells());
             }
+            for column in table.column_iter_mut() {
+                column.set_padding((0, 2));
+            }
             print(&table.trim_fmt())
         }
     }

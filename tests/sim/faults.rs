@@ -67,7 +67,7 @@ impl Weather {
     }
 
     /// Words travel for seconds, and disks stall.
-    pub(crate) const fn slow() -> Self {
+    pub(crate) fn slow() -> Self {
         Self {
             delay: millis(1)..Duration::from_secs(2),
             commit: millis(1)..millis(800),

@@ -252,6 +252,9 @@ impl Sim {
     /// The framework leaves for good; nothing of it is wanted any more.
     pub(crate) fn tear_down(&mut self, number: usize) {
         let framework = &mut self.frameworks[number];
+        if framework.stage != Stage::Here {
+            return;
+        }
         framework.stage = Stage::Leaving;
         framework.waiting.clear();
         framework.jobs.clear();

@@ -2,7 +2,7 @@
 
 use crate::{
     journal::{Disk, Journal, LastCommit, Row},
-    network::{Peer, Side, Word},
+    network::{Side, Word},
     schedule::Event,
     sim::Sim,
 };
@@ -148,7 +148,8 @@ impl Sim {
     fn master_carries_out(&mut self) {
         while let Some(process) = &mut self.master.process {
             if process.journal.begin().is_some() {
-                let (at, run) = (self.now + self.commit_time(), process.run);
+                let run = process.run;
+                let at = self.now + self.commit_time();
                 self.schedule.arrange(at, Event::MasterCommitted { run });
                 continue;
             }

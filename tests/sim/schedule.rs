@@ -66,6 +66,10 @@ impl Schedule {
         self.events.first_key_value().map(|((at, _), _)| *at)
     }
 
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.events.values()
+    }
+
     pub(crate) fn take(&mut self) -> Option<(Time, Event)> {
         self.events.pop_first().map(|((at, _), event)| (at, event))
     }

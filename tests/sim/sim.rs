@@ -41,6 +41,8 @@ pub(crate) struct Sim {
     pub(crate) trace: Trace,
     /// Events since the clock last moved on.
     standstill: u64,
+    /// What a failure tells people to type.
+    pub(crate) replay: String,
 }
 
 impl Sim {
@@ -60,6 +62,7 @@ impl Sim {
             promises: Promises::default(),
             trace: Trace::new(),
             standstill: 0,
+            replay: String::new(),
         };
         sim.start_master();
         sim
@@ -147,15 +150,14 @@ impl Sim {
             eprintln!("{line}");
         }
         eprintln!("seed {:#x}, step {}", self.seed, self.trace.steps());
+        eprintln!("{}", self.replay);
     }
 }
 
 impl Drop for Sim {
-    /// A failure says what to type.
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.print_last();
-            eprintln!("SEED={:#x} cargo test -p skep-tests --test sim", self.seed);
         }
     }
 }
