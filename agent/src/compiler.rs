@@ -9,6 +9,7 @@ use skep_agent_core::CompileFailure;
 use skep_protocol::bounds::WHY_BYTES_MAX;
 use std::{
     io,
+    os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{ExitStatus, Output, Stdio},
     time::Duration,
@@ -92,6 +93,15 @@ pub(crate) async fn compile(
     }
 }
 
+/// How a compiler dies of its own limits on memory, time and output, or of a fault of its own that
+/// a module sets off; whoever sends another signal means the process and not the module.
+const BLAMED_SIGNALS: [i32; 4] = [
+    rustix::process::Signal::ABORT.as_raw(),
+    rustix::process::Signal::SEGV.as_raw(),
+    rustix::process::Signal::XCPU.as_raw(),
+    rustix::process::Signal::XFSZ.as_raw(),
+];
+
 fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command
@@ -108,6 +118,10 @@ fn verdict(output: &Output) -> Result<(), CompileFailure> {
     match output.status.code() {
         Some(0) => Ok(()),
         Some(REJECTED) => Err(CompileFailure::Rejected { why: last_line(output) }),
+        None if output.status.signal().is_some_and(|signal| BLAMED_SIGNALS.contains(&signal)) => {
+            let why = format!("compiling it takes more than is allowed: {}", output.status);
+            Err(CompileFailure::Rejected { why })
+        }
         _ => Err(failed(died(output.status, &last_line(output)))),
     }
 }
@@ -135,7 +149,6 @@ fn is_folder_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::process::ExitStatusExt;
 
     fn ended(code: i32, stderr: &str) -> Output {
         let status = ExitStatus::from_raw(code << 8);
@@ -148,6 +161,13 @@ mod tests {
         let rejected = CompileFailure::Rejected { why: "it imports env.fork".into() };
         assert_eq!(verdict(&ended(3, "a warning\nskep: it imports env.fork\n")), Err(rejected));
         assert_eq!(verdict(&ended(1, "skep: disk full\n")), Err(failed("disk full".into())));
+    }
+
+    #[test]
+    fn a_module_that_kills_the_compiler_is_to_blame() {
+        let aborted = Output { status: ExitStatus::from_raw(6), ..ended(0, "out of memory") };
+        let Err(CompileFailure::Rejected { why }) = verdict(&aborted) else { panic!("taken") };
+        assert_eq!(why, "compiling it takes more than is allowed: signal: 6 (SIGABRT)");
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(crate) enum Command {
 pub(crate) struct Client {
     /// Address of the master, host:port; several separated by commas
     #[arg(long, env = "SKEP_MASTER", value_name = "ADDR", value_delimiter = ',')]
-    pub(crate) master: Vec<String>,
+    master: Vec<String>,
     /// Join token; needed once per machine and master, where no identity is kept
     #[arg(long, env = "SKEP_JOIN", value_name = "TOKEN", hide_env_values = true)]
     pub(crate) join: Option<String>,
@@ -73,6 +73,13 @@ pub(crate) struct Client {
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: Format,
+}
+
+impl Client {
+    /// The addresses that were named. An empty variable in the environment names none.
+    pub(crate) fn masters(&self) -> Vec<String> {
+        self.master.iter().filter(|address| !address.is_empty()).cloned().collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

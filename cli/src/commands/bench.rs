@@ -50,7 +50,7 @@ struct Throughput {
 
 pub(super) async fn tasks(args: args::BenchTasks) -> Result {
     let format = args.client.output;
-    let figures = if args.client.master.is_empty() {
+    let figures = if args.client.masters().is_empty() {
         let private = Private::start(1, "127.0.0.1:0".parse()?).await?;
         let figures = measure(&private.connect().await?, &args).await;
         private.stop().await;

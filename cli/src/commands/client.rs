@@ -6,8 +6,11 @@ use skep_protocol::operator::{Request, Response};
 
 /// Connects to the master that the options or the environment name.
 pub(crate) async fn connect(client: &Client) -> Result<Cluster> {
-    let cluster =
-        Cluster::connect_with(&client.master, client.identity.as_deref(), client.join.as_deref());
+    let cluster = Cluster::connect_with(
+        &client.masters(),
+        client.identity.as_deref(),
+        client.join.as_deref(),
+    );
     Ok(cluster.await?)
 }
 

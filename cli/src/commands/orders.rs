@@ -41,7 +41,7 @@ pub(super) async fn create_token(
         _ => None,
     };
     let (token, id) = ask(&client, Request::CreateToken { kind, uses, ttl }, take).await?;
-    let master = client.master.join(",");
+    let master = client.masters().join(",");
     let command = match kind {
         PeerKind::Agent => format!("skep agent --join {token} --master {master}"),
         _ => format!("skep status --join {token} --master {master}"),

@@ -51,12 +51,12 @@ pub(crate) async fn run(args: args::Run) -> Result<ExitCode> {
 
 async fn run_job(args: &args::Run) -> Result<ExitCode> {
     let module = read_module(args.module())?;
-    if !args.client.master.is_empty() && !args.grants.dirs.is_empty() {
+    if !args.client.masters().is_empty() && !args.grants.dirs.is_empty() {
         let why = "--dir names folders of this machine, which agents of a cluster do not have: \
                    leave --master out to run here, or hand the input over by --stdin";
         return Err(Sentence(why.into()).into());
     }
-    if args.client.master.is_empty() {
+    if args.client.masters().is_empty() {
         let private = Private::start(1, "127.0.0.1:0".parse()?).await?;
         let cluster = private.connect().await?;
         let result = run_on(cluster, args, &module).await;
