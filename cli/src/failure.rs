@@ -3,6 +3,9 @@
 use crate::args::Format;
 use std::{error::Error, fmt, process::ExitCode};
 
+/// What a command comes to.
+pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
+
 /// A command that failed by itself; a guest that fails is an outcome.
 #[derive(Debug)]
 pub(crate) struct Failure {

@@ -1,11 +1,13 @@
 //! The one binary: parses the command line and starts what it names.
 
 mod args;
+mod client;
 mod commands;
 mod failure;
 mod output;
 mod private;
 mod run;
+mod signals;
 mod units;
 
 use args::{Cli, Command};

@@ -1,7 +1,7 @@
 //! A whole cluster in this process: a master and agents, joined over real QUIC, each guest in a
 //! real executor process. Nothing of it is kept but the cache of compiled modules.
 
-use crate::{commands::Result, failure::Sentence};
+use crate::failure::{Result, Sentence};
 use skep_agent::{Config, HostDirs};
 use skep_framework::Cluster;
 use skep_master::{Keep, Master, Policy};

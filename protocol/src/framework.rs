@@ -82,10 +82,11 @@ pub enum Call {
         /// Which updates.
         acknowledgements: Vec<Acknowledgement>,
     },
-    /// Asks for the state of these tasks, or of all if none is named.
+    /// Asks for the state of these attempts, or of all tasks if none is named. One that is not
+    /// known is answered as lost, unless a later attempt of its task is known.
     Reconcile {
         /// Which tasks.
-        tasks: Vec<TaskId>,
+        tasks: Vec<(TaskId, Attempt)>,
     },
     /// Kills all its tasks and forgets the framework; its id is never used again.
     Teardown,

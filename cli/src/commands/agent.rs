@@ -1,7 +1,11 @@
 //! `skep agent`: joins once, then serves.
 
-use super::{Result, stop_signal};
-use crate::{args, failure::Sentence, output};
+use crate::{
+    args,
+    failure::{Result, Sentence},
+    output,
+    signals::stop_signal,
+};
 use skep_agent::{Config, HostDirs};
 use skep_transport::{Address, Identity, join};
 use tokio_util::sync::CancellationToken;

@@ -4,8 +4,13 @@
 //! from the launch on an offer in hand to its acknowledged end; and how many a second go through
 //! when there are always more to do.
 
-use super::{Result, connect};
-use crate::{args, failure::Sentence, output, private::Private};
+use crate::{
+    args,
+    client::connect,
+    failure::{Result, Sentence},
+    output,
+    private::Private,
+};
 use serde::Serialize;
 use skep_framework::{Cluster, Driver, Ending, Offer, Scheduler};
 use skep_protocol::{

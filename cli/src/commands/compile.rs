@@ -1,8 +1,11 @@
 //! `skep compile`, which agents start: a process of its own, because compilers are where hostile
 //! modules do the most damage.
 
-use super::Result;
-use crate::{args, failure::Failure, output};
+use crate::{
+    args,
+    failure::{Failure, Result},
+    output,
+};
 use skep_executor::CompileError;
 use std::process::ExitCode;
 

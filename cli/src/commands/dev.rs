@@ -1,10 +1,13 @@
 //! `skep dev`: a cluster for trying things out, gone when the command ends.
 
-use super::{
-    Result,
-    master::{keep_operator, stop_signal},
+use super::master::keep_operator;
+use crate::{
+    args,
+    failure::{Result, Sentence},
+    output,
+    private::Private,
+    signals::stop_signal,
 };
-use crate::{args, failure::Sentence, output, private::Private};
 use std::process::{ExitCode, ExitStatus};
 
 /// What a command that a signal ended exits with here: 128 and the signal's number, as in shells.

@@ -1,8 +1,9 @@
 //! Commands that show what the master knows.
 
-use super::{Result, client::ask};
 use crate::{
     args::{Client, Ps},
+    client::ask,
+    failure::Result,
     output,
 };
 use skep_protocol::operator::{Ended, Request, Response};

@@ -1,14 +1,16 @@
 //! `skep logs`: what a task wrote, stdout to stdout and stderr to stderr.
 
-use super::{Result, connect};
-use crate::{args, failure::Sentence};
+use crate::{
+    args,
+    client::{connect, copy_output},
+    failure::{Result, Sentence},
+};
 use skep_framework::Cluster;
 use skep_protocol::{
     TaskId, TaskKey,
-    data::{Follow, LogStream},
+    data::Follow,
     operator::{Ended, Request, Response},
 };
-use tokio::io::AsyncWriteExt as _;
 
 pub(super) async fn logs(args: args::Logs) -> Result {
     let cluster = connect(&args.client).await?;
@@ -35,22 +37,4 @@ async fn find(cluster: &Cluster, task: &TaskId) -> Result<TaskKey> {
         task: task.clone(),
         attempt: skep_protocol::Attempt(view.attempt),
     })
-}
-
-/// Copies both streams of a task to those of this command, side by side.
-pub(crate) async fn copy_output(cluster: &Cluster, key: &TaskKey, follow: Follow) -> Result {
-    let out = async {
-        let mut from = cluster.read_log(key.clone(), LogStream::Stdout, 0, follow).await?;
-        let mut to = tokio::io::stdout();
-        tokio::io::copy(&mut from, &mut to).await?;
-        Ok(to.flush().await?)
-    };
-    let err = async {
-        let mut from = cluster.read_log(key.clone(), LogStream::Stderr, 0, follow).await?;
-        let mut to = tokio::io::stderr();
-        tokio::io::copy(&mut from, &mut to).await?;
-        Ok(to.flush().await?)
-    };
-    let (out, err): (Result, Result) = tokio::join!(out, err);
-    out.and(err)
 }

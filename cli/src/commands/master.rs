@@ -1,10 +1,8 @@
 //! `skep master`.
 
-use super::Result;
-use crate::{args, output};
+use crate::{args, failure::Result, output, signals::stop_signal};
 use skep_framework::identities;
 use skep_master::{Config, Keep, Master, Policy};
-use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) async fn master(args: args::Master) -> Result {
     let keep = Keep::Folder(args.data);
@@ -43,14 +41,4 @@ pub(super) fn keep_operator(master: &Master, address: &str) -> Result {
         }
     }
     Ok(())
-}
-
-/// Waits until somebody wants this process to stop.
-pub(crate) async fn stop_signal() -> std::io::Result<()> {
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-    }
 }

@@ -2,7 +2,6 @@
 
 mod agent;
 mod bench;
-mod client;
 mod compile;
 mod dev;
 mod lists;
@@ -10,20 +9,13 @@ mod logs;
 mod master;
 mod orders;
 
-pub(crate) use client::connect;
-pub(crate) use logs::copy_output;
-pub(crate) use master::stop_signal;
-
 use crate::{
     args::{Bench, Command, List, RoleCommand, Token},
-    failure::Failure,
+    failure::Result,
     run,
 };
 use skep_protocol::operator::Request;
 use std::{future::Future, process::ExitCode};
-
-/// What a command comes to.
-pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
 
 /// Runs a command.
 pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {

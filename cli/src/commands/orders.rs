@@ -1,8 +1,9 @@
 //! Commands that order something of the master.
 
-use super::{Result, client::ask};
 use crate::{
     args::{Client, Format},
+    client::ask,
+    failure::Result,
     output,
 };
 use serde::Serialize;

@@ -9,10 +9,7 @@ use super::{
     scheduler::{Link, Told},
     summary::{Summary, Written},
 };
-use crate::{
-    args::Format,
-    commands::{Result, copy_output},
-};
+use crate::{args::Format, client::copy_output, failure::Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use skep_framework::Cluster;
 use skep_protocol::{

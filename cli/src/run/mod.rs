@@ -14,10 +14,11 @@ mod summary;
 
 use crate::{
     args,
-    commands::{Result, connect},
-    failure::{Failure, Sentence},
+    client::connect,
+    failure::{Failure, Result, Sentence},
     output,
     private::Private,
+    signals::stop_signal,
 };
 use collect::{Collected, Collector};
 use plan::{Fitting, Inputs, Job};
@@ -182,7 +183,7 @@ async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collec
         let collected = tokio::select! {
             collected = collector.run() => collected,
             Err(failure) = find_room(cluster, &fitting) => Err(failure),
-            stopped = crate::commands::stop_signal() => {
+            stopped = stop_signal() => {
                 stopped?;
                 Err(Sentence("interrupted: its tasks are killed".into()).into())
             }

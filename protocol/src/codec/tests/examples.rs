@@ -45,7 +45,7 @@ pub(super) fn calls() -> Examples<Call> {
         ("revive", Call::Revive),
         ("kill", Call::Kill { task: task() }),
         ("acknowledge", Call::Acknowledge { acknowledgements: acknowledgements() }),
-        ("reconcile", Call::Reconcile { tasks: vec![task()] }),
+        ("reconcile", Call::Reconcile { tasks: vec![(task(), Attempt(2))] }),
         ("teardown", Call::Teardown),
     ]
 }

@@ -1,0 +1,54 @@
+//! What all commands of a client have in common: connecting, asking, reading a task's output.
+
+use crate::{
+    args::Client,
+    failure::{Failure, Result, Sentence},
+};
+use skep_framework::Cluster;
+use skep_protocol::{
+    TaskKey,
+    data::{Follow, LogStream},
+    operator::{Request, Response},
+};
+use tokio::io::AsyncWriteExt as _;
+
+/// Connects to the master that the options or the environment name.
+pub(crate) async fn connect(client: &Client) -> Result<Cluster> {
+    let (masters, folder) = (client.masters(), client.identity.as_deref());
+    let cluster = Cluster::connect_with(&masters, folder, client.join.as_deref());
+    Ok(cluster.await?)
+}
+
+/// Connects, asks one thing, and hands the answer to `take`.
+pub(crate) async fn ask<T>(
+    client: &Client,
+    request: Request,
+    take: impl FnOnce(Response) -> Option<T>,
+) -> Result<T> {
+    let answer = async {
+        let cluster = connect(client).await?;
+        let answer = cluster.ask(request).await;
+        cluster.close().await;
+        let unfitting = || Sentence("the master answered something else: is it older?".into());
+        Ok(take(answer?).ok_or_else(unfitting)?)
+    };
+    answer.await.map_err(|failure: Failure| failure.told_as(client.output))
+}
+
+/// Copies both streams of a task to those of this command, side by side.
+pub(crate) async fn copy_output(cluster: &Cluster, key: &TaskKey, follow: Follow) -> Result {
+    let out = async {
+        let mut from = cluster.read_log(key.clone(), LogStream::Stdout, 0, follow).await?;
+        let mut to = tokio::io::stdout();
+        tokio::io::copy(&mut from, &mut to).await?;
+        Ok(to.flush().await?)
+    };
+    let err = async {
+        let mut from = cluster.read_log(key.clone(), LogStream::Stderr, 0, follow).await?;
+        let mut to = tokio::io::stderr();
+        tokio::io::copy(&mut from, &mut to).await?;
+        Ok(to.flush().await?)
+    };
+    let (out, err): (Result, Result) = tokio::join!(out, err);
+    out.and(err)
+}
