@@ -10,7 +10,7 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
 #[derive(Debug)]
 pub(crate) struct Failure {
     error: anyhow::Error,
-    code: u8,
+    code: Option<u8>,
     format: Format,
 }
 
@@ -22,7 +22,12 @@ impl Failure {
 
     /// The same failure with another exit code.
     pub(crate) fn with_code(self, code: u8) -> Self {
-        Self { code, ..self }
+        Self { code: Some(code), ..self }
+    }
+
+    /// The same failure with this exit code, unless it has one of its own.
+    pub(crate) fn or_code(self, code: u8) -> Self {
+        Self { code: self.code.or(Some(code)), ..self }
     }
 
     /// Says what went wrong.
@@ -39,13 +44,13 @@ impl Failure {
 
     /// What the command exits with.
     pub(crate) fn code(&self) -> ExitCode {
-        ExitCode::from(self.code)
+        ExitCode::from(self.code.unwrap_or(1))
     }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: error.into(), code: 1, format: Format::Table }
+        Self { error: error.into(), code: None, format: Format::Table }
     }
 }
 

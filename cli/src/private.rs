@@ -1,7 +1,7 @@
 //! A whole cluster in this process: a master and agents, joined over real QUIC, each guest in a
 //! real executor process. Nothing of it is kept but the cache of compiled modules.
 
-use crate::failure::{Result, Sentence};
+use crate::failure::{Failure, Result, Sentence};
 use skep_agent::{Config, HostDirs};
 use skep_framework::Cluster;
 use skep_master::{Keep, Master, Policy};
@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// For how long the agents' token is valid: they use it at once.
@@ -26,7 +26,9 @@ const TOKEN_TTL: Duration = Duration::from_secs(60);
 /// A running private cluster.
 pub(crate) struct Private {
     master: Master,
-    agents: JoinSet<std::result::Result<(), skep_agent::RunError>>,
+    agents: JoinSet<()>,
+    /// Why an agent ended by itself, once one has.
+    failed: watch::Sender<Option<String>>,
     stop: CancellationToken,
     work: TempDir,
 }
@@ -39,7 +41,8 @@ impl Private {
             Master::start(skep_master::Config { listen, keep, policy: Policy::default() }).await?;
         let work = tempfile::Builder::new().prefix("skep-").tempdir()?;
         let stop = CancellationToken::new();
-        let mut private = Self { master, agents: JoinSet::new(), stop, work };
+        let failed = watch::Sender::new(None);
+        let mut private = Self { master, agents: JoinSet::new(), failed, stop, work };
         let token = private.agent_token(agents).await?;
         let each = split(&skep_agent::machine_resources(), agents);
         for number in 0..agents {
@@ -78,8 +81,21 @@ impl Private {
             host_dirs: HostDirs::Allowed,
             records: skep_agent::Records::Memory,
         };
-        self.agents.spawn(skep_agent::run(config, vec![address], identity, self.stop.clone()));
+        let running = skep_agent::run(config, vec![address], identity, self.stop.clone());
+        let failed = self.failed.clone();
+        self.agents.spawn(async move {
+            if let Err(error) = running.await {
+                failed.send_replace(Some(format!("{:#}", anyhow::Error::from(error))));
+            }
+        });
         Ok(())
+    }
+
+    /// Waits until an agent ends by itself: without it the cluster would wait for ever.
+    pub(crate) async fn failed(&self) -> Failure {
+        let mut failed = self.failed.subscribe();
+        let why = failed.wait_for(Option::is_some).await.map(|why| why.clone());
+        Sentence(why.ok().flatten().unwrap_or_else(|| "an agent ended".into())).into()
     }
 
     /// The master's address.
@@ -106,11 +122,7 @@ impl Private {
     /// Ends the cluster: agents first, so that they can say what became of their tasks.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
-        while let Some(ended) = self.agents.join_next().await {
-            if let Ok(Err(error)) = ended {
-                tracing::error!(%error, "an agent ended by itself");
-            }
-        }
+        while self.agents.join_next().await.is_some() {}
         self.master.stop().await;
     }
 }

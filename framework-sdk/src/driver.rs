@@ -189,7 +189,8 @@ impl Driver {
             Event::Subscribed { framework } => {
                 self.framework = Some(framework.clone());
                 // Launches may have been lost with the old connection: ask what became of them.
-                let tasks: Vec<_> = self.live.keys().cloned().collect();
+                let live = self.live.iter().map(|(task, live)| (task.clone(), live.attempt));
+                let tasks: Vec<_> = live.collect();
                 if !tasks.is_empty() {
                     self.calls.push(Call::Reconcile { tasks });
                 }

@@ -14,7 +14,7 @@ use crate::{
 };
 use skep_protocol::{
     AllocationId, Attempt, FrameworkId, Outcome, Resources, Role, StatusUpdate, TaskId, TaskKey,
-    TaskSpec, TaskState,
+    TaskSpec, TaskState, Time,
     framework::{
         Acknowledgement, Answer, Call, Event, Filters, FrameworkInfo, Offer, Operation,
         RefusedTask,
@@ -28,6 +28,8 @@ use std::{
 
 /// Its tasks live on without it for longer than any simulation.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
+/// How long it leaves a busy agent alone.
+const REST: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Framework {
@@ -41,6 +43,8 @@ pub(crate) struct Framework {
     /// Launches that the master has not answered, oldest first.
     unanswered: VecDeque<Vec<(TaskId, Attempt)>>,
     appetite: Appetite,
+    /// Until when it takes nothing, because it was refused what it had taken.
+    rests_until: Time,
 }
 
 /// What it makes of a task that cannot be reached.
@@ -103,6 +107,7 @@ impl Framework {
             waiting: VecDeque::new(),
             unanswered: VecDeque::new(),
             appetite: Appetite::Wanting,
+            rests_until: Time::ZERO,
         }
     }
 
@@ -169,7 +174,7 @@ impl Framework {
         taken
     }
 
-    /// What an update means for its task; gives the allocation that the task has left.
+    /// What an update means for its task; gives the allocation in which it has made room.
     fn follow(&mut self, update: &StatusUpdate) -> Option<AllocationId> {
         let StatusUpdate { key: TaskKey { task, attempt, .. }, state, .. } = update;
         let job = self.jobs.get_mut(task)?;
@@ -183,10 +188,13 @@ impl Framework {
             | TaskState::Ended(
                 Outcome::Lost { .. } | Outcome::Refused { .. } | Outcome::Failed { .. },
             ) => self.again(task),
-            TaskState::Ended(_) => job.stage = JobStage::Done,
-            _ => return None,
+            TaskState::Ended(_) => {
+                job.stage = JobStage::Done;
+                return allocation;
+            }
+            _ => {}
         }
-        allocation
+        None
     }
 }
 
@@ -258,6 +266,7 @@ impl Sim {
         framework.stage = Stage::Leaving;
         framework.waiting.clear();
         framework.jobs.clear();
+        self.promises.departs(framework.id.as_ref());
         self.call(number, Call::Teardown);
     }
 
@@ -320,10 +329,11 @@ impl Sim {
         assert_eq!(*known, id, "framework {number} was given another name");
         framework.appetite = Appetite::Wanting;
         let launched = |(_, job): &(_, &Job)| matches!(job.stage, JobStage::Launched(_));
-        let tasks: Vec<TaskId> =
-            framework.jobs.iter().filter(launched).map(|(task, _)| task.clone()).collect();
-        let unwanted = |task: &&TaskId| framework.jobs[*task].wish == Wish::Killed;
-        let kills: Vec<TaskId> = tasks.iter().filter(unwanted).cloned().collect();
+        let launched: Vec<(&TaskId, &Job)> = framework.jobs.iter().filter(launched).collect();
+        let unwanted = launched.iter().filter(|(_, job)| job.wish == Wish::Killed);
+        let kills: Vec<TaskId> = unwanted.map(|(task, _)| (*task).clone()).collect();
+        let name = |(task, job): (&TaskId, &Job)| (task.clone(), job.spec.attempt);
+        let tasks: Vec<(TaskId, Attempt)> = launched.into_iter().map(name).collect();
         if !tasks.is_empty() {
             self.call(number, Call::Reconcile { tasks });
         }
@@ -337,10 +347,15 @@ impl Sim {
         let most = self.random.number(1..9);
         let refuse = Some(self.random.duration(&(Duration::ZERO..Duration::from_secs(2))));
         let framework = &mut self.frameworks[number];
-        let tasks = framework.take(&offer.resources, most);
-        let (offers, filters) = (vec![offer.id], Filters { refuse });
-        if tasks.is_empty() {
+        let rests = framework.rests_until.since(self.now);
+        let offers = vec![offer.id];
+        if !rests.is_zero() {
+            let filters = Filters { refuse: Some(rests) };
             return self.call(number, Call::Decline { offers, filters });
+        }
+        let tasks = framework.take(&offer.resources, most);
+        if tasks.is_empty() {
+            return self.call(number, Call::Decline { offers, filters: Filters { refuse } });
         }
         framework.unanswered.push_back(names(&tasks));
         self.promises.launches(framework.id.as_ref(), &tasks);
@@ -405,6 +420,9 @@ impl Sim {
             let framework = &mut self.frameworks[number];
             let newest = framework.key(&key.task);
             self.promises.tells(framework.id.as_ref(), newest.as_ref(), &update);
+            if matches!(update.state, TaskState::Ended(Outcome::Refused { .. })) {
+                framework.rests_until = self.now + REST;
+            }
             let room = framework.resources(&key.task);
             left.extend(framework.follow(&update).map(|allocation| (allocation, room)));
         }

@@ -32,6 +32,8 @@ pub(crate) struct Promises {
     /// Those of them that frameworks were told an agent has.
     accepted: BTreeSet<TaskKey>,
     told: BTreeMap<TaskKey, Told>,
+    /// Frameworks that have left: nobody tells them anything any more.
+    departed: BTreeSet<FrameworkId>,
 }
 
 /// What is known of one agent from what it was ordered.
@@ -205,6 +207,10 @@ impl Promises {
         }
     }
 
+    pub(crate) fn departs(&mut self, framework: Option<&FrameworkId>) {
+        self.departed.extend(framework.cloned());
+    }
+
     /// All that a framework was told of an attempt, without repetitions.
     pub(crate) fn told(&self, key: &TaskKey) -> &[&'static str] {
         self.told.get(key).map_or(&[], |told| &told.states)
@@ -212,7 +218,8 @@ impl Promises {
 
     /// Nothing happens any more.
     pub(crate) fn check_rest(&self) {
-        for key in &self.accepted {
+        let is_heard = |key: &&TaskKey| !self.departed.contains(&key.framework);
+        for key in self.accepted.iter().filter(is_heard) {
             let has_ended = self.told.get(key).is_some_and(|told| told.end.is_some());
             let TaskKey { framework, task, attempt } = key.clone();
             let next = TaskKey { framework, task, attempt: attempt.next() };

@@ -57,7 +57,11 @@ pub(super) async fn tasks(args: args::BenchTasks) -> Result {
     let format = args.client.output;
     let figures = if args.client.masters().is_empty() {
         let private = Private::start(1, "127.0.0.1:0".parse()?).await?;
-        let figures = measure(&private.connect().await?, &args).await;
+        let cluster = private.connect().await?;
+        let figures = tokio::select! {
+            figures = measure(&cluster, &args) => figures,
+            failure = private.failed() => Err(failure),
+        };
         private.stop().await;
         figures?
     } else {

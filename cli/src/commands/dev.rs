@@ -17,9 +17,15 @@ pub(super) async fn dev(args: args::Dev) -> Result<ExitCode> {
     let any_free = if args.command.is_empty() { "127.0.0.1:5050" } else { "127.0.0.1:0" };
     let listen = args.listen.map_or_else(|| any_free.parse(), Ok)?;
     let cluster = Private::start(args.agents.get(), listen).await?;
-    let ended = match args.command.split_first() {
-        Some((program, words)) => command(&cluster, program, words).await,
-        None => attend(&cluster, args.agents.get()).await,
+    let serve = async {
+        match args.command.split_first() {
+            Some((program, words)) => command(&cluster, program, words).await,
+            None => attend(&cluster, args.agents.get()).await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = serve => ended,
+        failure = cluster.failed() => Err(failure),
     };
     cluster.stop().await;
     ended

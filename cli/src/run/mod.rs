@@ -46,7 +46,7 @@ const AGENTS_INTERVAL: Duration = Duration::from_millis(100);
 /// Runs a job and gives the command's exit code.
 pub(crate) async fn run(args: args::Run) -> Result<ExitCode> {
     let format = args.client.output;
-    let told = |failure: Failure| failure.with_code(exit::FAILURE).told_as(format);
+    let told = |failure: Failure| failure.or_code(exit::FAILURE).told_as(format);
     run_job(&args).await.map_err(told)
 }
 
@@ -60,7 +60,10 @@ async fn run_job(args: &args::Run) -> Result<ExitCode> {
     if args.client.masters().is_empty() {
         let private = Private::start(1, "127.0.0.1:0".parse()?).await?;
         let cluster = private.connect().await?;
-        let result = run_on(cluster, args, &module).await;
+        let result = tokio::select! {
+            result = run_on(cluster, args, &module) => result,
+            failure = private.failed() => Err(failure),
+        };
         private.stop().await;
         result
     } else {
@@ -185,7 +188,8 @@ async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collec
             Err(failure) = find_room(cluster, &fitting) => Err(failure),
             stopped = stop_signal() => {
                 stopped?;
-                Err(Sentence("interrupted: its tasks are killed".into()).into())
+                let failure: Failure = Sentence("interrupted: its tasks are killed".into()).into();
+                Err(failure.with_code(exit::INTERRUPTED))
             }
         };
         // The scheduler is gone only if the master refused it, which its own end says.

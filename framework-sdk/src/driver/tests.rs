@@ -155,7 +155,8 @@ fn after_a_reconnection_the_driver_asks_what_became_of_its_tasks() {
     let again = driver.connected();
     assert_eq!(again, Call::Subscribe { framework: Some(framework()), info: info() });
     driver.handle(Time::ZERO, Event::Subscribed { framework: framework() }, &mut told);
-    assert_eq!(driver.take_calls(), [Call::Reconcile { tasks: vec![spec("a").task] }]);
+    let tasks = vec![(spec("a").task, Attempt::FIRST)];
+    assert_eq!(driver.take_calls(), [Call::Reconcile { tasks }]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
     timers::Timer,
 };
 use skep_protocol::{
-    AgentId, FrameworkId, OfferId, Outcome, Rejection, StatusUpdate, TaskId,
+    AgentId, Attempt, FrameworkId, OfferId, Outcome, Rejection, StatusUpdate, TaskId,
     agent::ToAgent,
     bounds::ID_BYTES_MAX,
     frames,
@@ -28,13 +28,21 @@ pub(crate) struct Framework {
     pub(crate) offers: BTreeSet<OfferId>,
     /// Its tasks that have not ended.
     pub(crate) tally: Tally,
-    /// Unknown tasks that an agent may still bring; empty unless agents are expected.
+    /// About tasks that an agent may still bring; empty unless agents are expected.
     pub(crate) questions: BTreeMap<TaskId, Question>,
+}
+
+/// What a framework asked about a task that is not known yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Question {
+    /// The newest attempt that it asked about; an earlier one is no answer.
+    pub(crate) attempt: Attempt,
+    pub(crate) wish: Wish,
 }
 
 /// What a framework wants of a task that is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Question {
+pub(crate) enum Wish {
     /// To know where it stands.
     State,
     /// To have it ended, whatever state it is in.

@@ -4,16 +4,16 @@
 //!
 //! 1. a live task: its latest state, or the update that is not yet acknowledged;
 //! 2. a task that has ended and is remembered: how it ended;
-//! 3. an unknown task while agents that were there before a restart of the master are still
+//! 3. an unknown task, or one of which only earlier attempts are known, while agents that were there before a restart of the master are still
 //!    missing: nothing yet, for one of them may bring it. Mesos would have the framework ask again;
 //!    here the question is kept, and a kill is carried out when the task turns up;
 //! 4. else: lost, nobody knows it.
 //!
-//! Answers carry `seq` 0 and need no acknowledgement, except the update of 1. No attempt is known
-//! for the last one: it carries [`EVERY_ATTEMPT`].
+//! Answers carry `seq` 0 and need no acknowledgement, except the update of 1. A kill names no
+//! attempt: if nobody knows the task, the answer carries [`EVERY_ATTEMPT`].
 
 use crate::{
-    frameworks::Question,
+    frameworks::{Question, Wish},
     master::Master,
     tasks::{Fate, Report, Stage},
 };
@@ -23,21 +23,24 @@ use skep_protocol::{
     outcome::{KilledBy, LostBy},
 };
 
-/// The attempt in an answer about an unknown task: whichever attempt is meant, it is not known.
+/// The attempt in an answer about a task of which no attempt is known.
 const EVERY_ATTEMPT: Attempt = Attempt(u32::MAX);
+/// The attempt in a question about a task, whichever attempt is known.
+const ANY_ATTEMPT: Attempt = Attempt(0);
 
 /// Questions of one framework that are kept until all agents are back; more are to be asked again.
 const QUESTIONS_MAX: usize = 20_000;
 
 impl Master {
-    pub(crate) fn reconcile(&mut self, framework: &FrameworkId, tasks: &[TaskId]) {
+    pub(crate) fn reconcile(&mut self, framework: &FrameworkId, tasks: &[(TaskId, Attempt)]) {
         let mut answers = Vec::new();
         if tasks.is_empty() {
             let keys = self.tasks.keys_of(framework);
             answers.extend(keys.iter().filter_map(|key| self.about_live(key)));
         }
-        for task in tasks {
-            answers.extend(self.about(framework, task, Question::State));
+        for (task, attempt) in tasks {
+            let question = Question { attempt: *attempt, wish: Wish::State };
+            answers.extend(self.about(framework, task, question));
         }
         self.tell_updates(answers);
     }
@@ -49,7 +52,8 @@ impl Master {
                 self.order_end(&key_of(framework, task, attempt), KilledBy::Framework);
             }
             _ => {
-                let answer = self.about(framework, task, Question::End);
+                let question = Question { attempt: ANY_ATTEMPT, wish: Wish::End };
+                let answer = self.about(framework, task, question);
                 self.tell_updates(answer.into_iter().collect());
             }
         }
@@ -75,28 +79,41 @@ impl Master {
         task: &TaskId,
         question: Question,
     ) -> Option<StatusUpdate> {
-        if let Some((attempt, _)) = self.tasks.newest(framework, task) {
+        let is_meant = |attempt| attempt >= question.attempt;
+        let live = self.tasks.newest(framework, task).map(|(attempt, _)| attempt);
+        if let Some(attempt) = live.filter(|attempt| is_meant(*attempt)) {
             return self.about_live(&key_of(framework, task, attempt));
         }
-        if let Some((key, ended)) = self.tasks.history.newest(framework, task) {
+        let ended = self.tasks.history.newest(framework, task);
+        if let Some((key, ended)) = ended.filter(|(key, _)| is_meant(key.attempt)) {
             let state = TaskState::Ended(ended.outcome.clone());
             let word = self.word(key, Some(&ended.agent), state);
             return Some(StatusUpdate { usage: ended.usage, ..word });
         }
         if self.expected.is_empty() {
-            return Some(self.about_unknown(framework, task));
+            return Some(self.about_unknown(framework, task, question));
         }
         let questions = &mut self.frameworks.get_mut(framework)?.questions;
         if questions.len() < QUESTIONS_MAX {
             let asked = questions.entry(task.clone()).or_insert(question);
-            *asked = question.max(*asked);
+            asked.attempt = asked.attempt.max(question.attempt);
+            asked.wish = asked.wish.max(question.wish);
         }
         None
     }
 
-    fn about_unknown(&self, framework: &FrameworkId, task: &TaskId) -> StatusUpdate {
+    fn about_unknown(
+        &self,
+        framework: &FrameworkId,
+        task: &TaskId,
+        question: Question,
+    ) -> StatusUpdate {
+        let attempt = match question.attempt {
+            ANY_ATTEMPT => EVERY_ATTEMPT,
+            asked => asked,
+        };
         let lost = TaskState::Ended(Outcome::Lost { why: LostBy::Unknown });
-        self.word(&key_of(framework, task, EVERY_ATTEMPT), None, lost)
+        self.word(&key_of(framework, task, attempt), None, lost)
     }
 
     /// Where a live task stands; none while the update that says how it ended is on its way.
@@ -116,20 +133,27 @@ impl Master {
         for framework in self.frameworks.keys().cloned().collect::<Vec<_>>() {
             let known = self.frameworks.get_mut(&framework);
             let questions = known.map(|known| std::mem::take(&mut known.questions));
-            for task in questions.unwrap_or_default().into_keys() {
-                answers.push(self.about_unknown(&framework, &task));
+            for (task, question) in questions.unwrap_or_default() {
+                answers.push(self.about_unknown(&framework, &task, question));
             }
         }
         self.tell_updates(answers);
     }
 
-    /// An agent has brought a task: what was asked about it is answered by that, and a kill is
-    /// now due.
+    /// An agent has brought a task: what was asked about this attempt is answered by that, and a
+    /// kill is now due.
     pub(crate) fn resolve_question(&mut self, key: &TaskKey) -> Fate {
         let known = self.frameworks.get_mut(&key.framework);
-        match known.and_then(|known| known.questions.remove(&key.task)) {
-            Some(Question::End) => Fate::ToEnd(KilledBy::Framework),
-            Some(Question::State) | None => Fate::Wanted,
+        let Some(questions) = known.map(|known| &mut known.questions) else { return Fate::Wanted };
+        let Some(Question { attempt, wish }) = questions.get(&key.task).copied() else {
+            return Fate::Wanted;
+        };
+        if key.attempt >= attempt {
+            questions.remove(&key.task);
+        }
+        match wish {
+            Wish::End => Fate::ToEnd(KilledBy::Framework),
+            Wish::State => Fate::Wanted,
         }
     }
 }

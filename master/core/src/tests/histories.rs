@@ -390,12 +390,12 @@ impl World {
 
     fn ask(&mut self, who: usize, how: usize) {
         let launched = &self.frameworks[who].launched;
-        let name = launched.get(how % 16).map(|spec| spec.task.clone());
+        let name = launched.get(how % 16).map(|spec| (spec.task.clone(), spec.attempt));
         match (how % 6, name) {
-            (0, Some(task)) => self.call(who, Call::Kill { task }),
+            (0, Some((task, _))) => self.call(who, Call::Kill { task }),
             (1, name) => self.call(who, Call::Reconcile { tasks: name.into_iter().collect() }),
             (2, _) => self.call(who, Call::Suppress),
-            (3, Some(task)) => {
+            (3, Some((task, _))) => {
                 let order = Request::Kill { framework: None, task };
                 self.feed(Input::Order { request: RequestId(0), order });
             }

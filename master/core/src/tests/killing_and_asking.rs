@@ -1,7 +1,7 @@
 //! Kills and reconciliation: what is known is acted on or told, what is not known is said to be.
 
 use super::kit::{OK, Story, task};
-use skep_protocol::{TaskId, TaskState, framework::Call};
+use skep_protocol::{Attempt, TaskId, TaskState, framework::Call};
 
 fn running() -> Story {
     let mut s = Story::new();
@@ -22,10 +22,10 @@ fn kill(name: &str) -> Call {
 }
 
 fn ask(names: &[&str]) -> Call {
-    Call::Reconcile { tasks: names.iter().map(|name| id(name)).collect() }
+    Call::Reconcile { tasks: names.iter().map(|name| (id(name), Attempt::FIRST)).collect() }
 }
 
-const UNKNOWN: &str = "f: t#4294967295 lost: nobody knows it";
+const UNKNOWN: &str = "f: t#1 lost: nobody knows it";
 
 #[test]
 fn a_kill_goes_to_the_agent_and_its_end_comes_back() {
@@ -74,7 +74,8 @@ fn killing_or_asking_for_a_task_that_nobody_knows_is_answered_lost() {
     let mut s = Story::new();
     s.framework("f", "r");
     s.call("f", kill("t"));
-    s.expect([UNKNOWN]);
+    // A kill is meant for whatever attempt there is.
+    s.expect(["f: t#4294967295 lost: nobody knows it"]);
     s.call("f", ask(&["t"]));
     s.expect([UNKNOWN]);
 }
@@ -109,6 +110,35 @@ fn asking_for_an_ended_task_tells_how_it_ended() {
     s.expect(["f: t#1 exited with code 0"]);
 }
 
+/// The launch of the attempt was lost on its way, or its refusal on its way back.
+#[test]
+fn how_an_earlier_attempt_stands_is_no_answer() {
+    let mut s = running();
+    let second = || Call::Reconcile { tasks: vec![(id("t"), Attempt(2))] };
+    s.call("f", second());
+    s.expect(["f: t#2 lost: nobody knows it"]);
+    s.update("a", "f", "t", 2, OK);
+    s.acknowledge("f", "t", 2);
+    s.take_effects();
+    s.call("f", second());
+    s.expect(["f: t#2 lost: nobody knows it"]);
+    s.call("f", ask(&["t"]));
+    s.expect(["f: t#1 exited with code 0"]);
+}
+
+#[test]
+fn an_earlier_attempt_that_an_agent_brings_after_a_restart_is_no_answer() {
+    let s = running();
+    let t = s.held("f", &task("t", "cpus:1;mem:64"), "l1", "cpus:2;mem:128", TaskState::Running);
+    let mut s = s.restart_master();
+    s.resubscribe("f", "r");
+    s.take_effects();
+    s.call("f", Call::Reconcile { tasks: vec![(id("t"), Attempt(2))] });
+    s.expect([]);
+    s.register("a", &[t]);
+    s.expect(["a: registered", "f: t#1 RUNNING", "f: t#2 lost: nobody knows it"]);
+}
+
 #[test]
 fn the_last_ended_tasks_are_remembered_and_earlier_ones_are_unknown() {
     let mut s = Story::with(|policy| policy.ended_tasks_max = 1);
@@ -123,7 +153,7 @@ fn the_last_ended_tasks_are_remembered_and_earlier_ones_are_unknown() {
     }
     s.take_effects();
     s.call("f", ask(&["t", "u"]));
-    s.expect(["f: t#4294967295 lost: nobody knows it, u#1 exited with code 0"]);
+    s.expect(["f: t#1 lost: nobody knows it, u#1 exited with code 0"]);
 }
 
 #[test]
@@ -141,7 +171,7 @@ fn while_agents_are_missing_after_a_restart_an_unknown_task_is_not_called_lost()
         "a: registered",
         "a: kill f/t#1 by its framework",
         "f: t#1 RUNNING",
-        "f: v#4294967295 lost: nobody knows it",
+        "f: v#1 lost: nobody knows it",
     ]);
 }
 

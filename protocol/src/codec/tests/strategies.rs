@@ -58,7 +58,7 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
         Just(Call::Revive),
         task().prop_map(|task| Call::Kill { task }),
         acknowledgements().prop_map(|acknowledgements| Call::Acknowledge { acknowledgements }),
-        vec(task(), 0..3).prop_map(|tasks| Call::Reconcile { tasks }),
+        vec((task(), attempt()), 0..3).prop_map(|tasks| Call::Reconcile { tasks }),
         Just(Call::Teardown),
     ]
 }
