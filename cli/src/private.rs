@@ -12,7 +12,7 @@ use skep_protocol::{
 use skep_transport::{Address, JoinToken, join};
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -98,9 +98,13 @@ impl Private {
         Sentence(why.ok().flatten().unwrap_or_else(|| "an agent ended".into())).into()
     }
 
-    /// The master's address.
+    /// The master's address, as this machine reaches it.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.master.address()
+        let mut address = self.master.address();
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        address
     }
 
     /// The master.

@@ -32,6 +32,9 @@ use tokio::{
 /// How long a command that is done waits for the master to take note.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long to wait after a connection broke before dialling again.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+
 /// A cluster that this process is connected to. Cheap to share by reference.
 #[derive(Debug)]
 pub struct Cluster {
@@ -255,15 +258,25 @@ impl Cluster {
                 Err(why) => tracing::info!(why, "the connection to the master broke"),
             }
             scheduler.disconnected(&mut driver);
-            if let Some(ending) = driver.ending() {
-                return Ok(ending.clone());
+            loop {
+                if let Some(ending) = driver.ending() {
+                    return Ok(ending.clone());
+                }
+                tokio::select! {
+                    connection = self.reconnect() => {
+                        self.connection.send_replace(connection?);
+                        break;
+                    }
+                    // A scheduler that is told to stop need not wait for a master to tell it to.
+                    () = self.wake.notified() => scheduler.woken(&mut driver),
+                }
             }
-            let connection = self.reconnect().await?;
-            self.connection.send_replace(connection);
         }
     }
 
     async fn reconnect(&self) -> Result<Connection, DialError> {
+        // A master that takes a connection and hangs up at once must not be dialled in a circle.
+        tokio::time::sleep(RECONNECT_PAUSE).await;
         reconnect(&self.dialer, &self.addresses, |error| {
             tracing::info!(%error, "the master cannot be reached");
             if error.is_lasting() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

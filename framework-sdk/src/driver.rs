@@ -10,6 +10,7 @@ use skep_protocol::{
     AllocationId, Attempt, FrameworkId, OfferId, Outcome, Rejection, Source, StatusUpdate, TaskId,
     TaskKey, TaskSpec, TaskState, Time,
     bounds::LAUNCH_TASKS_MAX,
+    frames,
     framework::{Acknowledgement, Answer, Call, Event, Filters, FrameworkInfo, Offer, Operation},
 };
 use std::{
@@ -95,13 +96,13 @@ impl Driver {
         tasks: impl IntoIterator<Item = TaskSpec>,
         filters: Filters,
     ) {
-        let mut tasks = self.live_from_now(tasks);
-        if let Some(first) = offers.first()
-            && tasks.len() > LAUNCH_TASKS_MAX
-        {
-            self.overflow.insert(*first, tasks.split_off(LAUNCH_TASKS_MAX));
+        let tasks = self.live_from_now(tasks);
+        let mut frames = cut(tasks).into_iter();
+        let first = frames.next().unwrap_or_default();
+        if let Some(offer) = offers.first() {
+            self.overflow.insert(*offer, frames.flatten().collect());
         }
-        let launch = Operation::Launch { tasks: tasks.into_iter().map(Ok).collect() };
+        let launch = Operation::Launch { tasks: first.into_iter().map(Ok).collect() };
         self.calls.push(Call::Accept {
             offers: offers.to_vec(),
             operations: vec![launch],
@@ -112,12 +113,12 @@ impl Driver {
     /// Launches more tasks into an allocation whose tasks have not all ended.
     pub fn enqueue(&mut self, allocation: AllocationId, tasks: impl IntoIterator<Item = TaskSpec>) {
         let tasks = self.live_from_now(tasks);
-        self.send_enqueue(allocation, &tasks);
+        self.send_enqueue(allocation, tasks);
     }
 
-    fn send_enqueue(&mut self, allocation: AllocationId, tasks: &[TaskSpec]) {
-        for chunk in tasks.chunks(LAUNCH_TASKS_MAX) {
-            let tasks = chunk.iter().cloned().map(Ok).collect();
+    fn send_enqueue(&mut self, allocation: AllocationId, tasks: Vec<TaskSpec>) {
+        for frame in cut(tasks) {
+            let tasks = frame.into_iter().map(Ok).collect();
             self.calls.push(Call::Enqueue { allocation, tasks });
         }
     }
@@ -219,7 +220,7 @@ impl Driver {
     ) {
         let overflow = offer.and_then(|offer| self.overflow.remove(&offer)).unwrap_or_default();
         if let Answer::Launched { allocation, .. } = &answer {
-            self.send_enqueue(*allocation, &overflow);
+            self.send_enqueue(*allocation, overflow.clone());
         }
         scheduler.launch_answered(self, offer, &answer);
         let refused: Vec<_> = match answer {
@@ -296,6 +297,14 @@ impl Driver {
             self.stage = Stage::Stopped(Ending::Refused(rejection));
         }
     }
+}
+
+/// The tasks in as many lists as they need messages: neither too many nor too long for a frame.
+fn cut(tasks: Vec<TaskSpec>) -> Vec<Vec<TaskSpec>> {
+    let short = |frame: Vec<TaskSpec>| -> Vec<Vec<TaskSpec>> {
+        frame.chunks(LAUNCH_TASKS_MAX).map(<[TaskSpec]>::to_vec).collect()
+    };
+    frames::cut(tasks, frames::spec_bytes).into_iter().flat_map(short).collect()
 }
 
 /// What a scheduler is told of a task that was refused before any agent had it.

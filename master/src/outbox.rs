@@ -67,10 +67,14 @@ fn open<Out: Message + Send + Sync + 'static>(
 ) -> mpsc::Sender<Out> {
     let (queue, messages) = mpsc::channel(OUTBOX_MAX);
     tokio::spawn(async move {
-        match sender.send_all(messages).await {
-            Ok(()) => connection.close(&CloseReason::new(CloseCode::Done, "the master hung up")),
-            Err(error) => tracing::debug!(peer = %connection, %error, "sending ended"),
-        }
+        let reason = match sender.send_all(messages).await {
+            Ok(()) => CloseReason::new(CloseCode::Done, "the master hung up"),
+            Err(error) => {
+                tracing::debug!(peer = %connection, %error, "sending ended");
+                CloseReason::new(CloseCode::ShuttingDown, "the master cannot send any more")
+            }
+        };
+        connection.close(&reason);
     });
     queue
 }

@@ -145,7 +145,8 @@ impl Shell {
         }
     }
 
-    fn handle(&mut self, input: Input) {
+    /// Hands an input to the core, and its effects to the journal.
+    pub(crate) fn handle(&mut self, input: Input) {
         for effect in self.core.handle(self.clock.now(), input) {
             match effect {
                 Effect::Persist(record) => self.journal.persist(match record.change() {

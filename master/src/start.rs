@@ -8,7 +8,7 @@ use crate::{
 };
 use skep_master_core::{ConnectionId, Input, Master as Core, Policy, Record};
 use skep_protocol::operator::PeerKind;
-use skep_shell::{Clock, Journal, OpenError, Store, WriteError};
+use skep_shell::{Journal, OpenError, Store, WriteError};
 use skep_transport::{Authority, ClusterName, FileError, Identity, Listener, PeerName, SetupError};
 use std::{
     io,
@@ -77,9 +77,10 @@ impl Master {
     /// # Errors
     /// [`StartError`] if its folder or its address cannot be used.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let (authority, store, blobs) = open(&config.keep)?;
-        let (journal, records) = Journal::open::<Record>(&store)?;
-        let mut core = Core::recover(records, config.policy, seed());
+        // First of all: the records also keep a second master off the folder.
+        let (journal, records) = Journal::open::<Record>(&store(&config.keep)?)?;
+        let (authority, blobs) = open(&config.keep)?;
+        let core = Core::recover(records, config.policy, seed());
         let stored = blobs.stored().map_err(|source| folder_error(&config.keep, source))?;
         let cluster = authority.cluster().clone();
         let own = |kind, id: &str| {
@@ -92,12 +93,12 @@ impl Master {
 
         let (inbox, events) = mpsc::channel(INBOX_MAX);
         let hub = Hub::new(inbox, blobs, authority);
-        let now = Clock::start().now();
+        let mut shell = Shell::new(core, journal, events);
         for digest in stored {
-            core.handle(now, Input::BlobStored { digest });
+            shell.handle(Input::BlobStored { digest });
         }
         let stop = CancellationToken::new();
-        let shell = tokio::spawn(Shell::new(core, journal, events).run(stop.clone()));
+        let shell = tokio::spawn(shell.run(stop.clone()));
         let accepting = tokio::spawn(accept(listener, hub, stop.clone()));
         tracing::info!(%address, %cluster, "master listens");
         Ok(Self { address, operator, stop, shell, accepting })
@@ -146,18 +147,26 @@ async fn accept(mut listener: Listener, hub: Hub, stop: CancellationToken) {
     listener.close("the master is stopped").await;
 }
 
-fn open(keep: &Keep) -> Result<(Authority, Store, Blobs), StartError> {
+fn store(keep: &Keep) -> Result<Store, StartError> {
+    match keep {
+        Keep::Nothing => Ok(Store::Memory),
+        Keep::Folder(folder) => {
+            std::fs::create_dir_all(folder).map_err(|source| folder_error(keep, source))?;
+            Ok(Store::File(folder.join("master.redb")))
+        }
+    }
+}
+
+fn open(keep: &Keep) -> Result<(Authority, Blobs), StartError> {
     let error = |source| folder_error(keep, source);
     match keep {
         Keep::Nothing => {
             let authority = Authority::create(&ClusterName::random());
-            Ok((authority, Store::Memory, Blobs::temporary().map_err(error)?))
+            Ok((authority, Blobs::temporary().map_err(error)?))
         }
         Keep::Folder(folder) => {
-            std::fs::create_dir_all(folder).map_err(error)?;
             let authority = authority(&folder.join("authority.pem"))?;
-            let store = Store::File(folder.join("master.redb"));
-            Ok((authority, store, Blobs::open(&folder.join("blobs")).map_err(error)?))
+            Ok((authority, Blobs::open(&folder.join("blobs")).map_err(error)?))
         }
     }
 }

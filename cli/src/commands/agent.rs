@@ -11,8 +11,12 @@ use skep_transport::{Address, Identity, join};
 use tokio_util::sync::CancellationToken;
 
 pub(super) async fn agent(args: args::AgentStart) -> Result {
-    let addresses: Vec<Address> =
-        args.master.iter().map(|text| text.parse()).collect::<std::result::Result<_, _>>()?;
+    let addresses: Vec<Address> = args
+        .master
+        .iter()
+        .filter(|text| !text.is_empty())
+        .map(|text| text.parse())
+        .collect::<std::result::Result<_, _>>()?;
     let identity = identity(&args, &addresses).await?;
     output::print(&format!("agent {} of {}", identity.name().id(), identity.cluster()))?;
     let config = Config {

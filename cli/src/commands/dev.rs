@@ -6,6 +6,7 @@ use crate::{
     failure::{Result, Sentence},
     output,
     private::Private,
+    run::exit,
     signals::stop_signal,
 };
 use std::process::{ExitCode, ExitStatus};
@@ -50,14 +51,20 @@ async fn attend(cluster: &Private, agents: usize) -> Result<ExitCode> {
 async fn command(cluster: &Private, program: &str, words: &[String]) -> Result<ExitCode> {
     let identity = cluster.folder().join("operator");
     cluster.master().operator().save(&identity)?;
-    let status = tokio::process::Command::new(program)
+    let mut command = tokio::process::Command::new(program)
         .args(words)
         .env("SKEP_MASTER", cluster.address().to_string())
         .env("SKEP_IDENTITY", identity)
-        .status()
-        .await
+        .kill_on_drop(true)
+        .spawn()
         .map_err(|error| Sentence(format!("{program}: {error}")))?;
-    Ok(code_of(status))
+    tokio::select! {
+        status = command.wait() => Ok(code_of(status?)),
+        stopped = stop_signal() => {
+            stopped?;
+            Ok(ExitCode::from(exit::INTERRUPTED))
+        }
+    }
 }
 
 fn code_of(status: ExitStatus) -> ExitCode {

@@ -101,7 +101,9 @@ impl<'a> Collector<'a> {
     }
 
     async fn started(&mut self, update: StatusUpdate) {
-        if self.shape == Shape::One && self.format == Format::Table {
+        // A driver that reconnects hears the latest state again.
+        let followed = self.followed.as_ref() == Some(&update.key);
+        if self.shape == Shape::One && self.format == Format::Table && !followed {
             self.followed = Some(update.key.clone());
             self.show(&update.key).await;
         }

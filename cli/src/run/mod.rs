@@ -7,7 +7,7 @@
 //! ```
 
 mod collect;
-mod exit;
+pub(crate) mod exit;
 mod plan;
 mod scheduler;
 mod summary;
@@ -30,6 +30,7 @@ use skep_protocol::{
     framework::FrameworkInfo,
     operator::{Request, Response},
 };
+use skep_transport::RequestError;
 use std::{
     io::{IsTerminal as _, Read as _},
     path::Path,
@@ -150,7 +151,16 @@ fn read_lines(path: &Path) -> Result<Vec<String>> {
 /// once there is one that could.
 async fn find_room(cluster: &Cluster, job: &Fitting) -> Result {
     loop {
-        let Response::Agents(views) = cluster.ask(Request::Agents).await? else { return Ok(()) };
+        let views = match cluster.ask(Request::Agents).await {
+            Ok(Response::Agents(views)) => views,
+            Ok(_) => return Ok(()),
+            Err(RequestError::Stream(_)) => {
+                // The master is away for a moment; the driver connects again.
+                tokio::time::sleep(AGENTS_INTERVAL).await;
+                continue;
+            }
+            Err(refused) => return Err(refused.into()),
+        };
         let connected = views.agents.into_iter().filter(|agent| agent.state == "connected");
         let totals: Vec<Resources> =
             connected.filter_map(|agent| agent.resources.try_into().ok()).collect();
@@ -197,7 +207,9 @@ async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collec
         waker.wake();
         collected
     };
-    let (ending, collected) = tokio::join!(cluster.run(info, &mut scheduler), collecting);
+    // The scheduler ends with its run, so that the collector hears of a run that was refused.
+    let running = async move { cluster.run(info, &mut scheduler).await };
+    let (ending, collected) = tokio::join!(running, collecting);
     if let skep_framework::Ending::Refused(rejection) = ending? {
         return Err(rejection.into());
     }

@@ -13,7 +13,7 @@ use super::plan::{Fitting, Job};
 use skep_framework::{Driver, Offer, Scheduler};
 use skep_protocol::{
     AllocationId, Attempt, FrameworkId, OfferId, Outcome, Rejection, Resources, StatusUpdate,
-    TaskId, TaskState, framework::Answer,
+    TaskId, TaskState, framework::Answer, outcome::KilledBy,
 };
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -143,7 +143,9 @@ impl RunScheduler {
         places.into_iter().map(spec).collect()
     }
 
-    fn use_offer(&mut self, driver: &mut Driver, offer: &Offer) {
+    /// Uses an offer. `all_fit` is how many tasks fit into all offers that came with it: what
+    /// waits is spread over them, at most twice as deep as fits.
+    fn use_offer(&mut self, driver: &mut Driver, offer: &Offer, all_fit: u64, all_wait: u64) {
         if self.waiting.is_empty() {
             driver.decline(offer.id, None);
             return;
@@ -152,7 +154,8 @@ impl RunScheduler {
             driver.decline(offer.id, Some(TOO_SMALL_REFUSE));
             return;
         };
-        let depth = (2 * fits).min(DEPTH_MAX);
+        let fair = (all_wait * fits).div_ceil(all_fit.max(1));
+        let depth = fair.clamp(1, 2 * fits).min(DEPTH_MAX);
         let (places, specs): (Vec<_>, Vec<_>) = self.take(depth, &each).into_iter().unzip();
         for place in &places {
             self.slots[*place].stage = Stage::Launched(None);
@@ -238,6 +241,8 @@ enum Meaning {
     Lost,
     /// Start it again; it never ran.
     NotTaken,
+    /// An attempt that was given up lives on after all: end it, and start the task again.
+    StillThere,
     Final,
     Nothing,
 }
@@ -251,8 +256,10 @@ fn meaning(state: &TaskState) -> Meaning {
             | Rejection::InvalidOffer { .. }
             | Rejection::AllocationEnded { .. }
             | Rejection::TooMany { .. } => Meaning::NotTaken,
+            Rejection::DuplicateTask { .. } => Meaning::StillThere,
             _ => Meaning::Final,
         },
+        TaskState::Ended(Outcome::Killed { by: KilledBy::AgentStopped }) => Meaning::Lost,
         TaskState::Ended(_) => Meaning::Final,
         TaskState::Staging | TaskState::Starting => Meaning::Nothing,
     }
@@ -272,8 +279,10 @@ impl Scheduler for RunScheduler {
     }
 
     fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
+        let fits = |offer: &Offer| self.fitting.fit(&offer.resources).map_or(0, |(_, fits)| fits);
+        let (all_fit, all_wait) = (offers.iter().map(fits).sum(), self.waiting.len() as u64);
         for offer in &offers {
-            self.use_offer(driver, offer);
+            self.use_offer(driver, offer, all_fit, all_wait);
         }
         self.want_offers(driver);
     }
@@ -310,6 +319,10 @@ impl Scheduler for RunScheduler {
             // Out of reach for the last time: it may still come back with its result.
             Meaning::Lost if !update.state.is_terminal() => {}
             Meaning::NotTaken => self.again(driver, place, update),
+            Meaning::StillThere => {
+                driver.kill(update.key.task.clone());
+                self.again(driver, place, update);
+            }
             Meaning::Lost | Meaning::Final => self.done(driver, place, update),
             Meaning::Nothing => {}
         }

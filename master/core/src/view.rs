@@ -254,7 +254,7 @@ impl Master {
             return None;
         }
         Some(match known {
-            0 => "no agent has joined: make a token with `skep token create agent`, \
+            0 => "no agent has joined: make a token with `skep token create --role agent`, \
                   then start an agent with it"
                 .into(),
             _ => format!("no agent is connected; {known} known"),

@@ -59,7 +59,11 @@ impl Kit {
     }
 
     fn offer(&mut self, number: u64, resources: &str) -> Vec<Call> {
-        let offer = Offer {
+        self.hear(Event::Offers { offers: vec![Self::an_offer(number, resources)] })
+    }
+
+    fn an_offer(number: u64, resources: &str) -> Offer {
+        Offer {
             id: OfferId(number),
             agent: agent(),
             hostname: "node".into(),
@@ -69,8 +73,7 @@ impl Kit {
             architecture: "x86_64".into(),
             enforces: vec![],
             expires: Time::ZERO,
-        };
-        self.hear(Event::Offers { offers: vec![offer] })
+        }
     }
 
     fn answered(&mut self, offer: u64, allocation: u64) -> Vec<Call> {
@@ -135,6 +138,39 @@ fn twice_as_many_tasks_as_fit_are_launched_and_the_rest_waits() {
     let calls = kit.offer(1, "cpus:2;mem:4096");
     assert_eq!(launched(&calls[0]), ["j.0#1", "j.1#1", "j.2#1", "j.3#1"]);
     assert_eq!(calls.len(), 1);
+}
+
+#[test]
+fn few_tasks_are_spread_over_the_offers_that_come_together() {
+    let mut kit = kit(6);
+    let offers = [(1, "cpus:4;mem:4096"), (2, "cpus:2;mem:4096")];
+    let offers = offers.map(|(number, resources)| Kit::an_offer(number, resources));
+    let calls = kit.hear(Event::Offers { offers: offers.into() });
+    assert_eq!(launched(&calls[0]), ["j.0#1", "j.1#1", "j.2#1", "j.3#1"]);
+    assert_eq!(launched(&calls[1]), ["j.4#1", "j.5#1"]);
+}
+
+#[test]
+fn an_attempt_that_lives_on_is_killed_and_the_task_started_again() {
+    let mut kit = kit(1);
+    kit.offer(1, "cpus:1;mem:64");
+    kit.answered(1, 1);
+    kit.update("j.0", 1, TaskState::Unreachable);
+    kit.offer(2, "cpus:1;mem:64");
+    let rejection = Rejection::DuplicateTask { task: id("j.0"), newest: Attempt(1) };
+    let calls = kit.update("j.0", 2, TaskState::Ended(Outcome::Refused { rejection }));
+    assert_eq!(calls, [Call::Kill { task: id("j.0") }, Call::Revive]);
+    assert_eq!(launched(&kit.offer(3, "cpus:1;mem:64")[0]), ["j.0#3"]);
+}
+
+#[test]
+fn a_task_whose_agent_is_stopped_in_order_is_started_elsewhere() {
+    let mut kit = kit(1);
+    kit.offer(1, "cpus:1;mem:64");
+    kit.answered(1, 1);
+    let stopped = TaskState::Ended(Outcome::Killed { by: KilledBy::AgentStopped });
+    assert_eq!(kit.update("j.0", 1, stopped), [Call::Revive]);
+    assert_eq!(kit.ended(), []);
 }
 
 #[test]
