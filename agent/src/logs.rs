@@ -115,6 +115,7 @@ impl Log {
             }
             tokio::select! {
                 () = self.ended.cancelled() => {}
+                () = out.abandoned() => return Ok(()),
                 () = sleep(LOOK_EVERY) => {}
             }
         }

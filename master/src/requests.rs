@@ -27,7 +27,12 @@ pub(crate) async fn serve(connection: Connection, hub: Hub) {
     while let Some(incoming) = connection.accept_request().await {
         let (connection, hub) = (connection.clone(), hub.clone());
         tokio::spawn(async move {
-            if let Err(error) = answer(incoming, &connection, &hub).await {
+            let served = tokio::select! {
+                served = answer(incoming, &connection, &hub) => served,
+                // Whoever asked is gone: a log that is followed must not be followed for nobody.
+                closed = connection.closed() => Err(StreamError::Closed(closed).into()),
+            };
+            if let Err(error) = served {
                 tracing::debug!(peer = %connection, %error, "a request was not served");
             }
         });

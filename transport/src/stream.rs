@@ -69,6 +69,12 @@ impl OutStream {
         }
     }
 
+    /// Waits until the peer reads no further, or the connection ends. Cancel safe.
+    pub async fn abandoned(&self) {
+        // Either way nobody reads.
+        let _ = self.stream.stopped().await;
+    }
+
     fn end(&mut self) {
         // It fails only if the peer has stopped the stream, which writes and `finish` report.
         let _ = self.stream.finish();

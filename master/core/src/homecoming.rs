@@ -115,7 +115,9 @@ impl Master {
         let HeldTask { key, allocation, granted, resources, name, state, .. } = held;
         let Some(known) = self.durable.frameworks.get(&key.framework) else { return };
         let role = known.info.role.clone();
-        let newest = self.tasks.newest(&key.framework, &key.task).map(|(attempt, _)| attempt);
+        let live = self.tasks.newest(&key.framework, &key.task).map(|(attempt, _)| attempt);
+        let ended = self.tasks.history.newest(&key.framework, &key.task);
+        let newest = live.max(ended.map(|(ended, _)| ended.attempt));
         let is_told = home.before == Some(Standing::Lost) || self.tasks.history.contains(&key);
         let fate = match newest {
             Some(newest) if newest > key.attempt => Fate::Condemned(superseded_by(newest)),

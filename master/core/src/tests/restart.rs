@@ -127,6 +127,23 @@ fn of_two_attempts_that_agents_bring_back_the_older_is_killed_whoever_comes_firs
 }
 
 #[test]
+fn an_attempt_that_is_brought_back_after_a_later_one_has_ended_is_killed() {
+    let mut s = running();
+    s.admit_agent("b", "cpus:2;mem:128");
+    let old = held(&s, "t", TaskState::Running);
+    let mut new = held(&s, "t", OK);
+    new.key = s.key("f", "t#2");
+    let mut s = s.restart_master();
+    s.resubscribe("f", "r");
+    s.register("b", &[new]);
+    s.update("b", "f", "t#2", 1, OK);
+    s.acknowledge("f", "t#2", 1);
+    s.take_effects();
+    s.register("a", &[old]);
+    s.expect(["a: registered", "a: kill f/t#1 by its newer attempt 2"]);
+}
+
+#[test]
 fn agents_that_name_the_same_allocation_do_not_share_one() {
     let s = running();
     let (mut t, mut u) = (held(&s, "t", TaskState::Running), held(&s, "u", TaskState::Running));
