@@ -4,7 +4,7 @@
 use crate::{
     barrier::Barrier,
     executor::Executors,
-    journal::Disk,
+    journal::{Disk, LastCommit},
     master::module,
     network::{Link, Peer, Side, Word},
     schedule::Event,
@@ -42,8 +42,8 @@ pub(crate) struct Process {
     tick: Option<Time>,
     /// Counts the connections: what was decided on an earlier one is not sent on this one.
     connection: u64,
+    /// Where it speaks; none while it dials, or once it has hung up.
     link: Option<Link>,
-    /// Whether it may dial: it is in no session.
     session: Session,
     pub(crate) executors: Executors,
 }
@@ -77,10 +77,13 @@ impl Agent {
         self.process.as_ref().is_some_and(|process| process.session == Session::Dialling)
     }
 
-    /// Whether it is up, holds no task, and has nothing under way to its disk.
+    /// Whether it is up, holds and runs no task, and has nothing under way to its disk.
     pub(crate) fn is_quiet(&self) -> bool {
         let holds_task = self.disk.keys().any(|key| key.starts_with("task/"));
-        let is_settled = |process: &Process| process.link.is_some() && process.barrier.is_settled();
+        let is_settled = |process: &Process| {
+            let is_empty = process.executors.is_empty_of_guests();
+            process.link.is_some() && process.barrier.is_settled() && is_empty
+        };
         !holds_task && self.process.as_ref().is_some_and(is_settled)
     }
 }
@@ -119,10 +122,9 @@ impl Sim {
     }
 
     /// The process dies, and its executors with it.
-    pub(crate) fn crash_agent(&mut self, number: usize) {
+    pub(crate) fn crash_agent(&mut self, number: usize, last: LastCommit) {
         let Some(process) = self.agents[number].process.take() else { return };
         self.trace.fact(self.now, &format!("agent {number} dies"));
-        let last = self.last_commit();
         process.barrier.crash(&mut self.agents[number].disk, last);
         self.promises.all_end(number);
         self.drop_links(Side::Peer, |peer| peer == Peer::Agent(number));

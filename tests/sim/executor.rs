@@ -116,8 +116,7 @@ impl Sim {
 
     /// Tells an executor to stop, which it does once it has heard its last orders; or kills it.
     pub(crate) fn stop_executor(&mut self, agent: usize, framework: &FrameworkId) {
-        let longest = if self.random.once_in(10) { 3_000 } else { 20 };
-        let rest = self.random.duration(&(HOP.start..Duration::from_millis(longest)));
+        let rest = self.random.duration(&self.weather.dying);
         let now = self.now;
         let Some(run) = self.executor_run(agent, framework) else { return };
         let Some(executor) = self.executor(&run).filter(|known| known.stage == Stage::Running)

@@ -1,6 +1,7 @@
 //! What goes wrong, and the weather it goes wrong in.
 
 use crate::{
+    journal::LastCommit,
     network::{Peer, SILENCE_MAX},
     schedule::Event,
     sim::Sim,
@@ -39,6 +40,8 @@ pub(crate) struct Weather {
     pub(crate) busy: Range<Duration>,
     /// How long transfers, compilations and starts of executors take.
     pub(crate) work: Range<Duration>,
+    /// How long an executor takes to end.
+    pub(crate) dying: Range<Duration>,
     /// How long whatever has died stays down, and who is cut off stays so.
     pub(crate) outage: Range<Duration>,
     /// What goes wrong, and how much time passes between two faults.
@@ -60,6 +63,7 @@ impl Weather {
             stall: Duration::from_secs(1)..Duration::from_secs(12),
             busy: Duration::from_micros(1)..millis(4),
             work: millis(1)..millis(100),
+            dying: millis(1)..millis(20),
             outage: millis(10)..Duration::from_secs(40),
             faults: Vec::new(),
             peace: millis(100)..Duration::from_secs(8),
@@ -73,6 +77,7 @@ impl Weather {
             commit: millis(1)..millis(800),
             stall_once_in: 100,
             work: millis(1)..Duration::from_secs(8),
+            dying: millis(1)..Duration::from_secs(4),
             ..Self::calm()
         }
     }
@@ -118,13 +123,15 @@ impl Sim {
             }
             (Fault::Partition, Some(peer), _) => self.cut(peer, outage),
             (Fault::AgentCrash, _, Some(agent)) => {
-                self.crash_agent(agent);
+                let last = self.last_commit();
+                self.crash_agent(agent, last);
                 self.schedule.arrange(self.now + outage, Event::AgentStarts { agent });
             }
             (Fault::AgentStop, _, Some(agent)) => self.agent_takes(agent, Input::Stop),
             (Fault::ExecutorCrash, _, Some(agent)) => self.kill_an_executor(agent),
             (Fault::MasterCrash, ..) => {
-                self.crash_master();
+                let last = self.last_commit();
+                self.crash_master(last);
                 self.schedule.arrange(self.now + outage, Event::MasterStarts);
             }
             (Fault::Departure, ..) => {
@@ -135,6 +142,11 @@ impl Sim {
             _ => {}
         }
         self.next_fault();
+    }
+
+    /// Whether the commit that a crash interrupts reaches the disk.
+    const fn last_commit(&mut self) -> LastCommit {
+        if self.random.once_in(2) { LastCommit::Done } else { LastCommit::Undone }
     }
 
     fn kill_an_executor(&mut self, agent: usize) {

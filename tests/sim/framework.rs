@@ -16,13 +16,13 @@ use skep_protocol::{
     AllocationId, Attempt, FrameworkId, Outcome, Resources, Role, StatusUpdate, TaskId, TaskKey,
     TaskSpec, TaskState, Time,
     framework::{
-        Acknowledgement, Answer, Call, Event, Filters, FrameworkInfo, Offer, Operation,
-        RefusedTask,
+        Acknowledgement, Answer, Call, Event, Filters, FrameworkInfo, Offer, Operation, RefusedTask,
     },
     outcome::KilledBy,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Range,
     time::Duration,
 };
 
@@ -43,6 +43,8 @@ pub(crate) struct Framework {
     /// Launches that the master has not answered, oldest first.
     unanswered: VecDeque<Vec<(TaskId, Attempt)>>,
     appetite: Appetite,
+    /// How many tasks it takes to an offer, fitting or to be queued.
+    pub(crate) greed: Range<u64>,
     /// Until when it takes nothing, because it was refused what it had taken.
     rests_until: Time,
 }
@@ -107,12 +109,13 @@ impl Framework {
             waiting: VecDeque::new(),
             unanswered: VecDeque::new(),
             appetite: Appetite::Wanting,
+            greed: 1..9,
             rests_until: Time::ZERO,
         }
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.info.name
+    pub(crate) const fn role(&self) -> &Role {
+        &self.info.role
     }
 
     pub(crate) fn principal(&self) -> String {
@@ -235,10 +238,13 @@ impl Sim {
             return;
         }
         framework.appetite = appetite;
-        self.call(number, match appetite {
-            Appetite::Suppressed => Call::Suppress,
-            Appetite::Wanting => Call::Revive,
-        });
+        self.call(
+            number,
+            match appetite {
+                Appetite::Suppressed => Call::Suppress,
+                Appetite::Wanting => Call::Revive,
+            },
+        );
     }
 
     /// The framework no longer wants a task.
@@ -344,7 +350,7 @@ impl Sim {
 
     /// Launches what fits, and now and then more, which the agent is to queue.
     fn use_offer(&mut self, number: usize, offer: &Offer) {
-        let most = self.random.number(1..9);
+        let most = self.random.number(self.frameworks[number].greed.clone());
         let refuse = Some(self.random.duration(&(Duration::ZERO..Duration::from_secs(2))));
         let framework = &mut self.frameworks[number];
         let rests = framework.rests_until.since(self.now);
@@ -422,6 +428,9 @@ impl Sim {
             self.promises.tells(framework.id.as_ref(), newest.as_ref(), &update);
             if matches!(update.state, TaskState::Ended(Outcome::Refused { .. })) {
                 framework.rests_until = self.now + REST;
+            }
+            if update.state == TaskState::Unreachable && framework.temper == Temper::Hasty {
+                self.promises.gives_up(key.clone());
             }
             let room = framework.resources(&key.task);
             left.extend(framework.follow(&update).map(|allocation| (allocation, room)));

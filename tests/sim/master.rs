@@ -70,26 +70,20 @@ impl Sim {
         }
         self.trace.fact(self.now, "the master starts");
         self.master.runs += 1;
+        self.promises.master_starts();
         let run = self.master.runs;
         let records = self.master.disk.values().cloned();
         let core = Core::recover(records, self.master.policy.clone(), self.random.next());
         let journal = Journal::new();
-        self.master.process =
-            Some(Process { run, core, journal, tick: None, inbox: Inbox::Idle });
+        self.master.process = Some(Process { run, core, journal, tick: None, inbox: Inbox::Idle });
         self.master_takes(Input::BlobStored { digest: module() });
     }
 
-    pub(crate) fn crash_master(&mut self) {
+    pub(crate) fn crash_master(&mut self, last: LastCommit) {
         let Some(process) = self.master.process.take() else { return };
         self.trace.fact(self.now, "the master dies");
-        let last = self.last_commit();
         process.journal.crash(&mut self.master.disk, last);
         self.drop_links(Side::Master, |_| true);
-    }
-
-    /// Whether a commit that a crash interrupts has reached the disk.
-    pub(crate) const fn last_commit(&mut self) -> LastCommit {
-        if self.random.once_in(2) { LastCommit::Done } else { LastCommit::Undone }
     }
 
     /// Asks the master something, as a request on a stream of its own.

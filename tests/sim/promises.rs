@@ -16,6 +16,7 @@ use skep_protocol::{
     AllocationId, Attempt, FrameworkId, Incarnation, Outcome, Rejection, Resources, StatusUpdate,
     TaskId, TaskKey, TaskSpec, TaskState,
     agent::{Registration, ToAgent},
+    outcome::LostBy,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,8 +33,12 @@ pub(crate) struct Promises {
     /// Those of them that frameworks were told an agent has.
     accepted: BTreeSet<TaskKey>,
     told: BTreeMap<TaskKey, Told>,
+    /// Those that their framework did not wait for.
+    given_up: BTreeSet<TaskKey>,
     /// Frameworks that have left: nobody tells them anything any more.
     departed: BTreeSet<FrameworkId>,
+    /// Counts the starts of the master.
+    master_run: u64,
 }
 
 /// What is known of one agent from what it was ordered.
@@ -54,12 +59,17 @@ struct Node {
 struct Told {
     /// The newest number that it has seen.
     seen: u64,
-    end: Option<Outcome>,
+    /// How the attempt ended, and in which run of the master that was told.
+    end: Option<(Outcome, u64)>,
     /// All news, in Mesos's words.
     states: Vec<&'static str>,
 }
 
 impl Promises {
+    pub(crate) const fn master_starts(&mut self) {
+        self.master_run += 1;
+    }
+
     pub(crate) fn add_agent(&mut self, has: Resources) {
         self.nodes.push(Node { has, ..Node::default() });
     }
@@ -167,7 +177,7 @@ impl Promises {
         let told = self.told.entry(key.clone()).or_default();
         assert_eq!(told.end, None, "{key} is refused after its end");
         assert!(!self.accepted.contains(key), "{key} is refused after it was accepted");
-        told.end = Some(Outcome::Refused { rejection: Rejection::Recalled });
+        told.end = Some((Outcome::Refused { rejection: Rejection::Recalled }, self.master_run));
         told.states.push("REFUSED");
     }
 
@@ -197,18 +207,42 @@ impl Promises {
             return;
         }
         match (&told.end, state) {
-            (None, TaskState::Ended(outcome)) => told.end = Some(outcome.clone()),
+            (None, TaskState::Ended(outcome)) => {
+                told.end = Some((outcome.clone(), self.master_run));
+            }
             (None, _) => {}
-            (Some(end), TaskState::Ended(outcome)) if end == outcome => return,
-            (Some(end), state) => panic!("{key} is told {state:?} after its end: {end}"),
+            (Some((end, _)), TaskState::Ended(outcome)) if end == outcome => return,
+            (Some((Outcome::Lost { why: LostBy::Unknown }, _)), _) => return,
+            (Some((Outcome::Lost { .. }, run)), _) if *run < self.master_run => return,
+            (Some((Outcome::Lost { .. }, _)), TaskState::Ended(Outcome::Lost { .. })) => return,
+            (Some((end, _)), state) => panic!("{key} is told {state:?} after its end: {end}"),
         }
         if told.states.last() != Some(&state.name()) {
             told.states.push(state.name());
         }
     }
 
+    /// A framework waits no longer for a task that cannot be reached.
+    pub(crate) fn gives_up(&mut self, key: TaskKey) {
+        self.given_up.insert(key);
+    }
+
     pub(crate) fn departs(&mut self, framework: Option<&FrameworkId>) {
         self.departed.extend(framework.cloned());
+    }
+
+    /// The agent that runs an attempt now.
+    pub(crate) fn home_of(&self, key: &TaskKey) -> Option<usize> {
+        self.nodes.iter().position(|node| node.running.contains(key))
+    }
+
+    /// Whether an agent was ordered to take an attempt.
+    pub(crate) fn is_ordered(&self, key: &TaskKey) -> bool {
+        self.nodes.iter().any(|node| node.launches.contains_key(key))
+    }
+
+    pub(crate) fn has_started(&self, key: &TaskKey) -> bool {
+        self.started.contains(key)
     }
 
     /// All that a framework was told of an attempt, without repetitions.
@@ -221,10 +255,8 @@ impl Promises {
         let is_heard = |key: &&TaskKey| !self.departed.contains(&key.framework);
         for key in self.accepted.iter().filter(is_heard) {
             let has_ended = self.told.get(key).is_some_and(|told| told.end.is_some());
-            let TaskKey { framework, task, attempt } = key.clone();
-            let next = TaskKey { framework, task, attempt: attempt.next() };
-            let is_replaced = self.launched.contains(&next);
-            assert!(has_ended || is_replaced, "{key} was accepted and has no end");
+            let is_given_up = self.given_up.contains(key);
+            assert!(has_ended || is_given_up, "{key} was accepted and has no end");
         }
         for (agent, node) in self.nodes.iter().enumerate() {
             let running = &node.running;

@@ -16,29 +16,74 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(crate) enum Event {
     MasterStarts,
-    MasterTicks { run: u64 },
+    MasterTicks {
+        run: u64,
+    },
     /// Nothing waits in the master's inbox.
-    MasterIdles { run: u64 },
-    MasterCommitted { run: u64 },
-    AgentStarts { agent: usize },
-    AgentTicks { agent: usize, run: u64 },
-    AgentCommitted { agent: usize, run: u64 },
+    MasterIdles {
+        run: u64,
+    },
+    MasterCommitted {
+        run: u64,
+    },
+    AgentStarts {
+        agent: usize,
+    },
+    AgentTicks {
+        agent: usize,
+        run: u64,
+    },
+    AgentCommitted {
+        agent: usize,
+        run: u64,
+    },
     /// A part of the agent has something to tell its loop.
-    AgentHears { agent: usize, run: u64, what: Box<AgentInput> },
+    AgentHears {
+        agent: usize,
+        run: u64,
+        what: Box<AgentInput>,
+    },
     /// A transfer from the master has come to its end.
-    Fetched { agent: usize, run: u64, digest: Digest },
+    Fetched {
+        agent: usize,
+        run: u64,
+        digest: Digest,
+    },
     /// An order has reached an executor.
-    ExecutorHears { executor: ExecutorRun, order: Box<ToExecutor> },
-    GuestEnds { executor: ExecutorRun, key: TaskKey },
-    ExecutorEnds { executor: ExecutorRun },
-    FrameworkSubmits { framework: usize, tasks: u64 },
-    FrameworkKills { framework: usize },
-    Dials { peer: Peer },
+    ExecutorHears {
+        executor: ExecutorRun,
+        order: Box<ToExecutor>,
+    },
+    GuestEnds {
+        executor: ExecutorRun,
+        key: TaskKey,
+    },
+    ExecutorEnds {
+        executor: ExecutorRun,
+    },
+    FrameworkSubmits {
+        framework: usize,
+        tasks: u64,
+    },
+    FrameworkKills {
+        framework: usize,
+    },
+    Dials {
+        peer: Peer,
+    },
     /// The next word of a connection arrives at one side.
-    Arrives { link: Link, to: Side },
+    Arrives {
+        link: Link,
+        to: Side,
+    },
     /// One side finds out that a connection is over.
-    Notices { link: Link, side: Side },
-    Strikes { fault: Fault },
+    Notices {
+        link: Link,
+        side: Side,
+    },
+    Strikes {
+        fault: Fault,
+    },
 }
 
 /// One run of one executor of one run of an agent.

@@ -1,1 +1,233 @@
-//! x
+//! Histories that are told: each is a promise, and what it is worth when something goes wrong.
+//!
+//! Some were found by the swarm first; the seed is gone, the story stays.
+
+use crate::{
+    framework::{JobStage, Temper},
+    journal::LastCommit,
+    network::{Peer, SILENCE_MAX},
+    sim::Sim,
+};
+use skep_agent_core::Policy as AgentPolicy;
+use skep_master_core::Policy as MasterPolicy;
+use skep_protocol::{Attempt, TaskId, TaskKey};
+use std::time::Duration;
+
+/// How long whatever a story waits for may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// When the tasks of an agent that is gone count as lost.
+const LOST_AFTER: Duration = Duration::from_secs(60);
+/// What each task of a story needs: one fills an agent.
+const WHOLE_AGENT: &str = "cpus:1;mem:64";
+
+#[test]
+fn a_task_on_an_agent_that_dies_is_run_elsewhere_as_a_new_attempt() {
+    let mut sim = story().agents(2).framework("batch");
+    let task = sim.launch("batch", seconds(20));
+    sim.until_it_runs(&task, 1);
+    let first = sim.home_of(&task, 1);
+
+    sim.crash_agent(first, LastCommit::Done);
+    sim.until_it_runs(&task, 2);
+    assert_ne!(sim.home_of(&task, 2), first);
+
+    sim.start_agent(first);
+    sim.come_to_rest();
+    sim.assert_told(&task, 1, &["STARTING", "RUNNING", "UNREACHABLE", "LOST"]);
+    sim.assert_told(&task, 2, &["STARTING", "RUNNING", "FINISHED"]);
+}
+
+#[test]
+fn a_master_that_restarts_finds_its_tasks_again() {
+    let mut sim = story().agents(1).framework("batch");
+    let (task, next) = (sim.launch("batch", seconds(30)), sim.launch("batch", seconds(1)));
+    sim.until_it_runs(&task, 1);
+
+    sim.crash_master(LastCommit::Undone);
+    sim.run_for(seconds(20));
+    assert_eq!(sim.home_of(&task, 1), 0);
+    sim.start_master();
+
+    sim.come_to_rest();
+    sim.assert_told(&task, 1, &["STARTING", "RUNNING", "FINISHED"]);
+    sim.assert_told(&next, 1, &["STAGING", "RUNNING", "FINISHED"]);
+}
+
+#[test]
+fn a_queue_is_recalled_for_a_role_with_a_lower_share() {
+    let mut sim = story().agents(1).framework("greedy").framework("modest");
+    let first = sim.launch("greedy", seconds(20));
+    let queued = sim.launch("greedy", seconds(20));
+    sim.until_it_runs(&first, 1);
+
+    let modest = sim.launch("modest", seconds(1));
+    sim.until_it_runs(&modest, 1);
+    assert!(!sim.has_started(&queued, 2), "the queue went on");
+
+    sim.come_to_rest();
+    sim.assert_told(&first, 1, &["STARTING", "RUNNING", "FINISHED"]);
+    sim.assert_told(&queued, 1, &["DROPPED"]);
+}
+
+#[test]
+fn a_task_on_an_agent_that_is_cut_off_goes_on_and_its_end_is_told_later() {
+    let mut sim = story().agents(1).framework("batch");
+    let task = sim.launch("batch", seconds(20));
+    sim.until_it_runs(&task, 1);
+
+    sim.cut(Peer::Agent(0), seconds(40));
+    sim.come_to_rest();
+    sim.assert_told(&task, 1, &["STARTING", "RUNNING", "UNREACHABLE", "FINISHED"]);
+}
+
+#[test]
+fn a_short_silence_of_the_network_is_no_more_than_a_delay() {
+    let mut sim = story().agents(1).framework("batch");
+    let task = sim.launch("batch", seconds(2));
+    sim.until_it_runs(&task, 1);
+
+    sim.cut(Peer::Agent(0), SILENCE_MAX - seconds(1));
+    sim.come_to_rest();
+    sim.assert_told(&task, 1, &["STARTING", "RUNNING", "FINISHED"]);
+}
+
+#[test]
+fn a_task_that_the_agent_had_not_written_down_is_launched_again_in_the_same_attempt() {
+    let mut sim = story().agents(1).framework("batch");
+    let task = sim.launch_and_crash_while_writing(LastCommit::Undone);
+    sim.come_to_rest();
+    sim.assert_told(&task, 1, &["STARTING", "RUNNING", "FINISHED"]);
+}
+
+#[test]
+fn a_task_that_the_agent_had_written_down_is_lost_with_it_and_run_as_a_new_attempt() {
+    let mut sim = story().agents(1).framework("batch");
+    let task = sim.launch_and_crash_while_writing(LastCommit::Done);
+    sim.come_to_rest();
+    sim.assert_told(&task, 1, &["STARTING", "LOST"]);
+    sim.assert_told(&task, 2, &["STARTING", "RUNNING", "FINISHED"]);
+}
+
+/// What the master knows of the first attempt must not be taken for news of the second.
+#[test]
+fn a_launch_that_was_lost_on_its_way_is_found_out_by_asking() {
+    let mut sim = story().agents(1).framework("batch");
+    let task = sim.launch("batch", seconds(20));
+    sim.until_it_runs(&task, 1);
+    sim.crash_agent(0, LastCommit::Done);
+    sim.start_agent(0);
+    let is_sent = |sim: &Sim| sim.job(&task) == (Attempt(2), JobStage::Launched(None));
+    sim.run_until("the second launch is sent", PATIENCE, is_sent);
+
+    let link = sim.network.sound_link(Peer::Framework(0)).expect("it has just spoken");
+    sim.break_link(link, seconds(1)..seconds(2));
+    sim.come_to_rest();
+    assert!(!sim.promises.is_ordered(&sim.key(&task, 2)), "the launch was not lost");
+    sim.assert_told(&task, 2, &["LOST"]);
+    sim.assert_told(&task, 3, &["STARTING", "RUNNING", "FINISHED"]);
+}
+
+/// What its guests use is given to others at once; that these do not start is a promise.
+#[test]
+fn the_room_of_a_framework_that_has_left_is_used_when_its_guests_are_gone() {
+    let mut sim = story().agents(1).framework("leaving").framework("staying");
+    sim.weather.dying = seconds(3)..seconds(4);
+    let old = sim.launch("leaving", seconds(100));
+    sim.until_it_runs(&old, 1);
+    let new = sim.launch("staying", seconds(1));
+
+    let (old, number) = (sim.key(&old, 1), old.framework);
+    sim.tear_down(number);
+    sim.run_until("the launch arrives", PATIENCE, |sim| sim.promises.is_ordered(&sim.key(&new, 1)));
+    assert!(sim.promises.home_of(&old).is_some(), "the guest is gone too soon for the story");
+    sim.come_to_rest();
+    sim.assert_told(&new, 1, &["STARTING", "RUNNING", "FINISHED"]);
+}
+
+/// A task of a story, and the number of its framework.
+#[derive(Debug)]
+struct Task {
+    framework: usize,
+    task: TaskId,
+}
+
+fn story() -> Sim {
+    Sim::new(7, MasterPolicy { lost_after: LOST_AFTER, ..MasterPolicy::default() })
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+impl Sim {
+    /// Adds agents that have room for one task each.
+    fn agents(mut self, count: usize) -> Self {
+        for _ in 0..count {
+            let resources = WHOLE_AGENT.parse().expect("resources");
+            self.add_agent(&resources, AgentPolicy::default());
+        }
+        self
+    }
+
+    /// Adds a framework with a role of its own, which takes all that it is offered, and more.
+    fn framework(mut self, role: &str) -> Self {
+        let number = self.add_framework(role, Temper::Patient);
+        self.frameworks[number].greed = 8..9;
+        // Its offers have come and gone when the story begins.
+        self.run_for(seconds(5));
+        self
+    }
+
+    fn launch(&mut self, role: &str, time: Duration) -> Task {
+        let is_meant = |framework: &crate::framework::Framework| framework.role().as_str() == role;
+        let framework =
+            self.frameworks.iter().position(is_meant).expect("a framework of the story");
+        let resources = WHOLE_AGENT.parse().expect("resources");
+        Task { framework, task: self.submit(framework, resources, time, 0) }
+    }
+
+    /// The agent dies while the acceptance of a task is on its way to the disk, and comes back.
+    fn launch_and_crash_while_writing(&mut self, last: LastCommit) -> Task {
+        self.weather.commit = seconds(1)..seconds(2);
+        let task = self.launch("batch", seconds(1));
+        self.run_until("the launch arrives", PATIENCE, |sim| {
+            sim.promises.is_ordered(&sim.key(&task, 1))
+        });
+        self.crash_agent(0, last);
+        self.start_agent(0);
+        task
+    }
+
+    fn key(&self, task: &Task, attempt: u32) -> TaskKey {
+        let key = self.frameworks[task.framework].key(&task.task).expect("a task of the story");
+        TaskKey { attempt: Attempt(attempt), ..key }
+    }
+
+    fn job(&self, task: &Task) -> (Attempt, JobStage) {
+        let job = &self.frameworks[task.framework].jobs[&task.task];
+        (job.spec.attempt, job.stage)
+    }
+
+    /// Until it runs, and its framework knows it.
+    #[track_caller]
+    fn until_it_runs(&mut self, task: &Task, attempt: u32) {
+        let key = self.key(task, attempt);
+        let is_running = |sim: &Self| sim.promises.told(&key).last() == Some(&"RUNNING");
+        self.run_until(&format!("{key} runs"), PATIENCE, is_running);
+    }
+
+    #[track_caller]
+    fn home_of(&self, task: &Task, attempt: u32) -> usize {
+        self.promises.home_of(&self.key(task, attempt)).expect("it runs")
+    }
+
+    fn has_started(&self, task: &Task, attempt: u32) -> bool {
+        self.promises.has_started(&self.key(task, attempt))
+    }
+
+    #[track_caller]
+    fn assert_told(&self, task: &Task, attempt: u32, expected: &[&str]) {
+        let key = self.key(task, attempt);
+        assert_eq!(self.promises.told(&key), expected, "what {key} was told to be");
+    }
+}

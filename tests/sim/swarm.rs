@@ -52,7 +52,7 @@ impl Mix {
         Self::ALL[usize::try_from(seed & 0xf).expect("one digit") % Self::ALL.len()]
     }
 
-    fn weather(self) -> Weather {
+    fn weather(self, seed: u64) -> Weather {
         use Fault::{
             AgentCrash, AgentStop, BrokenConnection, Departure, ExecutorCrash, MasterCrash,
             Partition,
@@ -64,16 +64,12 @@ impl Mix {
             Self::Partitions => Weather::calm().with(&[Partition]),
             Self::AgentCrashes => Weather::calm().with(&[AgentCrash, AgentStop, ExecutorCrash]),
             Self::MasterCrashes => Weather::calm().with(&[MasterCrash]),
-            Self::Everything => Weather::slow().with(&[
-                BrokenConnection,
-                BrokenConnection,
-                Partition,
-                AgentCrash,
-                AgentStop,
-                ExecutorCrash,
-                MasterCrash,
-                Departure,
-            ]),
+            Self::Everything => {
+                let is_slow = seed & 0x10 == 0;
+                let weather = if is_slow { Weather::slow() } else { Weather::calm() };
+                let often = [BrokenConnection, Partition, AgentCrash, MasterCrash].repeat(3);
+                weather.with(&[&often[..], &[AgentStop, ExecutorCrash, Departure]].concat())
+            }
         }
     }
 }
@@ -81,7 +77,7 @@ impl Mix {
 /// Plays one history to its end.
 fn play(seed: u64) -> Sim {
     let mut sim = cluster(seed);
-    sim.weather = Mix::of(seed).weather();
+    sim.weather = Mix::of(seed).weather(seed);
     sim.next_fault();
     let time = sim.random.duration(&(Duration::from_secs(20)..Duration::from_secs(120)));
     sim.run_for(time);

@@ -40,7 +40,9 @@ impl Trace {
 
     fn note(&mut self, line: String) {
         self.steps += 1;
-        if std::env::var("DUMP").is_ok() { eprintln!("{line}"); }
+        if std::env::var("DUMP").is_ok() {
+            eprintln!("{line}");
+        }
         for byte in line.bytes() {
             self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }

@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(crate) struct Executors {
     executors: BTreeMap<FrameworkId, Executor>,
+    /// Removed frameworks whose guests may still run: what these use is given to others already,
+    /// so nobody starts before they are gone. Each has an executor that is stopping.
+    leaving: BTreeSet<FrameworkId>,
 }
 
 #[derive(Debug)]
@@ -58,6 +61,10 @@ impl Executors {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&FrameworkId, &Executor)> {
         self.executors.iter()
     }
+
+    pub(crate) const fn leaving(&self) -> &BTreeSet<FrameworkId> {
+        &self.leaving
+    }
 }
 
 impl Executor {
@@ -67,6 +74,10 @@ impl Executor {
 
     pub(crate) const fn is_ready(&self) -> bool {
         matches!(self.phase, Phase::Ready { .. })
+    }
+
+    pub(crate) const fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Stopping(_))
     }
 }
 
@@ -79,6 +90,11 @@ impl Agent {
             None => self.start_executor(framework, 0),
         }
         Some(Need::Executor(framework.clone()))
+    }
+
+    /// The removed framework, if there is one, whose guests a task must wait for.
+    pub(crate) fn need_departure(&self) -> Option<Need> {
+        self.executors.leaving.first().cloned().map(Need::Departure)
     }
 
     fn start_executor(&mut self, framework: &FrameworkId, failures: u32) {
@@ -99,7 +115,12 @@ impl Agent {
         self.wake(&Need::Executor(framework.clone()));
     }
 
-    pub(crate) fn stop_executor(&mut self, framework: &FrameworkId) {
+    /// Ends the executor of a removed framework and all in it.
+    pub(crate) fn dismiss_executor(&mut self, framework: &FrameworkId) {
+        let executor = self.executors.executors.get(framework);
+        if executor.is_some_and(|executor| !executor.guests.is_empty()) {
+            self.executors.leaving.insert(framework.clone());
+        }
         self.stop_executor_for(framework, StoppedFor::Idleness);
     }
 
@@ -125,6 +146,9 @@ impl Agent {
             self.give_up(&need, &Outcome::Failed { why });
         } else if self.waits.is_awaited(&need) {
             self.start_executor(framework, failures);
+        }
+        if self.executors.leaving.remove(framework) {
+            self.wake(&Need::Departure(framework.clone()));
         }
     }
 

@@ -93,6 +93,7 @@ impl Agent {
                     let executor = self.executors.iter().find(|(owner, _)| *owner == framework);
                     executor.is_some_and(|(_, executor)| !executor.is_ready())
                 }
+                Need::Departure(framework) => self.executors.leaving().contains(framework),
                 _ => self.modules.is_on_its_way(need),
             };
             assert!(coming, "{key} waits for {need:?}, which nobody brings");
@@ -113,6 +114,11 @@ impl Agent {
             }
         }
         assert_eq!(guests, expected, "the guests of all executors");
+        for leaving in self.executors.leaving() {
+            let executor = self.executors.iter().find(|(owner, _)| *owner == leaving);
+            let stops = executor.is_some_and(|(_, executor)| executor.is_stopping());
+            assert!(stops, "{leaving} is leaving, and its executor does not stop");
+        }
     }
 
     /// While the agent is registered every task with unacknowledged updates is due to be sent

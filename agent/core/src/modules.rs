@@ -54,7 +54,7 @@ impl Modules {
         match need {
             Need::Blob(digest) => self.fetches.contains_key(digest),
             Need::Artifact(module) => self.compiling.contains(module),
-            Need::Executor(_) => false,
+            Need::Executor(_) | Need::Departure(_) => false,
         }
     }
 }

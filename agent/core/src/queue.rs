@@ -63,6 +63,11 @@ impl Queues {
         self.queues.get(&id).is_some_and(|queue| queue.standing == Standing::Recalled)
     }
 
+    /// What an allocation may use as its last launch said; none if no task of it is left.
+    pub(crate) fn granted(&self, id: AllocationId) -> Option<&Resources> {
+        self.queues.get(&id).map(Queue::granted)
+    }
+
     /// Takes the head of the queue if there is room for it.
     pub(crate) fn next<'a>(
         &mut self,

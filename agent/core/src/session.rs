@@ -154,7 +154,7 @@ impl Agent {
             key: key.clone(),
             role: task.role.clone(),
             allocation: task.allocation,
-            granted: task.granted.clone(),
+            granted: self.queues.granted(task.allocation).unwrap_or(&task.granted).clone(),
             resources,
             name,
             state: self.task_state(key, task),

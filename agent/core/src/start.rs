@@ -50,6 +50,7 @@ impl Agent {
             },
             stdin.and_then(|digest| self.need_blob(digest)),
             self.need_executor(&key.framework),
+            self.need_departure(),
         ];
         match needs.into_iter().flatten().next() {
             Some(need) => self.wait_for(key, need),

@@ -23,6 +23,7 @@ pub(crate) struct State {
 pub(crate) struct Task {
     pub(crate) role: Role,
     pub(crate) allocation: AllocationId,
+    /// What the allocation could use when it was taken; later launches may have changed that.
     pub(crate) granted: Resources,
     pub(crate) work: Work,
     /// The number of its newest update, acknowledged or not.

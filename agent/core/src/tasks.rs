@@ -79,7 +79,7 @@ impl Agent {
     }
 
     pub(crate) fn remove_framework(&mut self, framework: &FrameworkId) {
-        self.stop_executor(framework);
+        self.dismiss_executor(framework);
         let held = self.state.tasks().iter().filter(|(key, _)| key.framework == *framework);
         let numbered = held.map(|(key, task)| (key.clone(), task.numbered()));
         for (key, seq) in numbered.collect::<Vec<_>>() {

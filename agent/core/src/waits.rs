@@ -9,6 +9,8 @@ pub(crate) enum Need {
     Blob(Digest),
     Artifact(Digest),
     Executor(FrameworkId),
+    /// That the guests of this removed framework are gone.
+    Departure(FrameworkId),
 }
 
 /// The waiting tasks per need, in the order of their arrival.

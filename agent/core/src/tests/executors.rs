@@ -79,6 +79,33 @@ fn an_idle_executor_is_stopped_and_a_later_task_starts_another() {
     assert_eq!(bench.act(executor_ready()), [start([spec("a")])]);
 }
 
+/// Its resources are given to others as soon as it is removed.
+#[test]
+fn nobody_starts_before_the_guests_of_a_removed_framework_are_gone() {
+    let mut bench = Bench::warm();
+    bench.launch(1, [spec("a")]);
+    let effects = bench.master(ToAgent::RemoveFramework { framework: framework() });
+    assert_eq!(effects[0], stop_executor());
+
+    let other = || FrameworkId::new("f2").expect("an id");
+    let launch = ToAgent::Launch {
+        allocation: AllocationId(2),
+        framework: other(),
+        role: Role::default(),
+        granted: granted(),
+        tasks: vec![Ok(spec("b"))],
+    };
+    let effects = bench.master(launch);
+    assert!(effects.contains(&Effect::StartExecutor { framework: other() }));
+    assert_eq!(bench.act(Input::ExecutorReady { framework: other() }), []);
+    let effects = bench.act(executor_ended());
+    let [Effect::SendExecutor { framework, message: ToExecutor::Start { guests } }] = &effects[..]
+    else {
+        panic!("{effects:?} starts nothing");
+    };
+    assert_eq!((framework, &guests[0].key.task), (&other(), &key("b").task));
+}
+
 #[test]
 fn an_executor_cannot_speak_for_other_frameworks_or_for_guests_it_does_not_have() {
     let mut bench = Bench::warm();

@@ -30,6 +30,29 @@ fn allocations_do_not_share_their_room() {
     assert_eq!(bench.report([ended("d")])[0], persist(&finished("d", 1)));
 }
 
+/// A master that was restarted learns from it what the others may have.
+#[test]
+fn what_an_allocation_may_use_is_told_as_its_last_launch_said() {
+    let mut bench = Bench::warm();
+    bench.launch(1, [spec("a"), spec("b")]);
+    bench.report([ended("a")]);
+    let less = spec("c").resources;
+    bench.master(ToAgent::Launch {
+        allocation: AllocationId(1),
+        framework: framework(),
+        role: Role::default(),
+        granted: less.clone(),
+        tasks: vec![Ok(spec("c"))],
+    });
+    let effects = bench.act(Input::Connected);
+    let Some(Effect::SendMaster(ToMaster::Register(registration))) = effects.last() else {
+        panic!("{effects:?} is no registration");
+    };
+    let unended = registration.tasks.iter().filter(|task| !task.state.is_terminal());
+    let granted: Vec<_> = unended.map(|task| (task.key.clone(), task.granted.clone())).collect();
+    assert_eq!(granted, [(key("b"), less.clone()), (key("c"), less)]);
+}
+
 #[test]
 fn a_task_larger_than_its_allocation_is_refused() {
     let mut bench = Bench::warm();

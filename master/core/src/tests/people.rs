@@ -183,7 +183,7 @@ fn the_status_says_in_a_sentence_why_nothing_runs() {
     let says = |s: &Story, expected: &str| assert_eq!(status(s).summary, expected);
     says(
         &s,
-        "no agent has joined: make a token with `skep token create agent`, \
+        "no agent has joined: make a token with `skep token create --role agent`, \
          then start an agent with it",
     );
     s.agent("a", "cpus:4;mem:128");
