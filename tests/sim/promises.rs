@@ -6,7 +6,7 @@
 //! | the tasks that run on an agent never need more than it has | [`Promises::starts`] |
 //! | those of one allocation never need more than it was granted | [`Promises::starts`] |
 //! | an agent brings along what its disk holds, and all that runs on it | [`Promises::registers`] |
-//! | a framework hears of its own attempts only, in order, and of one end each | [`Promises::tells`] |
+//! | a framework hears of its own attempts, in order, and of one end each | [`Promises::tells`] |
 //! | every task that was accepted ends | [`Promises::check_rest`] |
 //!
 //! Each is written from what the protocol says. What is broken is said in a sentence, by a panic.

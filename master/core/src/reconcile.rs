@@ -4,9 +4,10 @@
 //!
 //! 1. a live task: its latest state, or the update that is not yet acknowledged;
 //! 2. a task that has ended and is remembered: how it ended;
-//! 3. an unknown task, or one of which only earlier attempts are known, while agents that were there before a restart of the master are still
-//!    missing: nothing yet, for one of them may bring it. Mesos would have the framework ask again;
-//!    here the question is kept, and a kill is carried out when the task turns up;
+//! 3. an unknown task, or one of which only earlier attempts are known, while agents that were
+//!    there before a restart of the master are still missing: nothing yet, for one of them may
+//!    bring it. Mesos would have the framework ask again; here the question is kept, and a kill
+//!    is carried out when the task turns up;
 //! 4. else: lost, nobody knows it.
 //!
 //! Answers carry `seq` 0 and need no acknowledgement, except the update of 1. A kill names no
