@@ -311,6 +311,9 @@ pub(crate) struct Logs {
 pub(crate) struct Kill {
     #[command(flatten)]
     pub(crate) client: Client,
+    /// Whose task, where several frameworks have one of that name
+    #[arg(long, value_name = "ID")]
+    pub(crate) framework: Option<skep_protocol::FrameworkId>,
     /// The task, as `skep ps` shows it
     pub(crate) task: skep_protocol::TaskId,
 }

@@ -44,7 +44,7 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Ps(args) => done(block_on(lists::tasks(args))),
         Command::Logs(args) => done(block_on(logs::logs(args))),
         Command::Kill(args) => {
-            let kill = Request::Kill { framework: None, task: args.task };
+            let kill = Request::Kill { framework: args.framework, task: args.task };
             done(block_on(orders::order(args.client, kill)))
         }
         Command::Framework(List::List(client)) => done(block_on(lists::frameworks(client))),
