@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `stories.rs` | histories that are told, each with its moral |
 //! | `swarm.rs` | histories from seeds, by mixes of faults |
-//! | `promises.rs` | what must hold, watched from outside |
+//! | `promises.rs`, `rest.rs` | what must hold, watched from outside; and where it all ends |
 //! | `sim.rs`, `schedule.rs`, `random.rs`, `trace.rs` | the world: clock, chance, what happened |
 //! | `network.rs`, `journal.rs`, `faults.rs` | what words and records travel through |
 //! | `master.rs`, `agent.rs`, `barrier.rs` | the shells |
@@ -16,6 +16,7 @@ mod stories;
 mod swarm;
 
 mod promises;
+mod rest;
 
 mod sim;
 

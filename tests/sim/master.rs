@@ -17,7 +17,7 @@ pub(crate) struct Master {
     pub(crate) disk: Disk<Record>,
     /// None: it is down.
     pub(crate) process: Option<Process>,
-    runs: u64,
+    pub(crate) runs: u64,
     requests: u64,
     answers: BTreeMap<RequestId, Result<Answer, Rejection>>,
 }
@@ -70,7 +70,6 @@ impl Sim {
         }
         self.trace.fact(self.now, "the master starts");
         self.master.runs += 1;
-        self.promises.master_starts();
         let run = self.master.runs;
         let records = self.master.disk.values().cloned();
         let core = Core::recover(records, self.master.policy.clone(), self.random.next());

@@ -6,7 +6,8 @@
 //!              +-> broken: what is on its way is lost, each side finds out in its own time -> over
 //! ```
 //! Always holds: what one side says on a connection arrives in order, each word once, or the
-//! connection is broken and nothing arrives any more. A short silence only makes words late.
+//! connection is broken and nothing arrives any more. A short silence only makes words late. What
+//! a process has said before it died may arrive, or not.
 
 use crate::{schedule::Event, sim::Sim};
 use skep_master_core::{ConnectionId, Input as MasterInput};
@@ -25,6 +26,9 @@ use std::{
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(6);
 /// How long a peer waits before it dials again.
 const PAUSE: Range<Duration> = Duration::from_millis(100)..Duration::from_millis(1_500);
+
+/// What is said in one moment travels together, but for one word of so many.
+const PARTED_ONCE_IN: u64 = 8;
 
 /// A connection, by its number: no number is used twice.
 pub(crate) type Link = ConnectionId;
@@ -65,7 +69,6 @@ pub(crate) struct Network {
 #[derive(Debug)]
 struct Connection {
     peer: Peer,
-    is_broken: bool,
     at_master: End,
     at_peer: End,
     /// Nothing arrives before.
@@ -75,8 +78,11 @@ struct Connection {
 #[derive(Debug)]
 struct End {
     stage: Stage,
-    /// What is on its way to here, and when the last of it arrives.
+    /// Whether what is on its way to here is lost.
+    is_deaf: bool,
+    /// What is on its way to here; when the last of it was sent, and when it arrives.
     coming: VecDeque<Word>,
+    last_sent: Time,
     last_arrival: Time,
 }
 
@@ -89,16 +95,26 @@ enum Stage {
     Over,
 }
 
+impl End {
+    const fn new() -> Self {
+        let (last_sent, last_arrival) = (Time::ZERO, Time::ZERO);
+        let coming = VecDeque::new();
+        Self { stage: Stage::Open, is_deaf: false, coming, last_sent, last_arrival }
+    }
+
+    fn is_sound(&self) -> bool {
+        self.stage == Stage::Open && !self.is_deaf
+    }
+}
+
 impl Network {
     /// The newest connection of a peer that nothing has happened to.
     pub(crate) fn sound_link(&self, peer: Peer) -> Option<Link> {
-        let sound = |connection: &Connection| {
-            connection.peer == peer
-                && !connection.is_broken
-                && connection.at_master.stage == Stage::Open
-                && connection.at_peer.stage == Stage::Open
+        let is_sound = |connection: &Connection| {
+            let Connection { peer: theirs, at_master, at_peer, .. } = connection;
+            *theirs == peer && at_master.is_sound() && at_peer.is_sound()
         };
-        self.connections.iter().rfind(|(_, connection)| sound(connection)).map(|(link, _)| *link)
+        self.connections.iter().rfind(|(_, known)| is_sound(known)).map(|(link, _)| *link)
     }
 
     pub(crate) fn peer_of(&self, link: Link) -> Option<Peer> {
@@ -133,12 +149,16 @@ impl Sim {
         if self.network.end(link, from).is_none_or(|end| end.stage != Stage::Open) {
             return;
         }
-        let earliest = self.now + self.random.duration(&self.weather.delay);
-        if self.network.connections.get(&link).is_none_or(|connection| connection.is_broken) {
+        let delay = self.random.duration(&self.weather.delay);
+        let is_together = !self.random.once_in(PARTED_ONCE_IN);
+        let now = self.now;
+        let Some(end) = self.network.end(link, from.other()).filter(|end| !end.is_deaf) else {
             return;
+        };
+        if end.last_sent != now || !is_together {
+            end.last_arrival = end.last_arrival.max(now + delay);
         }
-        let Some(end) = self.network.end(link, from.other()) else { return };
-        end.last_arrival = end.last_arrival.max(earliest);
+        end.last_sent = now;
         end.coming.push_back(word);
         let at = end.last_arrival;
         self.schedule.arrange(at, Event::Arrives { link, to: from.other() });
@@ -157,15 +177,13 @@ impl Sim {
     /// The next word arrives at one side.
     pub(crate) fn arrives(&mut self, link: Link, to: Side) {
         let Some(connection) = self.network.connections.get(&link) else { return };
-        if connection.is_broken {
-            return;
-        }
         if connection.silent_until > self.now {
             return self.schedule.arrange(connection.silent_until, Event::Arrives { link, to });
         }
-        let Some(end) = self.network.end(link, to).filter(|end| end.stage != Stage::Over) else {
+        let Some(end) = self.network.end(link, to) else { return };
+        if end.is_deaf || end.stage == Stage::Over {
             return;
-        };
+        }
         let Some(word) = end.coming.pop_front() else { return };
         match (word, self.network.peer_of(link)) {
             (Word::HangUp, _) => self.break_link(link, Duration::ZERO..Duration::from_millis(50)),
@@ -208,9 +226,10 @@ impl Sim {
 
     /// Breaks a connection: what is on its way is lost, and each side finds out within the range.
     pub(crate) fn break_link(&mut self, link: Link, found_out: Range<Duration>) {
-        let Some(connection) = self.network.connections.get_mut(&link) else { return };
-        connection.is_broken = true;
         for side in [Side::Master, Side::Peer] {
+            if let Some(end) = self.network.end(link, side) {
+                end.is_deaf = true;
+            }
             let at = self.now + self.random.duration(&found_out);
             self.schedule.arrange(at, Event::Notices { link, side });
         }
@@ -235,14 +254,21 @@ impl Sim {
         self.network.cut.clear();
     }
 
-    /// A process has died: its ends are over at once, the others find out later.
+    /// A process has died: its ends are over at once, the others find out later. Its last words
+    /// may still arrive.
     pub(crate) fn drop_links(&mut self, side: Side, is_theirs: impl Fn(Peer) -> bool) {
         let links = self.network.connections.iter().filter(|(_, known)| is_theirs(known.peer));
         for link in links.map(|(link, _)| *link).collect::<Vec<_>>() {
-            self.break_link(link, Duration::from_millis(1)..SILENCE_MAX);
+            let is_silent = self.random.once_in(2);
             if let Some(end) = self.network.end(link, side) {
                 end.stage = Stage::Over;
             }
+            if let Some(end) = self.network.end(link, side.other()) {
+                end.is_deaf |= is_silent;
+            }
+            let found_out = Duration::from_millis(1)..SILENCE_MAX;
+            let (at, side) = (self.now + self.random.duration(&found_out), side.other());
+            self.schedule.arrange(at, Event::Notices { link, side });
         }
     }
 
@@ -260,10 +286,9 @@ impl Sim {
         }
         self.network.count += 1;
         let link = ConnectionId(self.network.count);
-        let end = || End { stage: Stage::Open, coming: VecDeque::new(), last_arrival: self.now };
-        let (at_master, at_peer) = (end(), end());
+        let (at_master, at_peer) = (End::new(), End::new());
         let silent_until = Time::ZERO;
-        let connection = Connection { peer, is_broken: false, at_master, at_peer, silent_until };
+        let connection = Connection { peer, at_master, at_peer, silent_until };
         self.network.connections.insert(link, connection);
         match peer {
             Peer::Agent(agent) => self.agent_connected(agent, link),

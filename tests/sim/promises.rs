@@ -8,8 +8,14 @@
 //! | an agent brings along what its disk holds, and all that runs on it | [`Promises::registers`] |
 //! | a framework hears of its own attempts, in order, and of one end each | [`Promises::tells`] |
 //! | every task that was accepted ends | [`Promises::check_rest`] |
+//! | every operation is answered, once; who was admitted stays so | `framework`, `agent` |
+//! | what was asked for gets done | `rest` |
 //!
 //! Each is written from what the protocol says. What is broken is said in a sentence, by a panic.
+//!
+//! Deliberately absent: what a master has said before it was restarted binds the next one only as
+//! far as agents know it, so a task that was given up may be heard of again. Frameworks know the
+//! attempt as over and do not listen.
 
 use skep_agent_core::Record;
 use skep_protocol::{
@@ -33,12 +39,10 @@ pub(crate) struct Promises {
     /// Those of them that frameworks were told an agent has.
     accepted: BTreeSet<TaskKey>,
     told: BTreeMap<TaskKey, Told>,
-    /// Those that their framework did not wait for.
+    /// Attempts that their framework did not wait for.
     given_up: BTreeSet<TaskKey>,
     /// Frameworks that have left: nobody tells them anything any more.
     departed: BTreeSet<FrameworkId>,
-    /// Counts the starts of the master.
-    master_run: u64,
 }
 
 /// What is known of one agent from what it was ordered.
@@ -61,15 +65,13 @@ struct Told {
     seen: u64,
     /// How the attempt ended, and in which run of the master that was told.
     end: Option<(Outcome, u64)>,
+    /// How it ended by the agent's own word, which is on its disk.
+    sworn: Option<Outcome>,
     /// All news, in Mesos's words.
     states: Vec<&'static str>,
 }
 
 impl Promises {
-    pub(crate) const fn master_starts(&mut self) {
-        self.master_run += 1;
-    }
-
     pub(crate) fn add_agent(&mut self, has: Resources) {
         self.nodes.push(Node { has, ..Node::default() });
     }
@@ -93,7 +95,8 @@ impl Promises {
         }
     }
 
-    /// A guest executes its first instruction.
+    /// A guest executes its first instruction. Guests of a framework that has been removed count
+    /// as long as they run.
     pub(crate) fn starts(&mut self, agent: usize, key: &TaskKey) {
         assert!(self.started.insert(key.clone()), "{key} has started twice");
         let node = &mut self.nodes[agent];
@@ -172,20 +175,22 @@ impl Promises {
         }
     }
 
-    /// A framework hears that a launch was refused.
-    pub(crate) fn refuses(&mut self, key: &TaskKey) {
+    /// A framework hears from a run of the master that a launch was refused.
+    pub(crate) fn refuses(&mut self, key: &TaskKey, run: u64) {
         let told = self.told.entry(key.clone()).or_default();
         assert_eq!(told.end, None, "{key} is refused after its end");
         assert!(!self.accepted.contains(key), "{key} is refused after it was accepted");
-        told.end = Some((Outcome::Refused { rejection: Rejection::Recalled }, self.master_run));
+        told.end = Some((Outcome::Refused { rejection: Rejection::Recalled }, run));
         told.states.push("REFUSED");
     }
 
-    /// A framework hears an update; `newest` is the attempt of that task that it knows.
+    /// A framework hears an update from a run of the master; `newest` is the attempt of that task
+    /// that it knows.
     pub(crate) fn tells(
         &mut self,
         framework: Option<&FrameworkId>,
         newest: Option<&TaskKey>,
+        run: u64,
         update: &StatusUpdate,
     ) {
         let StatusUpdate { key, seq, state, .. } = update;
@@ -201,6 +206,10 @@ impl Promises {
             let next = told.seen + 1;
             assert!(*seq <= next, "{key}: update {seq} comes before update {next}");
         }
+        if let (1.., TaskState::Ended(outcome)) = (*seq, state) {
+            let sworn = told.sworn.get_or_insert_with(|| outcome.clone());
+            assert_eq!(sworn, outcome, "the agent of {key} has changed its mind");
+        }
         let is_news = *seq == 0 || *seq > told.seen;
         told.seen = told.seen.max(*seq);
         if !is_news {
@@ -208,12 +217,12 @@ impl Promises {
         }
         match (&told.end, state) {
             (None, TaskState::Ended(outcome)) => {
-                told.end = Some((outcome.clone(), self.master_run));
+                told.end = Some((outcome.clone(), run));
             }
             (None, _) => {}
             (Some((end, _)), TaskState::Ended(outcome)) if end == outcome => return,
             (Some((Outcome::Lost { why: LostBy::Unknown }, _)), _) => return,
-            (Some((Outcome::Lost { .. }, run)), _) if *run < self.master_run => return,
+            (Some((_, before)), _) if *before < run => return,
             (Some((Outcome::Lost { .. }, _)), TaskState::Ended(Outcome::Lost { .. })) => return,
             (Some((end, _)), state) => panic!("{key} is told {state:?} after its end: {end}"),
         }
@@ -222,7 +231,7 @@ impl Promises {
         }
     }
 
-    /// A framework waits no longer for a task that cannot be reached.
+    /// A framework waits no longer for an attempt that cannot be reached.
     pub(crate) fn gives_up(&mut self, key: TaskKey) {
         self.given_up.insert(key);
     }

@@ -17,13 +17,13 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(300);
 /// When the tasks of an agent that is gone count as lost.
 const LOST_AFTER: Duration = Duration::from_secs(60);
-/// What each task of a story needs: one fills an agent.
-const WHOLE_AGENT: &str = "cpus:1;mem:64";
+/// What a task of a story needs, unless it says otherwise; an agent has room for one or more.
+const SLOT: &str = "cpus:1;mem:64";
 
 #[test]
 fn a_task_on_an_agent_that_dies_is_run_elsewhere_as_a_new_attempt() {
-    let mut sim = story().agents(2).framework("batch");
-    let task = sim.launch("batch", seconds(20));
+    let mut sim = story().agents(2, SLOT).framework("batch");
+    let task = sim.launch("batch", SLOT, seconds(20));
     sim.until_it_runs(&task, 1);
     let first = sim.home_of(&task, 1);
 
@@ -39,8 +39,9 @@ fn a_task_on_an_agent_that_dies_is_run_elsewhere_as_a_new_attempt() {
 
 #[test]
 fn a_master_that_restarts_finds_its_tasks_again() {
-    let mut sim = story().agents(1).framework("batch");
-    let (task, next) = (sim.launch("batch", seconds(30)), sim.launch("batch", seconds(1)));
+    let mut sim = story().agents(1, SLOT).framework("batch");
+    let (task, next) =
+        (sim.launch("batch", SLOT, seconds(30)), sim.launch("batch", SLOT, seconds(1)));
     sim.until_it_runs(&task, 1);
 
     sim.crash_master(LastCommit::Undone);
@@ -55,24 +56,25 @@ fn a_master_that_restarts_finds_its_tasks_again() {
 
 #[test]
 fn a_queue_is_recalled_for_a_role_with_a_lower_share() {
-    let mut sim = story().agents(1).framework("greedy").framework("modest");
-    let first = sim.launch("greedy", seconds(20));
-    let queued = sim.launch("greedy", seconds(20));
-    sim.until_it_runs(&first, 1);
+    let mut sim = story().agents(1, "cpus:2;mem:128").framework("greedy").framework("modest");
+    let short = sim.launch("greedy", SLOT, seconds(20));
+    let long = sim.launch("greedy", SLOT, seconds(60));
+    let queued = sim.launch("greedy", SLOT, seconds(20));
+    sim.until_it_runs(&long, 1);
 
-    let modest = sim.launch("modest", seconds(1));
+    let modest = sim.launch("modest", SLOT, seconds(1));
     sim.until_it_runs(&modest, 1);
+    assert!(sim.has_ended(&short, 1) && !sim.has_ended(&long, 1));
     assert!(!sim.has_started(&queued, 2), "the queue went on");
 
     sim.come_to_rest();
-    sim.assert_told(&first, 1, &["STARTING", "RUNNING", "FINISHED"]);
     sim.assert_told(&queued, 1, &["DROPPED"]);
 }
 
 #[test]
 fn a_task_on_an_agent_that_is_cut_off_goes_on_and_its_end_is_told_later() {
-    let mut sim = story().agents(1).framework("batch");
-    let task = sim.launch("batch", seconds(20));
+    let mut sim = story().agents(1, SLOT).framework("batch");
+    let task = sim.launch("batch", SLOT, seconds(20));
     sim.until_it_runs(&task, 1);
 
     sim.cut(Peer::Agent(0), seconds(40));
@@ -82,8 +84,8 @@ fn a_task_on_an_agent_that_is_cut_off_goes_on_and_its_end_is_told_later() {
 
 #[test]
 fn a_short_silence_of_the_network_is_no_more_than_a_delay() {
-    let mut sim = story().agents(1).framework("batch");
-    let task = sim.launch("batch", seconds(2));
+    let mut sim = story().agents(1, SLOT).framework("batch");
+    let task = sim.launch("batch", SLOT, seconds(2));
     sim.until_it_runs(&task, 1);
 
     sim.cut(Peer::Agent(0), SILENCE_MAX - seconds(1));
@@ -93,7 +95,7 @@ fn a_short_silence_of_the_network_is_no_more_than_a_delay() {
 
 #[test]
 fn a_task_that_the_agent_had_not_written_down_is_launched_again_in_the_same_attempt() {
-    let mut sim = story().agents(1).framework("batch");
+    let mut sim = story().agents(1, SLOT).framework("batch");
     let task = sim.launch_and_crash_while_writing(LastCommit::Undone);
     sim.come_to_rest();
     sim.assert_told(&task, 1, &["STARTING", "RUNNING", "FINISHED"]);
@@ -101,7 +103,7 @@ fn a_task_that_the_agent_had_not_written_down_is_launched_again_in_the_same_atte
 
 #[test]
 fn a_task_that_the_agent_had_written_down_is_lost_with_it_and_run_as_a_new_attempt() {
-    let mut sim = story().agents(1).framework("batch");
+    let mut sim = story().agents(1, SLOT).framework("batch");
     let task = sim.launch_and_crash_while_writing(LastCommit::Done);
     sim.come_to_rest();
     sim.assert_told(&task, 1, &["STARTING", "LOST"]);
@@ -111,8 +113,8 @@ fn a_task_that_the_agent_had_written_down_is_lost_with_it_and_run_as_a_new_attem
 /// What the master knows of the first attempt must not be taken for news of the second.
 #[test]
 fn a_launch_that_was_lost_on_its_way_is_found_out_by_asking() {
-    let mut sim = story().agents(1).framework("batch");
-    let task = sim.launch("batch", seconds(20));
+    let mut sim = story().agents(1, SLOT).framework("batch");
+    let task = sim.launch("batch", SLOT, seconds(20));
     sim.until_it_runs(&task, 1);
     sim.crash_agent(0, LastCommit::Done);
     sim.start_agent(0);
@@ -127,14 +129,47 @@ fn a_launch_that_was_lost_on_its_way_is_found_out_by_asking() {
     sim.assert_told(&task, 3, &["STARTING", "RUNNING", "FINISHED"]);
 }
 
+/// The allocation has changed its size since its first tasks were launched.
+#[test]
+fn what_an_allocation_has_given_back_stays_with_others_when_the_master_restarts() {
+    let (whole, half) = ("cpus:1;mem:64", "cpus:0.5;mem:32");
+    let never = Duration::from_secs(3_600);
+    let policy =
+        MasterPolicy { recall_hold: never, offer_timeout: never, ..MasterPolicy::default() };
+    let sim = Sim::new(7, policy).agents(1, "cpus:2;mem:128");
+    let mut sim = sim.framework("first").framework("second");
+    // Slow enough that what is given back is offered before its former holder can ask for it.
+    sim.weather.delay = Duration::from_millis(5)..Duration::from_millis(10);
+    sim.frameworks[0].refills = 2..3;
+    let _long = sim.launch("first", whole, seconds(100));
+    let ends_first = sim.launch("first", half, seconds(5));
+    let ends_next = sim.launch("first", half, seconds(30));
+    sim.until_it_runs(&ends_first, 1);
+    let queued = [10, 11, 12].map(|time| sim.launch("first", half, seconds(time)));
+    let other = sim.launch("second", half, seconds(90));
+    sim.until_it_runs(&other, 1);
+    sim.run_until("two are queued", PATIENCE, |sim| {
+        sim.promises.is_ordered(&sim.key(&queued[1], 1))
+    });
+
+    sim.crash_master(LastCommit::Done);
+    sim.start_master();
+    sim.run_until("the third follows", PATIENCE, |sim| {
+        sim.promises.is_ordered(&sim.key(&queued[2], 1))
+    });
+    assert!(sim.has_ended(&ends_next, 1));
+    // That no more starts than fits is a promise.
+    sim.come_to_rest();
+}
+
 /// What its guests use is given to others at once; that these do not start is a promise.
 #[test]
 fn the_room_of_a_framework_that_has_left_is_used_when_its_guests_are_gone() {
-    let mut sim = story().agents(1).framework("leaving").framework("staying");
+    let mut sim = story().agents(1, SLOT).framework("leaving").framework("staying");
     sim.weather.dying = seconds(3)..seconds(4);
-    let old = sim.launch("leaving", seconds(100));
+    let old = sim.launch("leaving", SLOT, seconds(100));
     sim.until_it_runs(&old, 1);
-    let new = sim.launch("staying", seconds(1));
+    let new = sim.launch("staying", SLOT, seconds(1));
 
     let (old, number) = (sim.key(&old, 1), old.framework);
     sim.tear_down(number);
@@ -160,10 +195,9 @@ const fn seconds(seconds: u64) -> Duration {
 }
 
 impl Sim {
-    /// Adds agents that have room for one task each.
-    fn agents(mut self, count: usize) -> Self {
+    fn agents(mut self, count: usize, resources: &str) -> Self {
+        let resources = resources.parse().expect("resources");
         for _ in 0..count {
-            let resources = WHOLE_AGENT.parse().expect("resources");
             self.add_agent(&resources, AgentPolicy::default());
         }
         self
@@ -178,18 +212,18 @@ impl Sim {
         self
     }
 
-    fn launch(&mut self, role: &str, time: Duration) -> Task {
+    fn launch(&mut self, role: &str, resources: &str, time: Duration) -> Task {
         let is_meant = |framework: &crate::framework::Framework| framework.role().as_str() == role;
         let framework =
             self.frameworks.iter().position(is_meant).expect("a framework of the story");
-        let resources = WHOLE_AGENT.parse().expect("resources");
+        let resources = resources.parse().expect("resources");
         Task { framework, task: self.submit(framework, resources, time, 0) }
     }
 
     /// The agent dies while the acceptance of a task is on its way to the disk, and comes back.
     fn launch_and_crash_while_writing(&mut self, last: LastCommit) -> Task {
         self.weather.commit = seconds(1)..seconds(2);
-        let task = self.launch("batch", seconds(1));
+        let task = self.launch("batch", SLOT, seconds(1));
         self.run_until("the launch arrives", PATIENCE, |sim| {
             sim.promises.is_ordered(&sim.key(&task, 1))
         });
@@ -223,6 +257,11 @@ impl Sim {
 
     fn has_started(&self, task: &Task, attempt: u32) -> bool {
         self.promises.has_started(&self.key(task, attempt))
+    }
+
+    fn has_ended(&self, task: &Task, attempt: u32) -> bool {
+        let key = self.key(task, attempt);
+        self.promises.has_started(&key) && self.promises.home_of(&key).is_none()
     }
 
     #[track_caller]

@@ -2,25 +2,22 @@
 //!
 //! The last hexadecimal digit of a seed names its mix of faults, so that a seed alone is enough to
 //! see a history again: `SEED=0x123 cargo test -p skep-tests --test sim seed_of_choice`.
+//! `LINES=1000` shows more of its end, and `SEEDS=1000` plays so many histories of each mix.
+//!
 //! When the faults have had their time everything is healed, and then the whole must come to rest
 //! with all that was asked for done.
 
 use crate::{
     faults::{Fault, Weather},
     framework::{JobStage, Temper},
+    random::Random,
     schedule::Event,
     sim::Sim,
 };
 use skep_agent_core::Policy as AgentPolicy;
 use skep_master_core::Policy as MasterPolicy;
-use skep_protocol::{
-    Resources,
-    operator::{Ended, Request, Response},
-};
+use skep_protocol::Resources;
 use std::{env, time::Duration};
-
-/// How long the healed cluster may take to get everything done.
-const RECOVERY_MAX: Duration = Duration::from_secs(1_200);
 
 /// How many histories of each mix are played, if `SEEDS` does not say otherwise.
 const SEEDS: u64 = 40;
@@ -88,6 +85,9 @@ fn play(seed: u64) -> Sim {
 
 fn cluster(seed: u64) -> Sim {
     let mut sim = Sim::new(seed, master_policy(seed));
+    if let Ok(lines) = env::var("LINES") {
+        sim.trace.keep(lines.parse().expect("LINES is a number"));
+    }
     sim.replay = format!("SEED={seed:#x} cargo test -p skep-tests --test sim seed_of_choice");
     for _ in 0..sim.random.number(1..5) {
         let sizes = ["cpus:1;mem:128", "cpus:2;mem:256", "cpus:4;mem:1024"];
@@ -110,8 +110,9 @@ fn cluster(seed: u64) -> Sim {
     sim
 }
 
+/// Drawn apart, since the simulation's own chance begins with its master.
 fn master_policy(seed: u64) -> MasterPolicy {
-    let mut random = crate::random::Random::new(!seed);
+    let mut random = Random::new(!seed);
     let mut seconds = |range| Duration::from_secs(random.number(range));
     let default = MasterPolicy::default();
     MasterPolicy {
@@ -155,37 +156,6 @@ impl Sim {
         let open: Vec<_> = open.map(|(task, _)| task.clone()).collect();
         if let Some(task) = self.random.pick(&open).cloned() {
             self.kill(framework, &task);
-        }
-    }
-
-    /// Runs until all is done that was asked for and nobody holds or waits for anything.
-    pub(crate) fn come_to_rest(&mut self) {
-        let end = self.now + RECOVERY_MAX;
-        while let Some(why) = self.unrest() {
-            assert!(self.now <= end, "it does not come to rest: {why}");
-            self.run_for(Duration::from_millis(500));
-        }
-        self.promises.check_rest();
-    }
-
-    /// What is not at rest, if anything is not.
-    fn unrest(&self) -> Option<String> {
-        let awaited = |event: &Event| matches!(event, Event::FrameworkSubmits { .. });
-        if self.schedule.events().any(awaited) {
-            return Some("tasks are to be submitted".into());
-        }
-        if let Some(framework) = self.frameworks.iter().find(|framework| !framework.is_quiet()) {
-            return Some(format!("{framework:?} waits"));
-        }
-        if let Some(agent) = self.agents.iter().find(|agent| !agent.is_quiet()) {
-            return Some(format!("agent {} holds {:?}", agent.id, agent.disk.keys()));
-        }
-        let master = self.master.process.as_ref()?;
-        let (framework, task, ended) = (None, None, Ended::Left);
-        let request = Request::Tasks { framework, task, ended };
-        match master.core.view(self.now, &request) {
-            Some(Response::Tasks(views)) if views.tasks.is_empty() => None,
-            views => Some(format!("the master knows of {views:?}")),
         }
     }
 }

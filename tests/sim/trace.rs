@@ -6,7 +6,7 @@ use std::{
     fmt::{Debug, Display},
 };
 
-/// Lines that a failure prints.
+/// Lines that a failure prints, if it is not asked for more.
 const LINES_MAX: usize = 30;
 
 #[derive(Debug)]
@@ -15,11 +15,22 @@ pub(crate) struct Trace {
     digest: u64,
     steps: u64,
     last: VecDeque<String>,
+    lines_max: usize,
 }
 
 impl Trace {
     pub(crate) const fn new() -> Self {
-        Self { digest: 0xcbf2_9ce4_8422_2325, steps: 0, last: VecDeque::new() }
+        Self {
+            digest: 0xcbf2_9ce4_8422_2325,
+            steps: 0,
+            last: VecDeque::new(),
+            lines_max: LINES_MAX,
+        }
+    }
+
+    /// Keeps as many lines from now on.
+    pub(crate) const fn keep(&mut self, lines_max: usize) {
+        self.lines_max = lines_max;
     }
 
     /// Somebody was given an input and did this.
@@ -40,16 +51,16 @@ impl Trace {
 
     fn note(&mut self, line: String) {
         self.steps += 1;
-        if std::env::var("DUMP").is_ok() {
-            eprintln!("{line}");
-        }
         for byte in line.bytes() {
             self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
-        if self.last.len() == LINES_MAX {
-            self.last.pop_front();
+        if is_dull(&line) {
+            return;
         }
         self.last.push_back(line);
+        while self.last.len() > self.lines_max {
+            self.last.pop_front();
+        }
     }
 
     pub(crate) const fn digest(&self) -> u64 {
@@ -63,4 +74,9 @@ impl Trace {
     pub(crate) fn last(&self) -> impl Iterator<Item = &str> {
         self.last.iter().map(String::as_str)
     }
+}
+
+/// Whether a line is one of those that fill every second and tell nothing.
+fn is_dull(line: &str) -> bool {
+    line.contains("Beat {") || line.ends_with("Idle -> []") || line.ends_with("Tick -> []")
 }

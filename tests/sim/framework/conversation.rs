@@ -1,0 +1,270 @@
+//! What a framework says to the master, and what it makes of what it hears.
+
+use super::{Appetite, Job, JobStage, Stage, Temper, Wish};
+use crate::{
+    master::module,
+    network::{Link, Peer, Side, Word},
+    sim::Sim,
+};
+use skep_protocol::{
+    AllocationId, Attempt, FrameworkId, Outcome, Rejection, Resources, StatusUpdate, TaskId,
+    TaskSpec, TaskState,
+    framework::{Acknowledgement, Answer, Call, Event, Filters, Offer, Operation, RefusedTask},
+};
+use std::time::Duration;
+
+/// How long a framework leaves agents alone that have refused what it launched.
+const REST: Duration = Duration::from_secs(1);
+
+impl Sim {
+    fn call(&mut self, number: usize, call: Call) {
+        if let Some(link) = self.frameworks[number].link {
+            self.send(link, Side::Peer, Word::FromFramework(call));
+        }
+    }
+
+    /// Gives a framework a task that runs for so long and exits with this code.
+    pub(crate) fn submit(
+        &mut self,
+        number: usize,
+        resources: Resources,
+        time: Duration,
+        code: u8,
+    ) -> TaskId {
+        let framework = &mut self.frameworks[number];
+        let task = TaskId::new(format!("t{}", framework.jobs.len() + 1)).expect("a good id");
+        let mut spec = TaskSpec::new(task.clone(), module(), resources);
+        spec.args = vec![time.as_millis().to_string(), code.to_string()];
+        let (stage, wish) = (JobStage::Waiting, Wish::Done);
+        framework.jobs.insert(task.clone(), Job { spec, stage, wish });
+        framework.waiting.push_back(task.clone());
+        self.say_appetite(number);
+        task
+    }
+
+    /// Asks for offers while tasks wait, and only then.
+    fn say_appetite(&mut self, number: usize) {
+        let framework = &mut self.frameworks[number];
+        let appetite =
+            if framework.waiting.is_empty() { Appetite::Suppressed } else { Appetite::Wanting };
+        if framework.id.is_none() || framework.appetite == appetite {
+            return;
+        }
+        framework.appetite = appetite;
+        let call = match appetite {
+            Appetite::Suppressed => Call::Suppress,
+            Appetite::Wanting => Call::Revive,
+        };
+        self.call(number, call);
+    }
+
+    /// The framework no longer wants a task.
+    pub(crate) fn kill(&mut self, number: usize, task: &TaskId) {
+        let framework = &mut self.frameworks[number];
+        let Some(job) = framework.jobs.get_mut(task) else { return };
+        job.wish = Wish::Killed;
+        match job.stage {
+            JobStage::Waiting => {
+                job.stage = JobStage::Done;
+                framework.waiting.retain(|waiting| waiting != task);
+                self.say_appetite(number);
+            }
+            JobStage::Launched(_) => self.call(number, Call::Kill { task: task.clone() }),
+            JobStage::Done => {}
+        }
+    }
+
+    /// The framework leaves for good; nothing of it is wanted any more.
+    pub(crate) fn tear_down(&mut self, number: usize) {
+        let framework = &mut self.frameworks[number];
+        if framework.stage != Stage::Here {
+            return;
+        }
+        framework.stage = Stage::Leaving;
+        framework.waiting.clear();
+        framework.jobs.clear();
+        self.promises.departs(framework.id.as_ref());
+        self.call(number, Call::Teardown);
+    }
+
+    pub(crate) fn framework_connected(&mut self, number: usize, link: Link) {
+        let framework = &mut self.frameworks[number];
+        framework.link = Some(link);
+        framework.master_run = self.master.runs;
+        let (id, info) = (framework.id.clone(), framework.info.clone());
+        self.call(number, Call::Subscribe { framework: id, info });
+    }
+
+    pub(crate) fn framework_disconnected(&mut self, number: usize, link: Link) {
+        let framework = &mut self.frameworks[number];
+        if framework.link == Some(link) {
+            framework.link = None;
+            // What became of these is told, or asked for, on the next connection.
+            framework.unanswered.clear();
+            self.dial_later(Peer::Framework(number));
+        }
+    }
+
+    pub(crate) fn framework_hears(&mut self, number: usize, event: Event) {
+        self.trace.turn(self.now, &self.frameworks[number].principal(), &event, &());
+        if self.frameworks[number].stage != Stage::Here {
+            return self.leaving_framework_hears(number, &event);
+        }
+        match event {
+            Event::Subscribed { framework } => self.subscribed(number, framework),
+            Event::Offers { offers } => {
+                for offer in offers {
+                    self.use_offer(number, &offer);
+                }
+            }
+            Event::Answered { answer, .. } => self.answered(number, answer),
+            Event::StatusUpdates { updates } => self.updated(number, updates),
+            Event::Refused { rejection } => {
+                panic!("the master turned away a rightful framework {number}: {rejection}")
+            }
+            Event::TasksAccepted { tasks, .. } => {
+                self.promises.accepts(self.frameworks[number].id.as_ref(), tasks);
+            }
+            Event::Rescinded { .. } | Event::Progressed { .. } => {}
+        }
+        self.say_appetite(number);
+    }
+
+    fn leaving_framework_hears(&mut self, number: usize, event: &Event) {
+        match event {
+            Event::Subscribed { framework } => {
+                self.frameworks[number].id = Some(framework.clone());
+                self.call(number, Call::Teardown);
+            }
+            Event::Refused { .. } => self.frameworks[number].stage = Stage::Gone,
+            _ => {}
+        }
+    }
+
+    fn subscribed(&mut self, number: usize, id: FrameworkId) {
+        let framework = &mut self.frameworks[number];
+        let known = framework.id.get_or_insert_with(|| id.clone());
+        assert_eq!(*known, id, "framework {number} was given another name");
+        framework.appetite = Appetite::Wanting;
+        let launched = |(_, job): &(_, &Job)| matches!(job.stage, JobStage::Launched(_));
+        let launched: Vec<(&TaskId, &Job)> = framework.jobs.iter().filter(launched).collect();
+        let unwanted = launched.iter().filter(|(_, job)| job.wish == Wish::Killed);
+        let kills: Vec<TaskId> = unwanted.map(|(task, _)| (*task).clone()).collect();
+        let name = |(task, job): (&TaskId, &Job)| (task.clone(), job.spec.attempt);
+        let tasks: Vec<(TaskId, Attempt)> = launched.into_iter().map(name).collect();
+        if !tasks.is_empty() {
+            self.call(number, Call::Reconcile { tasks });
+        }
+        for task in kills {
+            self.call(number, Call::Kill { task });
+        }
+    }
+
+    /// Launches what fits, and now and then more, which the agent is to queue.
+    fn use_offer(&mut self, number: usize, offer: &Offer) {
+        let most = self.random.number(self.frameworks[number].greed.clone());
+        let refuse = Some(self.random.duration(&(Duration::ZERO..Duration::from_secs(2))));
+        let framework = &mut self.frameworks[number];
+        let rests = framework.rests_until.since(self.now);
+        let offers = vec![offer.id];
+        if !rests.is_zero() {
+            let filters = Filters { refuse: Some(rests) };
+            return self.call(number, Call::Decline { offers, filters });
+        }
+        let tasks = framework.take(&offer.resources, most);
+        if tasks.is_empty() {
+            return self.call(number, Call::Decline { offers, filters: Filters { refuse } });
+        }
+        framework.unanswered.push_back(names(&tasks));
+        self.promises.launches(framework.id.as_ref(), &tasks);
+        let tasks = tasks.into_iter().map(Ok).collect();
+        let operations = vec![Operation::Launch { tasks }];
+        self.call(number, Call::Accept { offers, operations, filters: Filters::default() });
+    }
+
+    /// Fills up an allocation that a task has left.
+    fn refill(&mut self, number: usize, allocation: AllocationId, room: &Resources) {
+        let most = self.random.number(self.frameworks[number].refills.clone());
+        let framework = &mut self.frameworks[number];
+        let tasks = framework.take(room, most);
+        if tasks.is_empty() {
+            return;
+        }
+        framework.unanswered.push_back(names(&tasks));
+        self.promises.launches(framework.id.as_ref(), &tasks);
+        let tasks = tasks.into_iter().map(Ok).collect();
+        self.call(number, Call::Enqueue { allocation, tasks });
+    }
+
+    fn answered(&mut self, number: usize, answer: Answer) {
+        let framework = &mut self.frameworks[number];
+        let asked = framework.unanswered.pop_front();
+        let asked = asked.expect("the master answers what was asked, once");
+        let refused: Vec<RefusedTask> = match answer {
+            Answer::Launched { allocation, refused, .. } => {
+                for (task, attempt) in &asked {
+                    if let Some(job) = framework.jobs.get_mut(task)
+                        && job.spec.attempt == *attempt
+                        && matches!(job.stage, JobStage::Launched(None))
+                    {
+                        job.stage = JobStage::Launched(Some(allocation));
+                    }
+                }
+                refused
+            }
+            Answer::Rejected { rejection, tasks } => {
+                assert_eq!(tasks, asked, "an answer names other tasks than were asked for");
+                let refuse = |(task, attempt)| {
+                    let rejection = rejection.clone();
+                    RefusedTask { task, attempt, rejection }
+                };
+                tasks.into_iter().map(refuse).collect()
+            }
+        };
+        for RefusedTask { task, attempt, rejection } in refused {
+            let framework = &mut self.frameworks[number];
+            if let Some(key) = framework.key(&task).filter(|key| key.attempt == attempt) {
+                framework.again(&task);
+                self.promises.refuses(&key, framework.master_run);
+            }
+            if matches!(rejection, Rejection::DuplicateTask { .. }) {
+                // The attempt that was given up is back.
+                framework.rests_until = self.now + REST;
+                self.call(number, Call::Kill { task });
+            }
+        }
+    }
+
+    fn updated(&mut self, number: usize, updates: Vec<StatusUpdate>) {
+        let mut acknowledgements = Vec::new();
+        let mut left = Vec::new();
+        for update in updates {
+            let StatusUpdate { key, seq, .. } = &update;
+            if *seq > 0 {
+                acknowledgements.push(Acknowledgement { key: key.clone(), seq: *seq });
+            }
+            let framework = &mut self.frameworks[number];
+            let newest = framework.key(&key.task);
+            let (id, run) = (framework.id.as_ref(), framework.master_run);
+            self.promises.tells(id, newest.as_ref(), run, &update);
+            if matches!(update.state, TaskState::Ended(Outcome::Refused { .. })) {
+                framework.rests_until = self.now + REST;
+            }
+            if update.state == TaskState::Unreachable && framework.temper == Temper::Hasty {
+                self.promises.gives_up(key.clone());
+            }
+            let room = framework.resources(&key.task);
+            left.extend(framework.follow(&update).map(|allocation| (allocation, room)));
+        }
+        if !acknowledgements.is_empty() {
+            self.call(number, Call::Acknowledge { acknowledgements });
+        }
+        for (allocation, room) in left {
+            self.refill(number, allocation, &room);
+        }
+    }
+}
+
+fn names(tasks: &[TaskSpec]) -> Vec<(TaskId, Attempt)> {
+    tasks.iter().map(|spec| (spec.task.clone(), spec.attempt)).collect()
+}

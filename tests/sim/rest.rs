@@ -1,0 +1,47 @@
+//! Coming to rest: with all faults ended, everything that was asked for gets done, and then nobody
+//! holds or waits for anything.
+
+use crate::{schedule::Event, sim::Sim};
+use skep_protocol::operator::{Ended, Request, Response};
+use std::time::Duration;
+
+/// How long a sound cluster may take to get everything done.
+const RECOVERY_MAX: Duration = Duration::from_secs(1_200);
+/// How often it is looked at. Looking costs more than most steps.
+const LOOK: Duration = Duration::from_millis(500);
+
+impl Sim {
+    /// Runs until everything is at rest.
+    pub(crate) fn come_to_rest(&mut self) {
+        let end = self.now + RECOVERY_MAX;
+        while let Some(why) = self.unrest() {
+            assert!(self.now <= end, "it does not come to rest: {why}");
+            self.run_for(LOOK);
+        }
+        self.promises.check_rest();
+    }
+
+    /// What is not at rest, if anything is not.
+    fn unrest(&self) -> Option<String> {
+        let is_work = |event: &Event| matches!(event, Event::FrameworkSubmits { .. });
+        if self.schedule.events().any(is_work) {
+            return Some("tasks are to be submitted".into());
+        }
+        if let Some(framework) = self.frameworks.iter().find(|framework| !framework.is_quiet()) {
+            return Some(format!("a framework waits: {framework:?}"));
+        }
+        if let Some(agent) = self.agents.iter().find(|agent| !agent.is_quiet()) {
+            return Some(format!("agent {} is busy and holds {:?}", agent.id, agent.disk.keys()));
+        }
+        let Some(master) = &self.master.process else { return Some("the master is down".into()) };
+        if !master.journal.is_settled() {
+            return Some("the master writes".into());
+        }
+        let (framework, task, ended) = (None, None, Ended::Left);
+        let request = Request::Tasks { framework, task, ended };
+        match master.core.view(self.now, &request) {
+            Some(Response::Tasks(views)) if views.tasks.is_empty() => None,
+            views => Some(format!("the master knows of tasks: {views:?}")),
+        }
+    }
+}
