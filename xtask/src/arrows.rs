@@ -32,9 +32,6 @@ const ABSENCES: &[Absence] = &[
 /// The only packages that may know the engine: its host and the binary that contains it.
 const ENGINE_KNOWN_BY: &[&str] = &["skep-executor", "skep"];
 
-/// What the README's first command builds; its second builds the whole workspace.
-const BINARY: &str = "--package skep";
-
 /// Checks every absence and names all arrows that should not be there.
 pub(crate) fn run() -> Result<()> {
     let mut wrong = Vec::new();
@@ -54,16 +51,6 @@ pub(crate) fn run() -> Result<()> {
     if of_guests.len() > 1 {
         wrong.push(format!("skep-guest depends on something: {of_guests:?}"));
     }
-    let alone = features(BINARY)?;
-    let together = features("--workspace --edges dev")?;
-    let engine = dependencies("skep-executor")?;
-    let of_engine = |line: &&String| line.split(' ').next().is_some_and(|n| engine.contains(n));
-    for differently in alone.difference(&together).filter(of_engine) {
-        wrong.push(format!(
-            "{differently} is built for the binary alone, otherwise for the whole workspace: \
-             whoever runs and then tests builds the engine twice"
-        ));
-    }
     if !wrong.is_empty() {
         bail!(
             "{}\n`cargo tree -e normal -p PACKAGE -i CRATE` shows by which way",
@@ -71,15 +58,6 @@ pub(crate) fn run() -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Every crate with the features that it is built with.
-fn features(packages: &str) -> Result<BTreeSet<String>> {
-    let line = format!("tree --locked --edges normal,build --prefix none {packages}");
-    let mut tree = cargo(&line);
-    tree.args(["--format", "{p} [{f}]"]);
-    let tree = output(&mut tree)?;
-    Ok(tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect())
 }
 
 /// The names of all crates in a package's normal dependency tree, its own among them.
