@@ -66,7 +66,10 @@ impl Barrier {
             ToExecutor::Start { guests } => {
                 guests.iter().all(|guest| !self.unsaved.contains(&guest.key))
             }
-            ToExecutor::Kill { .. } | ToExecutor::Stop => true,
+            ToExecutor::Kill { .. }
+            | ToExecutor::Pause { .. }
+            | ToExecutor::Resume { .. }
+            | ToExecutor::Stop => true,
         }
     }
 
@@ -141,7 +144,8 @@ mod tests {
     }
 
     fn start(task: &str) -> Effect {
-        let TaskSpec { module, name, args, index, limits, grants, .. } = spec(task);
+        let TaskSpec { module, name, args, index, limits, grants, diagnostics, .. } = spec(task);
+        let cpus = Amount::units(1);
         let agent = skep_protocol::AgentId::new("a1").expect("an id");
         let (memory_bytes, artifact, sandbox) = (1, "artifact".into(), "sandbox".into());
         let (key, stdin) = (key(task), None);
@@ -153,9 +157,11 @@ mod tests {
             name,
             args,
             index,
+            cpus,
             memory_bytes,
             limits,
             grants,
+            diagnostics,
             stdin,
             sandbox,
         };

@@ -74,11 +74,13 @@ pub(crate) struct End {
     pub(crate) outcome: Outcome,
     pub(crate) usage: Usage,
     pub(crate) result: Vec<u8>,
+    pub(crate) last_words: String,
 }
 
 impl End {
     fn before_start(outcome: Outcome) -> Self {
-        Self { outcome, usage: Usage::default(), result: Vec::new() }
+        let (result, last_words) = (Vec::new(), String::new());
+        Self { outcome, usage: Usage::default(), result, last_words }
     }
 }
 
@@ -89,6 +91,7 @@ pub(crate) async fn run(
     outbox: &Arc<Outbox>,
     killed: oneshot::Receiver<KilledBy>,
 ) -> End {
+    let ordered = Instant::now();
     let mut killed = pin!(async {
         match killed.await {
             Ok(by) => by,
@@ -106,6 +109,7 @@ pub(crate) async fn run(
     };
     outbox.push(Report::Started { key: guest.key.clone(), at: now() });
     let started = Instant::now();
+    let start = started.duration_since(ordered);
     let (outcome, returned) = select! {
         biased;
         by = killed => (Some(Outcome::Killed { by }), Ok(())),
@@ -116,8 +120,10 @@ pub(crate) async fn run(
     };
     let wall = started.elapsed();
     let outcome = outcome.unwrap_or_else(|| outcome::of(returned, store.data(), &guest));
-    let usage = usage(&store, &guest, wall);
-    End { outcome, usage, result: store.into_data().result }
+    let usage = Usage { start, ..usage(&store, &guest, wall) };
+    let GuestState { output, result, .. } = store.into_data();
+    let last_words = if outcome.is_success() { String::new() } else { output.last_words() };
+    End { outcome, usage, result, last_words }
 }
 
 async fn prepare(
@@ -174,6 +180,7 @@ fn usage(store: &Store<GuestState>, guest: &StartGuest, wall: Duration) -> Usage
         memory_bytes_peak: store.data().limiter.peak(),
         stdout_bytes,
         stderr_bytes,
+        ..Usage::default()
     }
 }
 

@@ -151,9 +151,11 @@ impl Waiting {
 /// About how many bytes a report takes in a frame.
 fn weight(report: &Report) -> usize {
     let texts = match report {
-        Report::Started { .. } => 0,
+        Report::Started { .. } | Report::Paused { .. } | Report::Resumed { .. } => 0,
         Report::Progressed(progress) => progress.message.len(),
-        Report::Ended { outcome, result, .. } => result.len() + weight_of_outcome(outcome),
+        Report::Ended { outcome, result, last_words, .. } => {
+            result.len() + last_words.len() + weight_of_outcome(outcome)
+        }
     };
     REPORT_BYTES + texts
 }
@@ -188,7 +190,8 @@ mod tests {
 
     fn ended(task: &str, result: Vec<u8>) -> Report {
         let (outcome, usage) = (Outcome::Exited { code: 0 }, Usage::default());
-        Report::Ended { key: key(task), at: Time::ZERO, outcome, usage, result }
+        let last_words = String::new();
+        Report::Ended { key: key(task), at: Time::ZERO, outcome, usage, result, last_words }
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@
 //! journal, so that is handed to a blocking thread.
 
 use bytes::Bytes;
+use skep_protocol::bounds::LAST_WORDS_BYTES_MAX;
 use std::{
     fs::{self, File},
     io::{self, Write as _},
@@ -37,6 +38,8 @@ pub(crate) struct Output {
 struct Written {
     streams: [Sink; 2],
     exceeded: bool,
+    /// The end of stderr, and a little more.
+    stderr_tail: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +76,17 @@ impl Output {
         self.lock().exceeded
     }
 
+    /// The end of its stderr, as text.
+    pub(crate) fn last_words(&self) -> String {
+        let written = self.lock();
+        let tail = &written.stderr_tail;
+        let tail = &tail[tail.len().saturating_sub(LAST_WORDS_BYTES_MAX)..];
+        // What was cut in the middle of a character is left out, not shown as garbage.
+        let start = tail.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
+        let text = String::from_utf8_lossy(&tail[start..]);
+        text[..text.floor_char_boundary(LAST_WORDS_BYTES_MAX)].into()
+    }
+
     fn append(&self, which: Which, bytes: &[u8]) -> StreamResult<()> {
         let failed = |error: io::Error| StreamError::LastOperationFailed(error.into());
         let mut written = self.lock();
@@ -83,6 +97,9 @@ impl Output {
             let sink = &mut written.streams[which as usize];
             self.file(which, sink).and_then(|mut file| file.write_all(kept)).map_err(failed)?;
             sink.bytes += kept.len() as u64;
+            if let Which::Stderr = which {
+                keep_tail(&mut written.stderr_tail, kept);
+            }
         }
         if kept.len() < bytes.len() {
             written.exceeded = true;
@@ -107,6 +124,13 @@ impl Output {
     /// A panic while the lock is held leaves counts that are still right or too low by one write.
     fn lock(&self) -> MutexGuard<'_, Written> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
+    tail.extend_from_slice(&bytes[bytes.len().saturating_sub(LAST_WORDS_BYTES_MAX)..]);
+    if tail.len() > 4 * LAST_WORDS_BYTES_MAX {
+        tail.drain(..tail.len() - LAST_WORDS_BYTES_MAX);
     }
 }
 
@@ -208,5 +232,19 @@ mod tests {
         assert_eq!(output.bytes(), (6, 4));
         assert_eq!(fs::read(sandbox.join("stdout")).expect("stdout"), b"abcdef");
         assert_eq!(fs::read(sandbox.join("stderr")).expect("stderr"), b"1234");
+        assert_eq!(output.last_words(), "1234");
+    }
+
+    #[test]
+    fn the_last_words_are_the_end_of_stderr_in_whole_characters() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let output = Output::new(folder.path().join("sandbox"), 1 << 20);
+        for _ in 0..3_000 {
+            output.append(Which::Stderr, "ü€".as_bytes()).expect("room");
+        }
+        output.append(Which::Stderr, b"!").expect("room");
+        let words = output.last_words();
+        assert!(words.ends_with("ü€!") && words.len() > LAST_WORDS_BYTES_MAX - 4, "{words}");
+        assert!(!words.contains('\u{fffd}'), "{words}");
     }
 }

@@ -143,8 +143,8 @@ impl Drop for LastWord {
         self.shared.lock().remove(&self.key);
         let key = self.key.clone();
         self.shared.outbox.push(match self.end.take() {
-            Some(End { outcome, usage, result }) => {
-                Report::Ended { key, at: now(), outcome, usage, result }
+            Some(End { outcome, usage, result, last_words }) => {
+                Report::Ended { key, at: now(), outcome, usage, result, last_words }
             }
             None => ended(key, Outcome::Failed { why: "a fault in the executor ended it".into() }),
         });
@@ -152,5 +152,6 @@ impl Drop for LastWord {
 }
 
 fn ended(key: TaskKey, outcome: Outcome) -> Report {
-    Report::Ended { key, at: now(), outcome, usage: Usage::default(), result: Vec::new() }
+    let (usage, result, last_words) = (Usage::default(), Vec::new(), String::new());
+    Report::Ended { key, at: now(), outcome, usage, result, last_words }
 }

@@ -95,6 +95,9 @@ async fn obey(
                 guests.into_iter().for_each(|guest| runner.start(guest));
             }
             Ok(ToExecutor::Kill { key, by }) => runner.kill(&key, by),
+            Ok(ToExecutor::Pause { key } | ToExecutor::Resume { key }) => {
+                tracing::warn!(%key, "guests cannot be paused here");
+            }
             Ok(ToExecutor::Stop) => return Ok(()),
             Err(error @ DecodeError::UnknownVariant { .. }) => {
                 tracing::warn!(%error, "an order of a newer agent is ignored");
@@ -123,7 +126,8 @@ mod tests {
         executor::{Report, StartGuest},
         ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
         outcome::Outcome,
-        task::{Grants, Limits},
+        resources::Amount,
+        task::{Diagnostics, Grants, Limits},
     };
     use tokio::join;
     use tokio_util::codec::Framed;
@@ -155,9 +159,11 @@ mod tests {
             name: "task".into(),
             args: Vec::new(),
             index: None,
+            cpus: Amount::units(1),
             memory_bytes: 1 << 20,
             limits: Limits::default(),
             grants: Grants::default(),
+            diagnostics: Diagnostics::default(),
             stdin: None,
             sandbox: "/nowhere".into(),
         }

@@ -5,7 +5,10 @@
 //! thread. Clocks and randomness are real.
 
 use crate::output::{Output, Stream, Which};
-use skep_protocol::{executor::StartGuest, task::DirSource};
+use skep_protocol::{
+    executor::StartGuest,
+    task::{Access, DirSource},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -31,6 +34,8 @@ pub(crate) enum ContextError {
     Sandbox { path: PathBuf, source: io::Error },
     #[error("the directory {path:?} granted as {guest:?} cannot be opened: {why}")]
     Directory { path: PathBuf, guest: String, why: String },
+    #[error("volume {name:?} is granted, but the agent names no folder for it")]
+    Volume { name: String },
     #[error("the executor is stopping")]
     Stopping,
 }
@@ -89,8 +94,13 @@ async fn with_directories(
             let path = match dir.source {
                 DirSource::Sandbox => files_folder(&sandbox)?,
                 DirSource::Host(path) => path.into(),
+                DirSource::Volume(name) => return Err(ContextError::Volume { name }),
             };
-            if let Err(error) = builder.preopened_dir(&path, &dir.guest, FsPerms::ReadWrite) {
+            let permissions = match dir.access {
+                Access::ReadOnly => FsPerms::ReadOnly,
+                Access::ReadWrite => FsPerms::ReadWrite,
+            };
+            if let Err(error) = builder.preopened_dir(&path, &dir.guest, permissions) {
                 let why = error.root_cause().to_string();
                 return Err(ContextError::Directory { path, guest: dir.guest, why });
             }

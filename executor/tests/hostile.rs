@@ -9,7 +9,8 @@ use skep_protocol::{
     executor::{Report, StartGuest},
     ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
     outcome::{KilledBy, Outcome, Progress, Trap, Usage},
-    task::{DirGrant, DirSource, Grants, Limits},
+    resources::Amount,
+    task::{Diagnostics, DirGrant, DirSource, Grants, Limits},
 };
 use std::{
     fs,
@@ -54,9 +55,11 @@ impl Bench {
             name: format!("{name}.wasm"),
             args: Vec::new(),
             index: None,
+            cpus: Amount::units(1),
             memory_bytes: 64 << 20,
             limits: Limits::default(),
             grants: Grants::default(),
+            diagnostics: Diagnostics::default(),
             stdin: None,
             sandbox: self.folder.path().join(format!("{name}.sandbox")),
         }
@@ -343,9 +346,9 @@ async fn a_granted_directory_is_the_only_way_out_and_none_leads_further() {
     let bench = Bench::new();
     let host = bench.folder.path().join("host");
     fs::create_dir(&host).expect("made");
-    let sandbox = DirGrant { source: DirSource::Sandbox, guest: ".".into() };
+    let sandbox = DirGrant::read_write(DirSource::Sandbox, ".");
     let host_path = host.to_str().expect("text").to_owned();
-    let host_dir = DirGrant { source: DirSource::Host(host_path), guest: "/data".into() };
+    let host_dir = DirGrant::read_write(DirSource::Host(host_path), "/data");
     for (grant, folder) in
         [(sandbox, bench.guest("write_file").sandbox.join("files")), (host_dir, host)]
     {
@@ -405,7 +408,7 @@ async fn what_cannot_be_started_is_no_fault_of_the_guest() {
     assert_eq!(bench.outcome(lost).await.name(), "failed");
     let mut guest = bench.guest("noop");
     let source = DirSource::Host("/does/not/exist".into());
-    guest.grants.dirs = vec![DirGrant { source, guest: "/data".into() }];
+    guest.grants.dirs = vec![DirGrant::read_write(source, "/data")];
     let Outcome::Failed { why } = bench.outcome(guest).await else {
         panic!("it did not fail");
     };

@@ -318,6 +318,7 @@ const fn refused_update(at: Time, key: TaskKey, rejection: Rejection) -> StatusU
         at,
         usage: None,
         result: Vec::new(),
+        last_words: String::new(),
     }
 }
 

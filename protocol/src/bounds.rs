@@ -20,6 +20,8 @@ pub const ARGS_BYTES_MAX: usize = 128 << 10;
 pub const LABELS_MAX: usize = 64;
 /// Directories granted to one task.
 pub const DIRS_MAX: usize = 32;
+/// Peers that one task may be granted.
+pub const NETWORK_MAX: usize = 64;
 /// Names of features in one list: what an agent enforces, a peer speaks.
 pub const FEATURES_MAX: usize = 256;
 /// A node's name, in bytes: DNS allows 253.
@@ -49,3 +51,14 @@ pub const STACK_BYTES_DEFAULT: u64 = 512 << 10;
 pub const STACK_BYTES_MAX: u64 = 512 << 10;
 /// Output (stdout and stderr together) of a task that does not ask for another limit, in bytes.
 pub const OUTPUT_BYTES_DEFAULT: u64 = 64 << 20;
+/// Bytes of the files in a task's sandbox directory, unless it asks for another limit.
+pub const DISK_BYTES_DEFAULT: u64 = 1 << 30;
+/// Files, directories and links in a task's sandbox directory, unless it asks for another limit.
+pub const FILES_DEFAULT: u64 = 10_000;
+/// What a task may have open at once, unless it asks for another limit.
+pub const HANDLES_DEFAULT: u32 = 256;
+/// The most that a task may have open at once: they are descriptors of an executor, which all its
+/// guests share.
+pub const HANDLES_MAX: u32 = 4_096;
+/// The end of a failed task's stderr that travels with its outcome, in bytes.
+pub const LAST_WORDS_BYTES_MAX: usize = 1 << 10;

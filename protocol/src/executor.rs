@@ -3,7 +3,8 @@
 use crate::{
     ids::{AgentId, Digest, TaskKey},
     outcome::{KilledBy, Outcome, Progress, Usage},
-    task::{Grants, Limits},
+    resources::Amount,
+    task::{Diagnostics, Grants, Limits},
     time::Time,
 };
 use std::path::PathBuf;
@@ -22,6 +23,16 @@ pub enum ToExecutor {
         key: TaskKey,
         /// By whose order.
         by: KilledBy,
+    },
+    /// Let a guest run no further, and keep its memory.
+    Pause {
+        /// Which.
+        key: TaskKey,
+    },
+    /// Let a paused guest go on.
+    Resume {
+        /// Which.
+        key: TaskKey,
     },
     /// End all guests and the process.
     Stop,
@@ -44,12 +55,16 @@ pub struct StartGuest {
     pub args: Vec<String>,
     /// Its place in an array.
     pub index: Option<u64>,
+    /// Its share of the processors: what it gets however much others want.
+    pub cpus: Amount,
     /// The memory limit in bytes.
     pub memory_bytes: u64,
     /// The other limits.
     pub limits: Limits,
     /// What it may see of the world.
     pub grants: Grants,
+    /// What is kept if it dies of a trap.
+    pub diagnostics: Diagnostics,
     /// The file that holds its standard input, if that is granted.
     pub stdin: Option<PathBuf>,
     /// The task's sandbox folder. Made by the executor when the task first needs it: for `stdout`
@@ -96,5 +111,21 @@ pub enum Report {
         usage: Usage,
         /// The value it returned, if it did.
         result: Vec<u8>,
+        /// The end of its stderr, if it did not end well.
+        last_words: String,
+    },
+    /// It runs no further until it is resumed; its memory is kept.
+    Paused {
+        /// Which.
+        key: TaskKey,
+        /// Since when.
+        at: Time,
+    },
+    /// It goes on.
+    Resumed {
+        /// Which.
+        key: TaskKey,
+        /// Since when.
+        at: Time,
     },
 }

@@ -8,7 +8,7 @@
 //! Names follow Mesos (`mesos.proto`, TaskState) where it has one.
 
 use crate::{
-    ids::{AgentId, Attempt, TaskKey},
+    ids::{AgentId, Attempt, Digest, TaskKey},
     rejection::Rejection,
     time::Time,
 };
@@ -89,6 +89,23 @@ pub enum Outcome {
         /// The limit in bytes.
         limit: u64,
     },
+    /// It was refused room for its files, and then died of whatever followed.
+    DiskLimit {
+        /// Bytes that its files may have together.
+        bytes: u64,
+        /// Files, directories and links that it may have.
+        files: u64,
+    },
+    /// It was refused another open file, and then died of whatever followed.
+    HandleLimit {
+        /// How much it may have open at once.
+        limit: u32,
+    },
+    /// It drew more random bytes than it may.
+    RandomLimit {
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// It was ended by order.
     Killed {
         /// Whose order.
@@ -143,6 +160,9 @@ impl Outcome {
             Self::DeadlinePassed { .. } => "deadline_passed",
             Self::Trapped { .. } => "trapped",
             Self::OutputLimit { .. } => "output_limit",
+            Self::DiskLimit { .. } => "disk_limit",
+            Self::HandleLimit { .. } => "handle_limit",
+            Self::RandomLimit { .. } => "random_limit",
             Self::Killed { .. } => "killed",
             Self::ModuleRejected { .. } => "module_rejected",
             Self::Refused { .. } => "refused",
@@ -167,6 +187,16 @@ impl fmt::Display for Outcome {
             Self::Trapped { why, .. } => write!(f, "trapped: {why}"),
             Self::OutputLimit { limit } => {
                 write!(f, "output limit: it wrote more than {limit} bytes")
+            }
+            Self::DiskLimit { bytes, files } => write!(
+                f,
+                "disk limit: its folder may hold {bytes} bytes in {files} files and directories"
+            ),
+            Self::HandleLimit { limit } => {
+                write!(f, "handle limit: it may have {limit} files open at once")
+            }
+            Self::RandomLimit { limit } => {
+                write!(f, "random limit: it drew more than {limit} random bytes")
             }
             Self::Killed { by } => write!(f, "killed by {by}"),
             Self::ModuleRejected { why } => write!(f, "module rejected: {why}"),
@@ -265,17 +295,47 @@ pub enum Source {
 
 /// What an attempt of a task used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// Units of fuel.
+    #[serde(skip_serializing_if = "is_default")]
     pub fuel: u64,
+    /// Processor time, of the guest and of the host calls that it made.
+    #[serde(skip_serializing_if = "is_default")]
+    pub cpu: Duration,
     /// Wall-clock time from the guest's first instruction to its end.
+    #[serde(skip_serializing_if = "is_default")]
     pub wall: Duration,
+    /// How long it waited for its module to be compiled; zero if that was done before.
+    #[serde(skip_serializing_if = "is_default")]
+    pub compile: Duration,
+    /// From the order to its executor to its first instruction.
+    #[serde(skip_serializing_if = "is_default")]
+    pub start: Duration,
     /// The most memory it held at once, in bytes.
+    #[serde(skip_serializing_if = "is_default")]
     pub memory_bytes_peak: u64,
     /// Bytes written to stdout.
+    #[serde(skip_serializing_if = "is_default")]
     pub stdout_bytes: u64,
     /// Bytes written to stderr.
+    #[serde(skip_serializing_if = "is_default")]
     pub stderr_bytes: u64,
+    /// Bytes read from its standard input, files and peers.
+    #[serde(skip_serializing_if = "is_default")]
+    pub bytes_in: u64,
+    /// Bytes written to its standard output and error, files and peers.
+    #[serde(skip_serializing_if = "is_default")]
+    pub bytes_out: u64,
+    /// Of a deterministic run: a digest over engine, module, arguments, inputs as they were read,
+    /// outputs, exit and fuel. Two runs with the same digest were the same run.
+    #[serde(skip_serializing_if = "is_default")]
+    pub run_digest: Option<Digest>,
+}
+
+/// Records are written by the ten thousand a second, so they leave out what says nothing.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A change of a task's state, on its way from where it happened to its framework.
@@ -301,8 +361,12 @@ pub struct StatusUpdate {
     /// What it used, once it has ended after running.
     pub usage: Option<Usage>,
     /// The value that the guest returned, if it did and ended well.
-    #[serde(with = "hex::serde", default)]
+    #[serde(with = "hex::serde", default, skip_serializing_if = "Vec::is_empty")]
     pub result: Vec<u8>,
+    /// The end of its stderr, if it did not end well: at most
+    /// [`LAST_WORDS_BYTES_MAX`](crate::bounds::LAST_WORDS_BYTES_MAX) bytes of text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_words: String,
 }
 
 /// How far a running guest says it is. Not durable, not acknowledged; the latest one counts.

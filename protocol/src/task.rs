@@ -1,19 +1,21 @@
 //! What a framework asks an agent to run, and what that needs of the agent.
 
+mod feature;
+mod grants;
+mod limits;
+
+pub use feature::Feature;
+pub use grants::{Access, Clock, DirGrant, DirSource, Grants, NetGrant, NetGrantError, Random};
+pub use limits::Limits;
+
 use crate::{
-    bounds::{
-        ARGS_BYTES_MAX, ARGS_MAX, DIRS_MAX, ID_BYTES_MAX, LABELS_MAX, OUTPUT_BYTES_DEFAULT,
-        STACK_BYTES_DEFAULT, STACK_BYTES_MAX,
-    },
+    bounds::{ARGS_BYTES_MAX, ARGS_MAX, ID_BYTES_MAX, LABELS_MAX},
     ids::{Attempt, Digest, TaskId},
     rejection::Rejection,
     resources::{Amount, Resources},
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A task as its framework describes it: a module, its arguments, its resources, limits, grants.
 ///
@@ -38,138 +40,23 @@ pub struct TaskSpec {
     pub limits: Limits,
     /// What it may see of the world; nothing by default.
     pub grants: Grants,
+    /// What is kept if it dies of a trap.
+    #[serde(default)]
+    pub diagnostics: Diagnostics,
     /// Free text for people and tools; skep gives it no meaning.
     pub labels: BTreeMap<String, String>,
 }
 
-/// Hard limits of one task besides its memory. Exceeding one ends the task with a typed outcome.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Fuel: deterministic units of guest computation. None: counted, not limited.
-    pub fuel: Option<u64>,
-    /// Wall-clock time from the guest's first instruction. None: it may run for ever.
-    pub deadline: Option<Duration>,
-    /// Wasm stack in bytes, at most [`STACK_BYTES_MAX`].
-    pub stack_bytes: u64,
-    /// Bytes of stdout and stderr together.
-    pub output_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            fuel: None,
-            deadline: None,
-            stack_bytes: STACK_BYTES_DEFAULT,
-            output_bytes: OUTPUT_BYTES_DEFAULT,
-        }
-    }
-}
-
-/// What a task may see of the world. The default grants nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grants {
-    /// The environment, besides the `SKEP_*` names that every task gets.
-    pub env: BTreeMap<String, String>,
-    /// Standard input: a blob that the master holds. None: closed.
-    pub stdin: Option<Digest>,
-    /// Directories.
-    pub dirs: Vec<DirGrant>,
-}
-
-/// One directory that a task may use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DirGrant {
-    /// Which directory of the node.
-    pub source: DirSource,
-    /// What the guest calls it, such as `/data` or `.`.
-    pub guest: String,
-}
-
-/// A directory of the node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is kept of a task that dies of a trap, besides the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DirSource {
-    /// The task's own empty folder, gone with its sandbox.
-    Sandbox,
-    /// A folder of the machine, by absolute path. Only an agent whose operator is the user (a
-    /// private cluster) allows it.
-    Host(String),
-}
-
-/// A limit, grant or policy that a spec uses and an agent must be able to enforce.
-///
-/// Their names travel with every spec (`requires`) and every agent (`enforces`), because an older
-/// peer silently drops protobuf fields it does not know: it does know that it misses a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each is the name of the field that needs it")]
-pub enum Feature {
-    Memory,
-    Output,
-    Stack,
-    Fuel,
-    Deadline,
-    Env,
-    Stdin,
-    SandboxDir,
-    HostDir,
-}
-
-impl Feature {
-    /// All features of this build, in the order of the enum.
-    pub const ALL: [Self; 9] = [
-        Self::Memory,
-        Self::Output,
-        Self::Stack,
-        Self::Fuel,
-        Self::Deadline,
-        Self::Env,
-        Self::Stdin,
-        Self::SandboxDir,
-        Self::HostDir,
-    ];
-
-    /// The name on the wire; never changed, never used for anything else.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "limit.memory",
-            Self::Output => "limit.output",
-            Self::Stack => "limit.stack",
-            Self::Fuel => "limit.fuel",
-            Self::Deadline => "limit.deadline",
-            Self::Env => "grant.env",
-            Self::Stdin => "grant.stdin",
-            Self::SandboxDir => "grant.dir.sandbox",
-            Self::HostDir => "grant.dir.host",
-        }
-    }
-
-    /// The feature of that name, if this build knows it.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|feature| feature.name() == name)
-    }
-
-    /// The features that a task with these limits and grants needs.
-    pub fn used_by(limits: &Limits, grants: &Grants) -> BTreeSet<Self> {
-        let Limits { fuel, deadline, .. } = limits;
-        let Grants { env, stdin, dirs } = grants;
-        let sandbox = dirs.iter().any(|dir| dir.source == DirSource::Sandbox);
-        let host = dirs.iter().any(|dir| matches!(dir.source, DirSource::Host(_)));
-        [
-            (Self::Memory, true),
-            (Self::Output, true),
-            (Self::Stack, true),
-            (Self::Fuel, fuel.is_some()),
-            (Self::Deadline, deadline.is_some()),
-            (Self::Env, !env.is_empty()),
-            (Self::Stdin, stdin.is_some()),
-            (Self::SandboxDir, sandbox),
-            (Self::HostDir, host),
-        ]
-        .into_iter()
-        .filter_map(|(feature, used)| used.then_some(feature))
-        .collect()
-    }
+pub enum Diagnostics {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// A core dump: its memory, globals and stack as a Wasm core dump, in the file `coredump` of
+    /// its sandbox. It holds whatever secrets the guest held.
+    Coredump,
 }
 
 impl TaskSpec {
@@ -185,13 +72,14 @@ impl TaskSpec {
             resources,
             limits: Limits::default(),
             grants: Grants::default(),
+            diagnostics: Diagnostics::default(),
             labels: BTreeMap::new(),
         }
     }
 
     /// The features that running this spec needs, from what it uses.
     pub fn requires(&self) -> BTreeSet<Feature> {
-        Feature::used_by(&self.limits, &self.grants)
+        Feature::used_by(&self.limits, &self.grants, self.diagnostics)
     }
 
     /// Checks what can be checked without knowing any agent.
@@ -206,15 +94,7 @@ impl TaskSpec {
         if self.resources.mem() == Amount::ZERO {
             return fail("resources", "mem is missing: a task needs a memory limit".into());
         }
-        if self.limits.fuel == Some(0) {
-            return fail("limits.fuel", "no fuel, no run: leave it out for no limit".into());
-        }
-        if self.limits.deadline == Some(Duration::ZERO) {
-            return fail("limits.deadline", "it is zero: leave it out for no limit".into());
-        }
-        if !(1..=STACK_BYTES_MAX).contains(&self.limits.stack_bytes) {
-            return fail("limits.stack_bytes", format!("it must be 1 to {STACK_BYTES_MAX}"));
-        }
+        self.limits.check()?;
         self.check_texts()?;
         self.grants.check()
     }
@@ -227,43 +107,6 @@ impl TaskSpec {
         let too_long = |(k, v): (&String, &String)| k.len().max(v.len()) > ID_BYTES_MAX;
         if self.labels.len() > LABELS_MAX || self.labels.iter().any(too_long) {
             return Err(Rejection::invalid("labels", "at most 64, of 128 bytes each"));
-        }
-        Ok(())
-    }
-}
-
-impl Grants {
-    fn check(&self) -> Result<(), Rejection> {
-        check_list("grants.env", self.env.iter().flat_map(|(k, v)| [k.as_str(), v.as_str()]))?;
-        if let Some(name) = self.env.keys().find(|k| k.is_empty() || k.contains('=')) {
-            return Err(Rejection::invalid("grants.env", format!("{name:?} is no variable name")));
-        }
-        if let Some(name) = self.env.keys().find(|k| k.starts_with("SKEP_")) {
-            let why =
-                format!("{name} is skep's own: names that begin with SKEP_ are set by the agent");
-            return Err(Rejection::invalid("grants.env", why));
-        }
-        if self.dirs.len() > DIRS_MAX {
-            return Err(Rejection::invalid("grants.dirs", "at most 32 directories"));
-        }
-        let mut guests = BTreeSet::new();
-        for dir in &self.dirs {
-            if dir.guest.is_empty() || dir.guest.contains('\0') {
-                return Err(Rejection::invalid(
-                    "grants.dirs",
-                    "a guest path is empty or has a NUL",
-                ));
-            }
-            if !guests.insert(&dir.guest) {
-                let why = format!("the guest path {:?} is granted twice", dir.guest);
-                return Err(Rejection::invalid("grants.dirs", why));
-            }
-            if let DirSource::Host(path) = &dir.source
-                && !path.starts_with('/')
-            {
-                let why = format!("the host path {path:?} is not absolute");
-                return Err(Rejection::invalid("grants.dirs", why));
-            }
         }
         Ok(())
     }
@@ -288,6 +131,7 @@ fn check_list<'a>(field: &str, texts: impl Iterator<Item = &'a str>) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::STACK_BYTES_MAX;
 
     fn spec() -> TaskSpec {
         let resources = Resources::new(Amount::units(1), Amount::units(64));
@@ -297,11 +141,11 @@ mod tests {
     #[test]
     fn a_spec_requires_what_it_uses_and_no_more() {
         let mut spec = spec();
-        let basic = [Feature::Memory, Feature::Output, Feature::Stack];
+        let basic = Feature::ALWAYS;
         assert_eq!(spec.requires(), BTreeSet::from(basic));
         spec.limits.fuel = Some(1_000);
         let host = DirSource::Host("/data".into());
-        spec.grants.dirs.push(DirGrant { source: host, guest: "/data".into() });
+        spec.grants.dirs.push(DirGrant::read_write(host, "/data"));
         let more = [Feature::Fuel, Feature::HostDir];
         assert_eq!(spec.requires(), basic.into_iter().chain(more).collect());
     }
@@ -309,7 +153,12 @@ mod tests {
     #[test]
     fn a_wrong_spec_is_refused_naming_the_field() {
         type Spoil = fn(&mut TaskSpec);
-        let cases: [(&str, Spoil); 8] = [
+        let cases: [(&str, Spoil); 10] = [
+            ("limits.handles", |s| s.limits.handles = 0),
+            ("grants.dirs", |s| {
+                let source = DirSource::Volume("../up".into());
+                s.grants.dirs.push(DirGrant::read_write(source, "."));
+            }),
             ("attempt", |s| s.attempt = Attempt(0)),
             ("resources", |s| s.resources = Resources::none()),
             ("limits.fuel", |s| s.limits.fuel = Some(0)),
@@ -319,7 +168,7 @@ mod tests {
             ("grants.env", |s| drop(s.grants.env.insert("SKEP_AGENT_ID".into(), "me".into()))),
             ("grants.dirs", |s| {
                 let source = DirSource::Host("relative".into());
-                s.grants.dirs.push(DirGrant { source, guest: ".".into() });
+                s.grants.dirs.push(DirGrant::read_write(source, "."));
             }),
         ];
         assert_eq!(spec().check(), Ok(()));
@@ -330,13 +179,6 @@ mod tests {
                 panic!("{expected} was not refused");
             };
             assert_eq!(field, expected);
-        }
-    }
-
-    #[test]
-    fn feature_names_lead_back_to_the_feature() {
-        for feature in Feature::ALL {
-            assert_eq!(Feature::from_name(feature.name()), Some(feature));
         }
     }
 }

@@ -65,7 +65,10 @@ impl Barrier {
             ToExecutor::Start { guests } => {
                 guests.iter().all(|guest| !self.unsaved.contains(&guest.key))
             }
-            ToExecutor::Kill { .. } | ToExecutor::Stop => true,
+            ToExecutor::Kill { .. }
+            | ToExecutor::Pause { .. }
+            | ToExecutor::Resume { .. }
+            | ToExecutor::Stop => true,
         }
     }
 

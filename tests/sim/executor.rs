@@ -142,6 +142,9 @@ impl Sim {
                 guest.killed.get_or_insert(by);
                 self.schedule.arrange(at, Event::GuestEnds { executor: run, key });
             }
+            ToExecutor::Pause { .. } | ToExecutor::Resume { .. } => {
+                unreachable!("agents do not pause guests")
+            }
             ToExecutor::Stop => unreachable!("agents end executors by an effect of its own"),
         }
     }
@@ -170,7 +173,8 @@ impl Sim {
             None => Outcome::Exited { code: guest.code },
         };
         let usage = Usage { wall: at.since(guest.since), ..Usage::default() };
-        self.report(run, Report::Ended { key, at, outcome, usage, result: Vec::new() });
+        let (result, last_words) = (Vec::new(), String::new());
+        self.report(run, Report::Ended { key, at, outcome, usage, result, last_words });
     }
 
     fn report(&mut self, run: &ExecutorRun, report: Report) {

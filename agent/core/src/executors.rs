@@ -193,22 +193,26 @@ impl Agent {
                 Report::Started { key, at } => {
                     if self.is_guest_of(framework, &key) && self.has_started(&key) {
                         let state = TaskState::Running;
-                        let (usage, result) = (None, Vec::new());
                         let source = Source::Executor;
-                        self.report(&key, Change { state, source, at, usage, result });
+                        let change = Change { source, ..Change::ours(state, at) };
+                        self.report(&key, change);
                     }
+                }
+                // Nobody orders it yet, so nobody waits for the word.
+                Report::Paused { key, .. } | Report::Resumed { key, .. } => {
+                    debug_assert!(self.is_guest_of(framework, &key));
                 }
                 Report::Progressed(progress) => {
                     if self.is_guest_of(framework, &progress.key) {
                         self.turn.progress.push(progress);
                     }
                 }
-                Report::Ended { key, at, outcome, usage, result } => {
+                Report::Ended { key, at, outcome, usage, result, last_words } => {
                     if self.is_guest_of(framework, &key) {
                         self.check_files_after(&key, &outcome);
                         let (state, source) = (TaskState::Ended(outcome), Source::Executor);
                         let usage = Some(usage);
-                        self.end(&key, Change { state, source, at, usage, result });
+                        self.end(&key, Change { state, source, at, usage, result, last_words });
                     }
                 }
             }

@@ -83,7 +83,7 @@ impl Agent {
         }
         let host = spec.grants.dirs.iter().find_map(|dir| match &dir.source {
             DirSource::Host(path) => Some(path),
-            DirSource::Sandbox => None,
+            DirSource::Sandbox | DirSource::Volume(_) => None,
         });
         match (self.policy.host_dirs, host) {
             (HostDirs::Refused, Some(path)) => {

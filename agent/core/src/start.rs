@@ -105,9 +105,11 @@ impl Agent {
             name: spec.name.clone(),
             args: spec.args.clone(),
             index: spec.index,
+            cpus: spec.resources.cpus(),
             memory_bytes: spec.resources.mem_bytes(),
             limits: spec.limits.clone(),
             grants: spec.grants.clone(),
+            diagnostics: spec.diagnostics,
             stdin: spec.grants.stdin.map(|digest| layout.blob(&digest)),
             sandbox: layout.sandbox(key),
         })

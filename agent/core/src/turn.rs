@@ -45,15 +45,17 @@ pub(crate) struct Change {
     pub(crate) at: Time,
     pub(crate) usage: Option<Usage>,
     pub(crate) result: Vec<u8>,
+    pub(crate) last_words: String,
 }
 
 impl Change {
     /// The agent itself says so, now.
-    pub(crate) const fn ours(state: TaskState, at: Time) -> Self {
-        Self { state, source: Source::Agent, at, usage: None, result: Vec::new() }
+    pub(crate) fn ours(state: TaskState, at: Time) -> Self {
+        let (result, last_words) = (Vec::new(), String::new());
+        Self { state, source: Source::Agent, at, usage: None, result, last_words }
     }
 
-    pub(crate) const fn ended(outcome: Outcome, at: Time) -> Self {
+    pub(crate) fn ended(outcome: Outcome, at: Time) -> Self {
         Self::ours(TaskState::Ended(outcome), at)
     }
 }
@@ -83,9 +85,9 @@ impl Agent {
     }
 
     pub(crate) fn update(&self, key: &TaskKey, change: Change) -> StatusUpdate {
-        let Change { state, source, at, usage, result } = change;
+        let Change { state, source, at, usage, result, last_words } = change;
         let (key, agent) = (key.clone(), self.state.agent().cloned());
-        StatusUpdate { key, seq: 0, agent, state, source, at, usage, result }
+        StatusUpdate { key, seq: 0, agent, state, source, at, usage, result, last_words }
     }
 
     /// Brings the turn to its end and hands out its effects.

@@ -34,6 +34,9 @@ pub(crate) fn code(outcome: &Outcome) -> u8 {
         Outcome::Killed { .. } => 143,
         Outcome::OutOfFuel { .. } => 152,
         Outcome::OutputLimit { .. } => 153,
+        Outcome::DiskLimit { .. } => 154,
+        Outcome::HandleLimit { .. } => 155,
+        Outcome::RandomLimit { .. } => 156,
         Outcome::ModuleRejected { .. }
         | Outcome::Refused { .. }
         | Outcome::Failed { .. }

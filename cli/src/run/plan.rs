@@ -3,7 +3,7 @@
 use crate::args;
 use skep_protocol::{
     Amount, Digest, Resources, TaskId, TaskSpec,
-    task::{DirGrant, DirSource, Grants, Limits},
+    task::{Access, DirGrant, DirSource, Grants, Limits},
 };
 use std::collections::BTreeMap;
 
@@ -156,9 +156,11 @@ fn grants(
     let host = asked.dirs.iter().zip(&inputs.dirs).map(|(dir, path)| DirGrant {
         source: DirSource::Host(path.clone()),
         guest: dir.guest.clone(),
+        access: Access::ReadWrite,
     });
-    let scratch = asked.scratch.then(|| DirGrant { source: DirSource::Sandbox, guest: ".".into() });
-    Ok(Grants { env, stdin: inputs.stdin, dirs: host.chain(scratch).collect() })
+    let scratch = asked.scratch.then(|| DirGrant::read_write(DirSource::Sandbox, "."));
+    let dirs = host.chain(scratch).collect();
+    Ok(Grants { env, stdin: inputs.stdin, dirs, ..Grants::default() })
 }
 
 /// A single task that named no amount takes what the agent has; all others need what they ask.
@@ -290,7 +292,7 @@ mod tests {
         let job = planned(&["--mem", "1MiB", "--timeout", "1s", "--dir", "d::/d", "m.wasm"]);
         assert_eq!(job.tasks[0].resources.mem(), Amount::units(1));
         assert_eq!(job.tasks[0].limits.deadline, Some(Duration::from_secs(1)));
-        let grant = DirGrant { source: DirSource::Host("/abs".into()), guest: "/d".into() };
+        let grant = DirGrant::read_write(DirSource::Host("/abs".into()), "/d");
         assert_eq!(job.tasks[0].grants.dirs, [grant]);
     }
 }

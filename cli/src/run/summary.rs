@@ -2,7 +2,7 @@
 
 use super::{exit, plan::Shape};
 use serde::Serialize;
-use skep_protocol::{Outcome, StatusUpdate, TaskState, Usage};
+use skep_protocol::{Digest, Outcome, StatusUpdate, TaskState, Usage};
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 /// How many failed tasks are told one by one.
@@ -49,20 +49,33 @@ pub(crate) struct Task {
 #[derive(Debug, Serialize)]
 struct TaskUsage {
     fuel: u64,
+    cpu_seconds: f64,
     wall_seconds: f64,
+    compile_seconds: f64,
+    start_seconds: f64,
     memory_bytes_peak: u64,
     stdout_bytes: u64,
     stderr_bytes: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_digest: Option<Digest>,
 }
 
 impl From<Usage> for TaskUsage {
     fn from(usage: Usage) -> Self {
         Self {
             fuel: usage.fuel,
+            cpu_seconds: usage.cpu.as_secs_f64(),
             wall_seconds: usage.wall.as_secs_f64(),
+            compile_seconds: usage.compile.as_secs_f64(),
+            start_seconds: usage.start.as_secs_f64(),
             memory_bytes_peak: usage.memory_bytes_peak,
             stdout_bytes: usage.stdout_bytes,
             stderr_bytes: usage.stderr_bytes,
+            bytes_in: usage.bytes_in,
+            bytes_out: usage.bytes_out,
+            run_digest: usage.run_digest,
         }
     }
 }
@@ -202,6 +215,7 @@ mod tests {
             at: Time::ZERO,
             usage: Some(Usage { fuel: 10, ..Usage::default() }),
             result: vec![],
+            last_words: String::new(),
         };
         (update, Written::default())
     }

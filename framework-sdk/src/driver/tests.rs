@@ -61,6 +61,7 @@ fn update(task: &str, attempt: u32, seq: u64, state: TaskState) -> StatusUpdate 
         at: Time::ZERO,
         usage: None,
         result: Vec::new(),
+        last_words: String::new(),
     }
 }
 

@@ -345,6 +345,7 @@ impl Master {
             at: self.now,
             usage: None,
             result: Vec::new(),
+            last_words: String::new(),
         }
     }
 }

@@ -99,3 +99,27 @@ macro_rules! convert_enum {
     };
 }
 pub(super) use convert_enum;
+
+/// Converts an enum whose variants have the same names on the wire, where 0 is the default.
+macro_rules! convert_enum_with_default {
+    ($type:ty, $wire:ty { $($variant:ident),+ $(,)? }) => {
+        impl Convert for $type {
+            type Wire = i32;
+
+            fn to_wire(&self) -> i32 {
+                let wire = match self {
+                    $(Self::$variant => <$wire>::$variant,)+
+                };
+                wire.into()
+            }
+
+            fn from_wire(wire: i32) -> Result<Self, DecodeError> {
+                match <$wire>::try_from(wire) {
+                    $(Ok(<$wire>::$variant) => Ok(Self::$variant),)+
+                    Err(_) => known(None),
+                }
+            }
+        }
+    };
+}
+pub(super) use convert_enum_with_default;

@@ -5,14 +5,17 @@
 
 use super::{
     DecodeError,
+    common::cut,
     convert::{Convert, known, or_default, read, required},
     outcome::result,
     task::{features, names, undeclared},
     wire::executor::{self as wire, report, to_agent, to_executor},
 };
 use crate::{
+    bounds::LAST_WORDS_BYTES_MAX,
     executor::{Report, StartGuest, ToAgent, ToExecutor},
     outcome::Progress,
+    resources::Amount,
     task::Feature,
 };
 use std::{
@@ -25,12 +28,14 @@ impl Convert for ToExecutor {
     type Wire = wire::ToExecutor;
 
     fn to_wire(&self) -> wire::ToExecutor {
-        use to_executor::{Kill, Kind, Start, Stop};
+        use to_executor::{Kill, Kind, Pause, Resume, Start, Stop};
         let kind = match self {
             Self::Start { guests } => Kind::Start(Start { guests: guests.to_wire() }),
             Self::Kill { key, by } => {
                 Kind::Kill(Kill { key: Some(key.to_wire()), by: Some(by.to_wire()) })
             }
+            Self::Pause { key } => Kind::Pause(Pause { key: Some(key.to_wire()) }),
+            Self::Resume { key } => Kind::Resume(Resume { key: Some(key.to_wire()) }),
             Self::Stop => Kind::Stop(Stop {}),
         };
         wire::ToExecutor { kind: Some(kind) }
@@ -43,6 +48,8 @@ impl Convert for ToExecutor {
             Kind::Kill(m) => {
                 Self::Kill { key: required("kill.key", m.key)?, by: required("kill.by", m.by)? }
             }
+            Kind::Pause(m) => Self::Pause { key: required("pause.key", m.key)? },
+            Kind::Resume(m) => Self::Resume { key: required("resume.key", m.key)? },
             Kind::Stop(_) => Self::Stop,
         })
     }
@@ -54,7 +61,7 @@ impl Convert for StartGuest {
     fn to_wire(&self) -> wire::StartGuest {
         wire::StartGuest {
             key: Some(self.key.to_wire()),
-            requires: names(&Feature::used_by(&self.limits, &self.grants)),
+            requires: names(&Feature::used_by(&self.limits, &self.grants, self.diagnostics)),
             agent: self.agent.to_wire(),
             module: self.module.to_wire(),
             artifact: self.artifact.to_wire(),
@@ -66,6 +73,8 @@ impl Convert for StartGuest {
             grants: Some(self.grants.to_wire()),
             stdin: self.stdin.to_wire(),
             sandbox: self.sandbox.to_wire(),
+            cpus_millis: self.cpus.as_millis(),
+            diagnostics: self.diagnostics.to_wire(),
         }
     }
 
@@ -79,13 +88,15 @@ impl Convert for StartGuest {
             name: wire.name,
             args: wire.args,
             index: wire.index,
+            cpus: Amount::millis(wire.cpus_millis),
             memory_bytes: wire.memory_bytes,
             limits: or_default("limits", wire.limits)?,
             grants: or_default("grants", wire.grants)?,
+            diagnostics: read("diagnostics", wire.diagnostics)?,
             stdin: read("stdin", wire.stdin)?,
             sandbox: read("sandbox", wire.sandbox)?,
         };
-        let used = Feature::used_by(&guest.limits, &guest.grants);
+        let used = Feature::used_by(&guest.limits, &guest.grants, guest.diagnostics);
         undeclared(&used, &declared).map_err(DecodeError::invalid)?;
         Ok(guest)
     }
@@ -131,19 +142,26 @@ impl Convert for Report {
     type Wire = wire::Report;
 
     fn to_wire(&self) -> wire::Report {
-        use report::{Ended, Kind, Started};
+        use report::{Ended, Kind, Paused, Resumed, Started};
         let kind = match self {
             Self::Started { key, at } => {
                 Kind::Started(Started { key: Some(key.to_wire()), at_micros: at.to_wire() })
             }
             Self::Progressed(progress) => Kind::Progressed(Progress::to_wire(progress)),
-            Self::Ended { key, at, outcome, usage, result } => Kind::Ended(Ended {
+            Self::Ended { key, at, outcome, usage, result, last_words } => Kind::Ended(Ended {
                 key: Some(key.to_wire()),
                 at_micros: at.to_wire(),
                 outcome: Some(outcome.to_wire()),
                 usage: Some(usage.to_wire()),
                 result: result.clone(),
+                last_words: cut(last_words, LAST_WORDS_BYTES_MAX),
             }),
+            Self::Paused { key, at } => {
+                Kind::Paused(Paused { key: Some(key.to_wire()), at_micros: at.to_wire() })
+            }
+            Self::Resumed { key, at } => {
+                Kind::Resumed(Resumed { key: Some(key.to_wire()), at_micros: at.to_wire() })
+            }
         };
         wire::Report { kind: Some(kind) }
     }
@@ -162,6 +180,15 @@ impl Convert for Report {
                 outcome: required("ended.outcome", m.outcome)?,
                 usage: required("ended.usage", m.usage)?,
                 result: result("ended.result", m.result)?,
+                last_words: cut(&m.last_words, LAST_WORDS_BYTES_MAX),
+            },
+            Kind::Paused(m) => Self::Paused {
+                key: required("paused.key", m.key)?,
+                at: read("paused.at_micros", m.at_micros)?,
+            },
+            Kind::Resumed(m) => Self::Resumed {
+                key: required("resumed.key", m.key)?,
+                at: read("resumed.at_micros", m.at_micros)?,
             },
         })
     }

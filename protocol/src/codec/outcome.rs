@@ -7,7 +7,7 @@ use super::{
     wire::common::{self as wire, killed_by, outcome, task_state},
 };
 use crate::{
-    bounds::{BACKTRACE_FRAMES_MAX, PROGRESS_BYTES_MAX, RESULT_BYTES_MAX},
+    bounds::{BACKTRACE_FRAMES_MAX, LAST_WORDS_BYTES_MAX, PROGRESS_BYTES_MAX, RESULT_BYTES_MAX},
     framework::Acknowledgement,
     outcome::{KilledBy, LostBy, Outcome, Progress, Source, StatusUpdate, TaskState, Trap, Usage},
 };
@@ -25,6 +25,7 @@ impl Convert for StatusUpdate {
             at_micros: self.at.to_wire(),
             usage: self.usage.to_wire(),
             result: self.result.clone(),
+            last_words: cut(&self.last_words, LAST_WORDS_BYTES_MAX),
         }
     }
 
@@ -38,6 +39,7 @@ impl Convert for StatusUpdate {
             at: read("at_micros", wire.at_micros)?,
             usage: read("usage", wire.usage)?,
             result: result("result", wire.result)?,
+            last_words: cut(&wire.last_words, LAST_WORDS_BYTES_MAX),
         })
     }
 }
@@ -90,15 +92,35 @@ impl Convert for Usage {
     type Wire = wire::Usage;
 
     fn to_wire(&self) -> wire::Usage {
-        let Self { fuel, wall, memory_bytes_peak, stdout_bytes, stderr_bytes } = *self;
-        let wall_micros = wall.to_wire();
-        wire::Usage { fuel, wall_micros, memory_bytes_peak, stdout_bytes, stderr_bytes }
+        wire::Usage {
+            fuel: self.fuel,
+            wall_micros: self.wall.to_wire(),
+            memory_bytes_peak: self.memory_bytes_peak,
+            stdout_bytes: self.stdout_bytes,
+            stderr_bytes: self.stderr_bytes,
+            cpu_micros: self.cpu.to_wire(),
+            compile_micros: self.compile.to_wire(),
+            start_micros: self.start.to_wire(),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            run_digest: self.run_digest.to_wire(),
+        }
     }
 
     fn from_wire(wire: wire::Usage) -> Result<Self, DecodeError> {
-        let wire::Usage { fuel, wall_micros, memory_bytes_peak, stdout_bytes, stderr_bytes } = wire;
-        let wall = read("wall_micros", wall_micros)?;
-        Ok(Self { fuel, wall, memory_bytes_peak, stdout_bytes, stderr_bytes })
+        Ok(Self {
+            fuel: wire.fuel,
+            cpu: read("cpu_micros", wire.cpu_micros)?,
+            wall: read("wall_micros", wire.wall_micros)?,
+            compile: read("compile_micros", wire.compile_micros)?,
+            start: read("start_micros", wire.start_micros)?,
+            memory_bytes_peak: wire.memory_bytes_peak,
+            stdout_bytes: wire.stdout_bytes,
+            stderr_bytes: wire.stderr_bytes,
+            bytes_in: wire.bytes_in,
+            bytes_out: wire.bytes_out,
+            run_digest: read("run_digest", wire.run_digest)?,
+        })
     }
 }
 
@@ -149,6 +171,11 @@ impl Convert for Outcome {
                 backtrace: frames(backtrace),
             }),
             Self::OutputLimit { limit } => Kind::OutputLimit(OutputLimit { limit_bytes: *limit }),
+            Self::DiskLimit { bytes, files } => {
+                Kind::DiskLimit(DiskLimit { bytes: *bytes, files: *files })
+            }
+            Self::HandleLimit { limit } => Kind::HandleLimit(HandleLimit { limit: *limit }),
+            Self::RandomLimit { limit } => Kind::RandomLimit(RandomLimit { limit_bytes: *limit }),
             Self::Killed { by } => Kind::Killed(Killed { by: Some(by.to_wire()) }),
             Self::ModuleRejected { why } => {
                 Kind::ModuleRejected(ModuleRejected { why: sentence(why) })
@@ -180,6 +207,9 @@ impl Convert for Outcome {
                 backtrace: frames(&m.backtrace),
             },
             Kind::OutputLimit(m) => Self::OutputLimit { limit: m.limit_bytes },
+            Kind::DiskLimit(m) => Self::DiskLimit { bytes: m.bytes, files: m.files },
+            Kind::HandleLimit(m) => Self::HandleLimit { limit: m.limit },
+            Kind::RandomLimit(m) => Self::RandomLimit { limit: m.limit_bytes },
             Kind::Killed(m) => Self::Killed { by: required("killed.by", m.by)? },
             Kind::ModuleRejected(m) => Self::ModuleRejected { why: sentence(&m.why) },
             Kind::Refused(m) => {

@@ -7,14 +7,17 @@
 use super::{
     DecodeError,
     common::sentence,
-    convert::{Convert, known, or_default, read, required},
-    wire::common::{self as wire, dir_grant, launch_task},
+    convert::{Convert, convert_enum_with_default, known, or_default, read, required},
+    wire::common::{self as wire, clock, dir_grant, launch_task, random},
 };
 use crate::{
     framework::{LaunchTask, RefusedTask},
     ids::{Attempt, TaskId},
     rejection::Rejection,
-    task::{DirGrant, DirSource, Feature, Grants, Limits, TaskSpec},
+    task::{
+        Access, Clock, Diagnostics, DirGrant, DirSource, Feature, Grants, Limits, NetGrant, Random,
+        TaskSpec,
+    },
 };
 use std::{collections::BTreeSet, mem};
 
@@ -76,6 +79,7 @@ fn spec_to_wire(spec: &TaskSpec) -> wire::TaskSpec {
         limits: Some(spec.limits.to_wire()),
         grants: Some(spec.grants.to_wire()),
         labels: spec.labels.clone(),
+        diagnostics: spec.diagnostics.to_wire(),
     }
 }
 
@@ -104,6 +108,7 @@ fn read_spec(
         resources: required("resources", wire.resources)?,
         limits: or_default("limits", wire.limits)?,
         grants: or_default("grants", wire.grants)?,
+        diagnostics: read("diagnostics", wire.diagnostics)?,
         labels: wire.labels,
     })
 }
@@ -156,12 +161,18 @@ impl Convert for Limits {
     type Wire = wire::Limits;
 
     fn to_wire(&self) -> wire::Limits {
-        let Self { fuel, deadline, stack_bytes, output_bytes } = self;
+        let Self { fuel, deadline, stack_bytes, output_bytes, disk_bytes, files, handles, .. } =
+            self;
         wire::Limits {
             fuel: *fuel,
             deadline_micros: deadline.to_wire(),
             stack_bytes: Some(*stack_bytes),
             output_bytes: Some(*output_bytes),
+            disk_bytes: Some(*disk_bytes),
+            files: Some(*files),
+            handles: Some(*handles),
+            random_bytes: self.random_bytes,
+            host_calls_per_second: self.host_calls_per_second,
         }
     }
 
@@ -172,6 +183,11 @@ impl Convert for Limits {
             deadline: read("deadline_micros", wire.deadline_micros)?,
             stack_bytes: wire.stack_bytes.unwrap_or(default.stack_bytes),
             output_bytes: wire.output_bytes.unwrap_or(default.output_bytes),
+            disk_bytes: wire.disk_bytes.unwrap_or(default.disk_bytes),
+            files: wire.files.unwrap_or(default.files),
+            handles: wire.handles.unwrap_or(default.handles),
+            random_bytes: wire.random_bytes,
+            host_calls_per_second: wire.host_calls_per_second,
         })
     }
 }
@@ -180,15 +196,73 @@ impl Convert for Grants {
     type Wire = wire::Grants;
 
     fn to_wire(&self) -> wire::Grants {
-        let Self { env, stdin, dirs } = self;
-        wire::Grants { env: env.clone(), stdin: stdin.to_wire(), dirs: dirs.to_wire() }
+        let Self { env, stdin, dirs, clock, random, network } = self;
+        wire::Grants {
+            env: env.clone(),
+            stdin: stdin.to_wire(),
+            dirs: dirs.to_wire(),
+            clock: Some(clock.to_wire()),
+            random: Some(random.to_wire()),
+            network: network.iter().map(ToString::to_string).collect(),
+        }
     }
 
     fn from_wire(wire: wire::Grants) -> Result<Self, DecodeError> {
+        let network = wire.network.into_iter().enumerate().map(|(i, text)| {
+            let wrong = |error| DecodeError::invalid(error).within(&format!("network[{i}]"));
+            text.parse::<NetGrant>().map_err(wrong)
+        });
         Ok(Self {
             env: wire.env,
             stdin: read("stdin", wire.stdin)?,
             dirs: read("dirs", wire.dirs)?,
+            clock: or_default("clock", wire.clock)?,
+            random: or_default("random", wire.random)?,
+            network: network.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl Convert for Clock {
+    type Wire = wire::Clock;
+
+    fn to_wire(&self) -> wire::Clock {
+        use clock::*;
+        let kind = match self {
+            Self::Real => Kind::Real(Real {}),
+            Self::Fixed { at } => Kind::Fixed(Fixed { at_micros: at.to_wire() }),
+            Self::Virtual { start } => Kind::Virtual(Virtual { start_micros: start.to_wire() }),
+        };
+        wire::Clock { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::Clock) -> Result<Self, DecodeError> {
+        Ok(match known(wire.kind)? {
+            clock::Kind::Real(_) => Self::Real,
+            clock::Kind::Fixed(m) => Self::Fixed { at: read("fixed.at_micros", m.at_micros)? },
+            clock::Kind::Virtual(m) => {
+                Self::Virtual { start: read("virtual.start_micros", m.start_micros)? }
+            }
+        })
+    }
+}
+
+impl Convert for Random {
+    type Wire = wire::Random;
+
+    fn to_wire(&self) -> wire::Random {
+        use random::*;
+        let kind = match self {
+            Self::Real => Kind::Real(Real {}),
+            Self::Seeded { seed } => Kind::Seeded(Seeded { seed: *seed }),
+        };
+        wire::Random { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::Random) -> Result<Self, DecodeError> {
+        Ok(match known(wire.kind)? {
+            random::Kind::Real(_) => Self::Real,
+            random::Kind::Seeded(m) => Self::Seeded { seed: m.seed },
         })
     }
 }
@@ -197,21 +271,28 @@ impl Convert for DirGrant {
     type Wire = wire::DirGrant;
 
     fn to_wire(&self) -> wire::DirGrant {
+        use dir_grant::{Host, Kind, Sandbox, Volume};
         let kind = match &self.source {
-            DirSource::Sandbox => dir_grant::Kind::Sandbox(dir_grant::Sandbox {}),
-            DirSource::Host(path) => dir_grant::Kind::Host(dir_grant::Host { path: path.clone() }),
+            DirSource::Sandbox => Kind::Sandbox(Sandbox {}),
+            DirSource::Host(path) => Kind::Host(Host { path: path.clone() }),
+            DirSource::Volume(name) => Kind::Volume(Volume { name: name.clone() }),
         };
-        wire::DirGrant { kind: Some(kind), guest: self.guest.clone() }
+        let access = self.access.to_wire();
+        wire::DirGrant { kind: Some(kind), guest: self.guest.clone(), access }
     }
 
     fn from_wire(wire: wire::DirGrant) -> Result<Self, DecodeError> {
         let source = match known(wire.kind)? {
             dir_grant::Kind::Sandbox(_) => DirSource::Sandbox,
             dir_grant::Kind::Host(host) => DirSource::Host(host.path),
+            dir_grant::Kind::Volume(volume) => DirSource::Volume(volume.name),
         };
-        Ok(Self { source, guest: wire.guest })
+        Ok(Self { source, guest: wire.guest, access: read("access", wire.access)? })
     }
 }
+
+convert_enum_with_default!(Access, wire::Access { ReadWrite, ReadOnly });
+convert_enum_with_default!(Diagnostics, wire::Diagnostics { Plain, Coredump });
 
 #[cfg(test)]
 mod tests {
@@ -227,15 +308,26 @@ mod tests {
     #[test]
     fn a_spec_names_what_it_requires_in_order() {
         let names = [
+            "grant.clock.virtual",
             "grant.dir.host",
+            "grant.dir.read_only",
             "grant.dir.sandbox",
+            "grant.dir.volume",
             "grant.env",
+            "grant.network",
+            "grant.random.seeded",
             "grant.stdin",
+            "limit.cpus",
             "limit.deadline",
+            "limit.disk",
             "limit.fuel",
+            "limit.handles",
+            "limit.host_calls",
             "limit.memory",
             "limit.output",
+            "limit.random",
             "limit.stack",
+            "policy.coredump",
         ];
         assert_eq!(spec_to_wire(&rich_spec()).requires, names);
     }
@@ -243,10 +335,10 @@ mod tests {
     #[test]
     fn a_name_that_is_not_known_refuses_the_task_whatever_else_is_wrong() {
         let launch = take(|spec| {
-            spec.requires.push("grant.network".into());
+            spec.requires.push("grant.gpu".into());
             spec.module.clear();
         });
-        let name = "grant.network".into();
+        let name = "grant.gpu".into();
         let TaskSpec { task, attempt, .. } = rich_spec();
         let rejection = Rejection::Unsupported { name };
         assert_eq!(launch, Ok(Err(RefusedTask { task, attempt, rejection })));

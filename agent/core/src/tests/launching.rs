@@ -94,7 +94,7 @@ fn a_limit_that_the_agent_cannot_enforce_is_refused() {
 fn a_folder_of_the_machine_is_granted_only_by_policy() {
     let mut with_dir = spec("a");
     let source = DirSource::Host("/data".into());
-    with_dir.grants.dirs.push(DirGrant { source, guest: "/data".into() });
+    with_dir.grants.dirs.push(DirGrant::read_write(source, "/data"));
     let what = "this agent grants no folders of its machine, and the task asks for /data".into();
     assert_refused(&mut Bench::warm(), with_dir.clone(), Rejection::NotAllowed { what });
 

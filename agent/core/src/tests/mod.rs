@@ -243,7 +243,9 @@ fn guest(spec: TaskSpec) -> StartGuest {
         name: spec.name,
         args: spec.args,
         index: spec.index,
+        cpus: spec.resources.cpus(),
         memory_bytes: spec.resources.mem_bytes(),
+        diagnostics: spec.diagnostics,
         limits: spec.limits,
         stdin: spec.grants.stdin.map(|digest| format!("blobs/{}", digest.hex()).into()),
         grants: spec.grants,
@@ -261,7 +263,17 @@ fn stop_executor() -> Effect {
 
 fn update(key: TaskKey, seq: u64, state: TaskState, at: Time) -> StatusUpdate {
     let (agent, source) = (Some(agent()), Source::Agent);
-    StatusUpdate { key, seq, agent, state, source, at, usage: None, result: Vec::new() }
+    StatusUpdate {
+        key,
+        seq,
+        agent,
+        state,
+        source,
+        at,
+        usage: None,
+        result: Vec::new(),
+        last_words: String::new(),
+    }
 }
 
 fn by_executor(update: StatusUpdate) -> StatusUpdate {
@@ -294,7 +306,8 @@ fn ended(task: &str) -> Report {
 }
 
 fn ended_with(task: &str, outcome: Outcome) -> Report {
-    Report::Ended { key: key(task), at: at(0), outcome, usage: usage(), result: Vec::new() }
+    let (result, last_words) = (Vec::new(), String::new());
+    Report::Ended { key: key(task), at: at(0), outcome, usage: usage(), result, last_words }
 }
 
 /// The update of a task that ended well by its executor's word.

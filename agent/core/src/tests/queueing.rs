@@ -107,7 +107,14 @@ fn a_task_that_wrote_nothing_has_no_sandbox_to_keep() {
     bench.launch(1, [spec("a")]);
     let silent = Usage { stdout_bytes: 0, ..usage() };
     let (outcome, result) = (Outcome::Exited { code: 0 }, Vec::new());
-    bench.report([Report::Ended { key: key("a"), at: at(0), outcome, usage: silent, result }]);
+    bench.report([Report::Ended {
+        key: key("a"),
+        at: at(0),
+        outcome,
+        usage: silent,
+        result,
+        last_words: String::new(),
+    }]);
     assert_eq!(bench.agent.sandboxes, [key("first")]);
 }
 

@@ -32,7 +32,7 @@ fn specs() -> impl Strategy<Value = TaskSpec> {
             if sandbox {
                 spec.grants.stdin = Some(Digest::of(b"input"));
                 let source = skep_protocol::task::DirSource::Sandbox;
-                spec.grants.dirs.push(DirGrant { source, guest: ".".into() });
+                spec.grants.dirs.push(DirGrant::read_write(source, "."));
             }
             spec
         },
@@ -77,6 +77,7 @@ fn reports() -> impl Strategy<Value = Report> {
             },
             usage: usage(),
             result: Vec::new(),
+            last_words: String::new(),
         }),
     ]
 }

@@ -103,6 +103,7 @@ fn large_updates_are_sent_in_several_frames() {
         outcome: Outcome::Exited { code: 0 },
         usage: usage(),
         result: vec![1; 500 << 10],
+        last_words: String::new(),
     }));
     assert_eq!(updates_in(effects).len(), 2);
 }

@@ -96,6 +96,7 @@ impl Kit {
             at: Time::ZERO,
             usage: None,
             result: vec![],
+            last_words: String::new(),
         };
         self.hear(Event::StatusUpdates { updates: vec![update] })
     }

@@ -377,6 +377,7 @@ impl World {
             at: self.now,
             usage: None,
             result: Vec::new(),
+            last_words: String::new(),
         };
         self.agent_says(who, ToMaster::StatusUpdates { updates: vec![update] });
     }

@@ -320,6 +320,7 @@ impl Story {
             at: self.now,
             usage,
             result: Vec::new(),
+            last_words: String::new(),
         }
     }
 

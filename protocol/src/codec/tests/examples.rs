@@ -14,7 +14,7 @@ use crate::{
     outcome::*,
     rejection::Rejection,
     resources::{Amount, DISK, Resources},
-    task::{DirGrant, DirSource, Grants, Limits, TaskSpec},
+    task::{Access, Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Random, TaskSpec},
     time::Time,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -144,6 +144,8 @@ pub(super) fn to_executor() -> Examples<ToExecutor> {
     vec![
         ("start", ToExecutor::Start { guests: vec![guest()] }),
         ("kill", ToExecutor::Kill { key: key(), by: KilledBy::Framework }),
+        ("pause", ToExecutor::Pause { key: key() }),
+        ("resume", ToExecutor::Resume { key: key() }),
         ("stop", ToExecutor::Stop),
     ]
 }
@@ -158,7 +160,10 @@ pub(super) fn from_executor() -> Examples<executor::ToAgent> {
             outcome: Outcome::Exited { code: 0 },
             usage: usage(),
             result: b"42".to_vec(),
+            last_words: "a last word".into(),
         },
+        Report::Paused { key: key(), at: now() },
+        Report::Resumed { key: key(), at: now() },
     ];
     vec![
         ("ready", executor::ToAgent::Ready { pid: 4_711 }),
@@ -248,8 +253,13 @@ pub(super) fn plain_spec() -> TaskSpec {
 /// A spec that uses every field.
 pub(in crate::codec) fn rich_spec() -> TaskSpec {
     let dirs = vec![
-        DirGrant { source: DirSource::Sandbox, guest: ".".into() },
-        DirGrant { source: DirSource::Host("/srv/data".into()), guest: "/data".into() },
+        DirGrant::read_write(DirSource::Sandbox, "."),
+        DirGrant {
+            source: DirSource::Host("/srv/data".into()),
+            guest: "/data".into(),
+            access: Access::ReadOnly,
+        },
+        DirGrant::read_write(DirSource::Volume("models".into()), "/models"),
     ];
     TaskSpec {
         attempt: Attempt(2),
@@ -262,8 +272,21 @@ pub(in crate::codec) fn rich_spec() -> TaskSpec {
             deadline: Some(Duration::from_millis(2_500)),
             stack_bytes: 64 << 10,
             output_bytes: 1 << 20,
+            disk_bytes: 2 << 20,
+            files: 100,
+            handles: 32,
+            random_bytes: Some(4_096),
+            host_calls_per_second: Some(10_000),
         },
-        grants: Grants { env: texts("LANG", "C"), stdin: Some(digest()), dirs },
+        grants: Grants {
+            env: texts("LANG", "C"),
+            stdin: Some(digest()),
+            dirs,
+            clock: Clock::Virtual { start: now() },
+            random: Random::Seeded { seed: 42 },
+            network: ["example.org:443".parse().expect("a peer")].into(),
+        },
+        diagnostics: Diagnostics::Coredump,
         labels: texts("owner", "ada"),
         ..plain_spec()
     }
@@ -271,7 +294,7 @@ pub(in crate::codec) fn rich_spec() -> TaskSpec {
 
 /// A guest with every limit and grant.
 pub(super) fn guest() -> StartGuest {
-    let TaskSpec { module, name, args, index, limits, grants, .. } = rich_spec();
+    let TaskSpec { module, name, args, index, limits, grants, diagnostics, .. } = rich_spec();
     StartGuest {
         key: key(),
         agent: agent(),
@@ -280,9 +303,11 @@ pub(super) fn guest() -> StartGuest {
         name,
         args,
         index,
+        cpus: Amount::millis(250),
         memory_bytes: 64 << 20,
         limits,
         grants,
+        diagnostics,
         stdin: Some("/blobs/stdin".into()),
         sandbox: "/tasks/prime".into(),
     }
@@ -299,6 +324,7 @@ pub(super) fn update(state: TaskState) -> StatusUpdate {
         at: now(),
         usage: Some(usage()),
         result: b"42".to_vec(),
+        last_words: "a last word".into(),
     }
 }
 
@@ -333,6 +359,9 @@ pub(super) fn outcomes() -> Vec<Outcome> {
         Outcome::OutOfMemory { asked: 65 << 20, limit: 64 << 20 },
         Outcome::DeadlinePassed { limit: Duration::from_millis(2_500) },
         Outcome::OutputLimit { limit: 1 << 20 },
+        Outcome::DiskLimit { bytes: 1 << 20, files: 100 },
+        Outcome::HandleLimit { limit: 32 },
+        Outcome::RandomLimit { limit: 4_096 },
         Outcome::Killed { by: KilledBy::Framework },
         Outcome::ModuleRejected { why: why() },
         Outcome::Refused { rejection: Rejection::Recalled },
@@ -402,10 +431,16 @@ fn progress() -> Progress {
 fn usage() -> Usage {
     Usage {
         fuel: 123_456,
+        cpu: Duration::from_micros(2_000),
         wall: Duration::from_micros(2_500),
+        compile: Duration::from_micros(70_000),
+        start: Duration::from_micros(90),
         memory_bytes_peak: 1 << 20,
         stdout_bytes: 3,
         stderr_bytes: 1,
+        bytes_in: 12,
+        bytes_out: 4,
+        run_digest: Some(digest()),
     }
 }
 

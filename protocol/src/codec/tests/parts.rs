@@ -7,11 +7,13 @@ use crate::{
     outcome::*,
     rejection::Rejection,
     resources::{Amount, MEM, Resources},
-    task::{DirGrant, DirSource, Grants, Limits, TaskSpec},
+    task::{
+        Access, Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, NetGrant, Random, TaskSpec,
+    },
     time::Time,
 };
 use proptest::{
-    collection::{btree_map, vec},
+    collection::{btree_map, btree_set, vec},
     option,
     prelude::*,
 };
@@ -37,17 +39,38 @@ pub(super) fn spec() -> impl Strategy<Value = TaskSpec> {
             deadline: deadline.map(Duration::from_micros),
             stack_bytes,
             output_bytes,
+            disk_bytes: output_bytes ^ stack_bytes,
+            files: stack_bytes,
+            random_bytes: fuel,
+            host_calls_per_second: deadline,
+            ..Limits::default()
         });
-    let source = prop_oneof![Just(DirSource::Sandbox), "/\\PC{0,12}".prop_map(DirSource::Host),];
+    let source = prop_oneof![
+        Just(DirSource::Sandbox),
+        "/\\PC{0,12}".prop_map(DirSource::Host),
+        "[a-z]{1,8}".prop_map(DirSource::Volume),
+    ];
     let dirs = vec(source, 0..3).prop_map(|sources| {
-        let grant = |(i, source)| DirGrant { source, guest: format!("/dir{i}") };
+        let grant = |(i, source)| {
+            let access = if i == 0 { Access::ReadOnly } else { Access::ReadWrite };
+            DirGrant { source, guest: format!("/dir{i}"), access }
+        };
         sources.into_iter().enumerate().map(grant).collect()
     });
-    let grants = (texts(), option::of(digest()), dirs).prop_map(|(env, stdin, dirs)| Grants {
-        env,
-        stdin,
-        dirs,
-    });
+    let clock = prop_oneof![Just(Clock::Real), time().prop_map(|at| Clock::Fixed { at })];
+    let random = any::<u64>().prop_map(|seed| Random::Seeded { seed });
+    let peer = ("[a-z]{1,8}", 1..u16::MAX).prop_map(|(host, port)| NetGrant { host, port });
+    let network = btree_set(peer, 0..3);
+    let grants = (texts(), option::of(digest()), dirs, clock, random, network).prop_map(
+        |(env, stdin, dirs, clock, random, network)| Grants {
+            env,
+            stdin,
+            dirs,
+            clock,
+            random,
+            network,
+        },
+    );
     let ids = (task(), 1..u32::MAX, digest(), text());
     let mem = 1..=Amount::MAX.as_millis();
     (ids, vec(text(), 0..3), option::of(any::<u64>()), resources(), mem, limits, grants, texts())
@@ -65,6 +88,7 @@ pub(super) fn spec() -> impl Strategy<Value = TaskSpec> {
                     resources,
                     limits,
                     grants,
+                    diagnostics: Diagnostics::Coredump,
                     labels,
                 }
             },
@@ -102,6 +126,7 @@ pub(super) fn update() -> impl Strategy<Value = StatusUpdate> {
             at,
             usage,
             result,
+            last_words: "no more".into(),
         })
 }
 
@@ -150,13 +175,21 @@ pub(super) fn rejection() -> impl Strategy<Value = Rejection> {
 }
 
 pub(super) fn usage() -> impl Strategy<Value = Usage> {
-    (any::<[u64; 4]>(), duration()).prop_map(|([fuel, peak, stdout, stderr], wall)| Usage {
-        fuel,
-        wall,
-        memory_bytes_peak: peak,
-        stdout_bytes: stdout,
-        stderr_bytes: stderr,
-    })
+    (any::<[u64; 6]>(), duration(), duration(), option::of(digest())).prop_map(
+        |([fuel, peak, stdout, stderr, bytes_in, bytes_out], wall, cpu, run_digest)| Usage {
+            fuel,
+            cpu,
+            wall,
+            compile: wall,
+            start: cpu,
+            memory_bytes_peak: peak,
+            stdout_bytes: stdout,
+            stderr_bytes: stderr,
+            bytes_in,
+            bytes_out,
+            run_digest,
+        },
+    )
 }
 
 pub(super) fn progress() -> impl Strategy<Value = Progress> {

@@ -9,6 +9,7 @@ use crate::{
     hello::Hello,
     ids::{Incarnation, TaskKey},
     operator,
+    resources::Amount,
     task::TaskSpec,
 };
 use bytes::Bytes;
@@ -154,7 +155,7 @@ pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
     let guest = (names, digest(), path(), any::<u64>(), spec(), option::of(path()), path())
         .prop_map(|(names, module, artifact, memory_bytes, spec, stdin, sandbox)| {
             let (key, agent, name, args, index) = names;
-            let TaskSpec { limits, grants, .. } = spec;
+            let TaskSpec { limits, grants, diagnostics, .. } = spec;
             StartGuest {
                 key,
                 agent,
@@ -163,9 +164,11 @@ pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
                 name,
                 args,
                 index,
+                cpus: Amount::millis(memory_bytes),
                 memory_bytes,
                 limits,
                 grants,
+                diagnostics,
                 stdin,
                 sandbox,
             }
@@ -173,6 +176,8 @@ pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
     prop_oneof![
         vec(guest, 0..3).prop_map(|guests| ToExecutor::Start { guests }),
         (key(), killed_by()).prop_map(|(key, by)| ToExecutor::Kill { key, by }),
+        key().prop_map(|key| ToExecutor::Pause { key }),
+        key().prop_map(|key| ToExecutor::Resume { key }),
         Just(ToExecutor::Stop),
     ]
 }
@@ -182,8 +187,17 @@ pub(super) fn from_executor() -> impl Strategy<Value = executor::ToAgent> {
         (key(), time()).prop_map(|(key, at)| Report::Started { key, at }),
         progress().prop_map(Report::Progressed),
         (key(), time(), outcome(), usage(), blob()).prop_map(
-            |(key, at, outcome, usage, result)| Report::Ended { key, at, outcome, usage, result }
+            |(key, at, outcome, usage, result)| Report::Ended {
+                key,
+                at,
+                outcome,
+                usage,
+                result,
+                last_words: "no more".into(),
+            }
         ),
+        (key(), time()).prop_map(|(key, at)| Report::Paused { key, at }),
+        (key(), time()).prop_map(|(key, at)| Report::Resumed { key, at }),
     ];
     prop_oneof![
         any::<u32>().prop_map(|pid| executor::ToAgent::Ready { pid }),

@@ -1,0 +1,135 @@
+//! The names of all that a spec may use, by which older peers refuse what they cannot enforce.
+
+use super::{Access, Clock, Diagnostics, DirSource, Grants, Limits, Random};
+use std::collections::BTreeSet;
+
+/// A limit, grant or policy that a spec uses and an agent must be able to enforce.
+///
+/// Their names travel with every spec (`requires`) and every agent (`enforces`), because an older
+/// peer silently drops protobuf fields it does not know: it does know that it misses a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is the name of the field that needs it")]
+pub enum Feature {
+    Cpus,
+    Memory,
+    Output,
+    Stack,
+    Disk,
+    Handles,
+    Fuel,
+    Deadline,
+    RandomBytes,
+    HostCallRate,
+    Env,
+    Stdin,
+    SandboxDir,
+    HostDir,
+    VolumeDir,
+    ReadOnlyDir,
+    FixedClock,
+    VirtualClock,
+    SeededRandom,
+    Network,
+    Coredump,
+}
+
+impl Feature {
+    /// All features of this build, in the order of the enum.
+    pub const ALL: [Self; 21] = [
+        Self::Cpus,
+        Self::Memory,
+        Self::Output,
+        Self::Stack,
+        Self::Disk,
+        Self::Handles,
+        Self::Fuel,
+        Self::Deadline,
+        Self::RandomBytes,
+        Self::HostCallRate,
+        Self::Env,
+        Self::Stdin,
+        Self::SandboxDir,
+        Self::HostDir,
+        Self::VolumeDir,
+        Self::ReadOnlyDir,
+        Self::FixedClock,
+        Self::VirtualClock,
+        Self::SeededRandom,
+        Self::Network,
+        Self::Coredump,
+    ];
+
+    /// What every task uses, whatever its spec says.
+    pub const ALWAYS: [Self; 6] =
+        [Self::Cpus, Self::Memory, Self::Output, Self::Stack, Self::Disk, Self::Handles];
+
+    /// The name on the wire; never changed, never used for anything else.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpus => "limit.cpus",
+            Self::Memory => "limit.memory",
+            Self::Output => "limit.output",
+            Self::Stack => "limit.stack",
+            Self::Disk => "limit.disk",
+            Self::Handles => "limit.handles",
+            Self::Fuel => "limit.fuel",
+            Self::Deadline => "limit.deadline",
+            Self::RandomBytes => "limit.random",
+            Self::HostCallRate => "limit.host_calls",
+            Self::Env => "grant.env",
+            Self::Stdin => "grant.stdin",
+            Self::SandboxDir => "grant.dir.sandbox",
+            Self::HostDir => "grant.dir.host",
+            Self::VolumeDir => "grant.dir.volume",
+            Self::ReadOnlyDir => "grant.dir.read_only",
+            Self::FixedClock => "grant.clock.fixed",
+            Self::VirtualClock => "grant.clock.virtual",
+            Self::SeededRandom => "grant.random.seeded",
+            Self::Network => "grant.network",
+            Self::Coredump => "policy.coredump",
+        }
+    }
+
+    /// The feature of that name, if this build knows it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|feature| feature.name() == name)
+    }
+
+    /// The features that a task with these limits and grants needs.
+    pub fn used_by(limits: &Limits, grants: &Grants, diagnostics: Diagnostics) -> BTreeSet<Self> {
+        let Limits { fuel, deadline, random_bytes, host_calls_per_second, .. } = limits;
+        let Grants { env, stdin, dirs, clock, random, network } = grants;
+        let from = |is_it: fn(&DirSource) -> bool| dirs.iter().any(|dir| is_it(&dir.source));
+        let sometimes = [
+            (Self::Fuel, fuel.is_some()),
+            (Self::Deadline, deadline.is_some()),
+            (Self::RandomBytes, random_bytes.is_some()),
+            (Self::HostCallRate, host_calls_per_second.is_some()),
+            (Self::Env, !env.is_empty()),
+            (Self::Stdin, stdin.is_some()),
+            (Self::SandboxDir, from(|source| *source == DirSource::Sandbox)),
+            (Self::HostDir, from(|source| matches!(source, DirSource::Host(_)))),
+            (Self::VolumeDir, from(|source| matches!(source, DirSource::Volume(_)))),
+            (Self::ReadOnlyDir, dirs.iter().any(|dir| dir.access == Access::ReadOnly)),
+            (Self::FixedClock, matches!(clock, Clock::Fixed { .. })),
+            (Self::VirtualClock, matches!(clock, Clock::Virtual { .. })),
+            (Self::SeededRandom, matches!(random, Random::Seeded { .. })),
+            (Self::Network, !network.is_empty()),
+            (Self::Coredump, diagnostics == Diagnostics::Coredump),
+        ];
+        let used = sometimes.into_iter().filter_map(|(feature, used)| used.then_some(feature));
+        Self::ALWAYS.into_iter().chain(used).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn feature_names_lead_back_to_the_feature() {
+        for feature in Feature::ALL {
+            assert_eq!(Feature::from_name(feature.name()), Some(feature));
+        }
+    }
+}
