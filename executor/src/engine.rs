@@ -39,6 +39,10 @@ const MEMORY_GUARD_BYTES: u64 = 32 << 20;
 const FIBER_STACK_BYTES: usize = 1 << 20;
 const _: () = assert!(STACK_BYTES_MAX as usize + (512 << 10) <= FIBER_STACK_BYTES);
 
+/// What a deterministic run's fuel, output and end depend on besides its inputs: the semantics and
+/// the cost table of the engine, and the prices of host calls. To be changed with any of them.
+pub(crate) const COSTS: &str = "wasmtime 48, skep costs 1";
+
 /// Fuel for each page that `memory.grow` asks for, which otherwise costs 1 however large it is.
 const FUEL_PER_GROWN_PAGE: u8 = 200;
 
@@ -98,6 +102,9 @@ fn settings() -> Config {
         .epoch_interruption(false)
         .operator_cost(cost)
         .cranelift_opt_level(OptLevel::Speed)
+        // What a NaN looks like differs between processors, and a guest can see it.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
         .native_unwind_info(false)
         .memory_reservation(MEMORY_RESERVATION_BYTES)
         .memory_guard_size(MEMORY_GUARD_BYTES)
@@ -116,7 +123,8 @@ fn settings() -> Config {
 }
 
 /// Turns off what compilers for WASI p1 do not emit: most faults found in wasmtime of late were in
-/// one of these. On stay SIMD, bulk memory, reference types, multi-value and extended constants.
+/// one of these. On stay SIMD (the relaxed kind too, made deterministic), bulk memory, reference types,
+/// multi-value and extended constants.
 fn proposals_off(config: &mut Config) {
     config
         .wasm_gc(false)
@@ -128,7 +136,6 @@ fn proposals_off(config: &mut Config) {
         .wasm_memory64(false)
         .wasm_multi_memory(false)
         .wasm_custom_page_sizes(false)
-        .wasm_relaxed_simd(false)
         .wasm_wide_arithmetic(false)
         .wasm_component_model(false);
 }
@@ -150,6 +157,15 @@ impl Hasher for StableHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_costs_name_the_engine_that_is_built() {
+        let lock = include_str!("../../Cargo.lock");
+        let package = lock.split("[[package]]").find(|p| p.contains("name = \"wasmtime\"\n"));
+        let version = package.and_then(|package| package.split("version = \"").nth(1));
+        let major = version.and_then(|version| version.split('.').next()).expect("a version");
+        assert!(COSTS.starts_with(&format!("wasmtime {major},")), "wasmtime is {major} now");
+    }
 
     #[test]
     fn the_fingerprint_is_the_same_for_every_engine_of_these_settings() {

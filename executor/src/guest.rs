@@ -8,18 +8,23 @@
 //! when a guest's turn comes among others, which is the runtime's matter (`runner.rs`).
 
 use crate::{
-    host::{HostClock, HostTime},
+    engine,
+    host::{
+        clock::VirtualClock, disk::Disk, files::Files, listing::Listing, price::Meter,
+        random::RandomBudget, transcript::Transcript,
+    },
     lanes::{Lanes, Seat},
     limiter::Limiter,
     outbox::Outbox,
     outcome,
     output::Output,
-    wasi,
+    wasi::{self, View},
 };
 use skep_protocol::{
     executor::{Report, StartGuest},
-    ids::TaskKey,
+    ids::{Attempt, FrameworkId, TaskId, TaskKey},
     outcome::{KilledBy, Outcome, Progress, Usage},
+    task::{Access, Limits},
     time::Time,
 };
 use std::{
@@ -30,20 +35,26 @@ use std::{
 };
 use tokio::{select, sync::oneshot, time::sleep};
 use wasmtime::{InstancePre, Store};
-use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{WasiCtxBuilder, p1::WasiP1Ctx};
 
 /// Fuel after which a guest yields: from 0.04 to 1.1 ms of computing, at no measurable cost.
-const SLICE_FUEL: u64 = 1_000_000;
-/// What one WASI call may make the host copy. A single write of a larger buffer fails in the guest
-/// with `ENOMEM`, so this is no smaller than what programs write at once.
-const HOST_CALL_BYTES_MAX: usize = 64 << 20;
+pub(crate) const SLICE_FUEL: u64 = 1_000_000;
 
 /// What belongs to a running guest on the host's side of the wall.
 pub(crate) struct GuestState {
     pub(crate) wasi: WasiP1Ctx,
     pub(crate) limiter: Limiter,
     pub(crate) output: Arc<Output>,
-    pub(crate) host_time: HostClock,
+    pub(crate) meter: Meter,
+    pub(crate) disk: Disk,
+    pub(crate) files: Files,
+    /// The directory that it is reading, if it is.
+    pub(crate) listing: Option<Listing>,
+    /// Its clock, if that is virtual.
+    pub(crate) clock: Option<Arc<VirtualClock>>,
+    pub(crate) random: RandomBudget,
+    /// What it saw and did, if its run is deterministic.
+    pub(crate) transcript: Option<Transcript>,
     /// The value that the guest returns; empty if it does not.
     pub(crate) result: Vec<u8>,
     key: TaskKey,
@@ -51,15 +62,46 @@ pub(crate) struct GuestState {
 }
 
 impl GuestState {
-    pub(crate) fn new(
-        key: TaskKey,
-        memory_bytes: u64,
-        wasi: WasiP1Ctx,
-        output: Arc<Output>,
-        outbox: Arc<Outbox>,
-    ) -> Self {
-        let (limiter, host_time) = (Limiter::new(memory_bytes), HostClock::default());
-        Self { wasi, limiter, output, host_time, result: Vec::new(), key, outbox }
+    fn new(guest: &StartGuest, view: View, output: Arc<Output>, outbox: Arc<Outbox>) -> Self {
+        let StartGuest { key, memory_bytes, limits, grants, .. } = guest;
+        let writable = grants.dirs.iter().any(|dir| dir.access == Access::ReadWrite);
+        let deterministic = grants.is_deterministic();
+        Self {
+            wasi: view.wasi,
+            limiter: Limiter::new(*memory_bytes),
+            output,
+            meter: Meter::new(fuel_budget(limits), limits.host_calls_per_second),
+            disk: Disk::new(limits.disk_bytes, limits.files),
+            files: Files::new(limits.handles, writable, deterministic),
+            listing: None,
+            clock: view.clock,
+            random: RandomBudget(limits.random_bytes),
+            transcript: deterministic.then(|| Transcript::new(engine::COSTS, guest)),
+            result: Vec::new(),
+            key: key.clone(),
+            outbox,
+        }
+    }
+
+    /// A state in which no guest ever runs.
+    pub(crate) fn of_nobody() -> Self {
+        let framework = FrameworkId::new("nobody").expect("an id");
+        let task = TaskId::new("nothing").expect("an id");
+        Self {
+            wasi: WasiCtxBuilder::new().build_p1(),
+            limiter: Limiter::new(0),
+            output: Output::new("/nowhere".into(), 0),
+            meter: Meter::new(0, None),
+            disk: Disk::new(0, 0),
+            files: Files::new(0, false, false),
+            listing: None,
+            clock: None,
+            random: RandomBudget(None),
+            transcript: None,
+            result: Vec::new(),
+            key: TaskKey { framework, task, attempt: Attempt::FIRST },
+            outbox: Arc::new(Outbox::new()),
+        }
     }
 
     /// Tells the agent, in good time, how far the guest says it is.
@@ -120,8 +162,10 @@ pub(crate) async fn run(
     };
     let wall = started.elapsed();
     let outcome = outcome.unwrap_or_else(|| outcome::of(returned, store.data(), &guest));
-    let usage = Usage { start, ..usage(&store, &guest, wall) };
-    let GuestState { output, result, .. } = store.into_data();
+    let usage = Usage { start, ..usage(&store, wall) };
+    let GuestState { output, result, transcript, .. } = store.into_data();
+    let run_digest = transcript.map(|transcript| transcript.end(&outcome, usage.fuel, &result));
+    let usage = Usage { run_digest, ..usage };
     let last_words = if outcome.is_success() { String::new() } else { output.last_words() };
     End { outcome, usage, result, last_words }
 }
@@ -133,15 +177,12 @@ async fn prepare(
 ) -> Result<(Seat, Store<GuestState>), Outcome> {
     let seat = lanes.seat(guest).await.map_err(failed)?;
     let output = Output::new(guest.sandbox.clone(), guest.limits.output_bytes);
-    let wasi = wasi::context(guest, &output).await.map_err(failed)?;
-    let (key, outbox) = (guest.key.clone(), Arc::clone(outbox));
-    let state = GuestState::new(key, guest.memory_bytes, wasi, output, outbox);
+    let view = wasi::view(guest, &output).await.map_err(failed)?;
+    let state = GuestState::new(guest, view, output, Arc::clone(outbox));
     let mut store = Store::new(seat.module.module().engine(), state);
     store.limiter(|state| &mut state.limiter);
-    store.set_hostcall_fuel(HOST_CALL_BYTES_MAX);
-    store.call_hook_async(HostTime);
     store
-        .set_fuel(fuel_budget(guest))
+        .set_fuel(fuel_budget(&guest.limits))
         .and_then(|()| store.fuel_async_yield_interval(Some(SLICE_FUEL)))
         .map_err(|error| failed(error.root_cause()))?;
     Ok((seat, store))
@@ -167,19 +208,22 @@ async fn deadline(limit: Option<Duration>) -> Duration {
 }
 
 /// Fuel is counted whether it is limited or not.
-fn fuel_budget(guest: &StartGuest) -> u64 {
-    guest.limits.fuel.unwrap_or(u64::MAX)
+fn fuel_budget(limits: &Limits) -> u64 {
+    limits.fuel.unwrap_or(u64::MAX)
 }
 
-fn usage(store: &Store<GuestState>, guest: &StartGuest, wall: Duration) -> Usage {
+fn usage(store: &Store<GuestState>, wall: Duration) -> Usage {
     let left = store.get_fuel().expect("the engine counts fuel");
-    let (stdout_bytes, stderr_bytes) = store.data().output.bytes();
+    let state = store.data();
+    let (stdout_bytes, stderr_bytes) = state.output.bytes();
     Usage {
-        fuel: fuel_budget(guest).saturating_sub(left),
+        fuel: state.meter.budget().saturating_sub(left),
         wall,
-        memory_bytes_peak: store.data().limiter.peak(),
+        memory_bytes_peak: state.limiter.peak(),
         stdout_bytes,
         stderr_bytes,
+        bytes_in: state.meter.bytes_in,
+        bytes_out: state.meter.bytes_out,
         ..Usage::default()
     }
 }

@@ -13,7 +13,7 @@
 //! | `lanes`, `modules`, `artifact` | where does a guest run, and how is its code found? |
 //! | `guest` | what is one run, from seat to end? |
 //! | `wasi`, `output`, `limiter` | what may it see, write and hold? |
-//! | `host` | what may it call? |
+//! | `host` | what may it call, and at what price? |
 //! | `outcome`, `outbox` | of what did it die, and how does the agent learn of it? |
 
 mod describe;

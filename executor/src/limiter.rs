@@ -2,8 +2,9 @@
 //!
 //! Always holds: memories and tables together stay within the limit. A refusal is remembered, so
 //! that a guest which then dies of whatever follows (an abort, a null pointer) is reported as what
-//! it is: out of memory. Deliberately absent: what the host holds on the guest's behalf, which has
-//! bounds of its own in `guest.rs`.
+//! it is: out of memory. What the host holds on the guest's behalf for as long as the guest likes
+//! (open files, its result, a directory's listing) counts too; what it holds during one call has
+//! bounds of its own in `host/`.
 
 use wasmtime::ResourceLimiter;
 
@@ -34,6 +35,17 @@ impl Limiter {
     /// What the guest would have held, in bytes, had its last refused request been granted.
     pub(crate) const fn refused(&self) -> Option<u64> {
         self.refused
+    }
+
+    /// Takes memory of the host's for the guest, until it is released. Gives false if the limit
+    /// does not allow it.
+    pub(crate) fn hold(&mut self, bytes: u64) -> bool {
+        self.grow(bytes, false)
+    }
+
+    /// Gives back what was held.
+    pub(crate) const fn release(&mut self, bytes: u64) {
+        self.held = self.held.saturating_sub(bytes);
     }
 
     fn grow(&mut self, bytes: u64, beyond_its_own_maximum: bool) -> bool {
@@ -111,6 +123,16 @@ mod tests {
         assert!(!limiter.table_growing(PAGE / 8, PAGE / 8 + 1, None).expect("an answer"));
         assert_eq!(limiter.refused(), Some(2 * PAGE as u64 + 8));
         assert_eq!(limiter.peak(), 2 * PAGE as u64);
+    }
+
+    #[test]
+    fn what_the_host_holds_for_the_guest_counts_until_it_is_released() {
+        let mut limiter = Limiter::new(PAGE as u64);
+        assert!(limiter.hold(1));
+        assert!(!limiter.memory_growing(0, PAGE, None).expect("an answer"));
+        limiter.release(1);
+        assert!(limiter.memory_growing(0, PAGE, None).expect("an answer"));
+        assert!(!limiter.hold(1));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! From what wasmtime says to what the cluster is told: the reason of a guest's death.
 //!
 //! The order of the questions matters: an exit is no fault; a limit that was met explains the trap
-//! that followed it; only then is a trap a trap. A guest that was refused memory and did not end
-//! well died of memory, whatever it did about it.
+//! that followed it; only then is a trap a trap. A guest that was refused memory, disk or handles and
+//! did not end well died of that, whatever it did about it.
 
-use crate::guest::GuestState;
+use crate::{guest::GuestState, host::random::RandomLimitExceeded};
 use skep_protocol::{
     bounds::{BACKTRACE_FRAMES_MAX, WHY_BYTES_MAX},
     executor::StartGuest,
@@ -30,8 +30,20 @@ pub(crate) fn of(returned: Result<(), Error>, state: &GuestState, guest: &StartG
     if let (Some(Trap::OutOfFuel), Some(limit)) = (trap, guest.limits.fuel) {
         return Outcome::OutOfFuel { limit };
     }
+    let limits = &guest.limits;
+    if error.is::<RandomLimitExceeded>()
+        && let Some(limit) = limits.random_bytes
+    {
+        return Outcome::RandomLimit { limit };
+    }
     if let Some(asked) = state.limiter.refused() {
         return Outcome::OutOfMemory { asked, limit: guest.memory_bytes };
+    }
+    if state.disk.refused() {
+        return Outcome::DiskLimit { bytes: limits.disk_bytes, files: limits.files };
+    }
+    if state.files.refused() {
+        return Outcome::HandleLimit { limit: limits.handles };
     }
     if let Some(code) = exit {
         return Outcome::Exited { code };

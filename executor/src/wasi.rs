@@ -1,13 +1,26 @@
 //! What a guest sees of the world through WASI: exactly its grants, and nothing by default.
 //!
 //! Always holds: no environment but the `SKEP_*` names and what is granted, no directory but the
-//! granted ones, no network, standard input closed unless granted, and no call that blocks the
-//! thread. Clocks and randomness are real.
+//! granted ones, no network, standard input closed unless granted; clocks and random numbers are the
+//! machine's unless the task is granted others. File operations block the guest's own thread only
+//! below the task's own folder; elsewhere may lie a pipe or a dead disk.
 
-use crate::output::{Output, Stream, Which};
+use crate::{
+    host::{
+        clock::{FixedClock, Hands, VirtualClock},
+        random,
+    },
+    output::{Output, Stream, Which},
+};
+use chacha20::{
+    ChaCha12Rng,
+    rand_core::{Rng as _, SeedableRng as _},
+};
 use skep_protocol::{
     executor::StartGuest,
-    task::{Access, DirSource},
+    ids::Attempt,
+    task::{Access, Clock, DirGrant, DirSource, Random},
+    time::Time,
 };
 use std::{
     fs, io,
@@ -17,11 +30,17 @@ use std::{
 use tokio::{fs::File, task::spawn_blocking};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView as _, cli::AsyncStdinStream, p1::WasiP1Ctx};
 
-/// Open files, directories and pollables of one guest. They are file descriptors of the executor,
-/// which all its guests share; one more traps.
-const HANDLES_MAX: usize = 256;
-/// Random bytes made in one step; `random_get` asks as often as it needs.
-pub(crate) const RANDOM_BYTES_MAX: usize = 64 << 10;
+/// What a guest has in its table besides what it opened: standard streams, granted directories, and
+/// what one call holds while it runs; one more traps.
+const HANDLES_SPARE: usize = 1_100;
+/// What a task that must not depend on where it runs is told of that.
+const NOWHERE: &str = "deterministic";
+
+/// A guest's view of the world, and its clock if that is virtual.
+pub(crate) struct View {
+    pub(crate) wasi: WasiP1Ctx,
+    pub(crate) clock: Option<Arc<VirtualClock>>,
+}
 
 /// Why a guest's view of the world could not be made. Not the guest's fault.
 #[derive(Debug, thiserror::Error)]
@@ -40,11 +59,9 @@ pub(crate) enum ContextError {
     Stopping,
 }
 
-/// Makes a guest's context; what touches the disk is done on a blocking thread.
-pub(crate) async fn context(
-    guest: &StartGuest,
-    output: &Arc<Output>,
-) -> Result<WasiP1Ctx, ContextError> {
+/// Makes a guest's view; what touches the disk is done on a blocking thread.
+pub(crate) async fn view(guest: &StartGuest, output: &Arc<Output>) -> Result<View, ContextError> {
+    let own_files = |dir: &DirGrant| dir.source == DirSource::Sandbox;
     let mut builder = WasiCtxBuilder::new();
     builder
         .arg(&guest.name)
@@ -52,8 +69,8 @@ pub(crate) async fn context(
         .envs(&environment(guest))
         .stdout(Stream { output: Arc::clone(output), which: Which::Stdout })
         .stderr(Stream { output: Arc::clone(output), which: Which::Stderr })
-        .max_random_size(RANDOM_BYTES_MAX as u64)
-        .allow_blocking_current_thread(false)
+        .max_random_size(random::STEP_BYTES as u64)
+        .allow_blocking_current_thread(guest.grants.dirs.iter().all(own_files))
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
@@ -66,18 +83,58 @@ pub(crate) async fn context(
     if !guest.grants.dirs.is_empty() {
         builder = with_directories(builder, guest).await?;
     }
-    let mut context = builder.build_p1();
-    context.ctx().table.set_max_capacity(HANDLES_MAX);
-    Ok(context)
+    let clock = with_clock(&mut builder, guest.grants.clock);
+    if let Random::Seeded { seed } = guest.grants.random {
+        with_seed(&mut builder, seed);
+    }
+    let mut wasi = builder.build_p1();
+    let handles = usize::try_from(guest.limits.handles).unwrap_or(usize::MAX);
+    wasi.ctx().table.set_max_capacity(handles.saturating_add(HANDLES_SPARE));
+    Ok(View { wasi, clock })
+}
+
+fn with_clock(builder: &mut WasiCtxBuilder, clock: Clock) -> Option<Arc<VirtualClock>> {
+    match clock {
+        Clock::Real => None,
+        Clock::Fixed { at } => {
+            let clock = FixedClock(at.since(Time::ZERO));
+            builder.wall_clock(clock).monotonic_clock(clock);
+            None
+        }
+        Clock::Virtual { start } => {
+            let clock = VirtualClock::new(start.since(Time::ZERO));
+            let hands = Hands(Arc::clone(&clock));
+            builder.wall_clock(hands.clone()).monotonic_clock(hands);
+            Some(clock)
+        }
+    }
+}
+
+/// Three generators of one seed: what the guest draws of one must not tell the next of another.
+fn with_seed(builder: &mut WasiCtxBuilder, seed: u64) {
+    let generator = |kind: u64| {
+        let mut generator = ChaCha12Rng::seed_from_u64(seed);
+        generator.set_stream(kind);
+        generator
+    };
+    builder
+        .secure_random(generator(0))
+        .insecure_random(generator(1))
+        .insecure_random_seed(u128::from(generator(2).next_u64()));
 }
 
 fn environment(guest: &StartGuest) -> Vec<(&str, String)> {
     let key = &guest.key;
+    let (attempt, framework, agent) = if guest.grants.is_deterministic() {
+        (Attempt::FIRST, NOWHERE, NOWHERE)
+    } else {
+        (key.attempt, key.framework.as_str(), guest.agent.as_str())
+    };
     let mut all = vec![
         ("SKEP_TASK_ID", key.task.to_string()),
-        ("SKEP_TASK_ATTEMPT", key.attempt.to_string()),
-        ("SKEP_FRAMEWORK_ID", key.framework.to_string()),
-        ("SKEP_AGENT_ID", guest.agent.to_string()),
+        ("SKEP_TASK_ATTEMPT", attempt.to_string()),
+        ("SKEP_FRAMEWORK_ID", framework.into()),
+        ("SKEP_AGENT_ID", agent.into()),
     ];
     all.extend(guest.index.map(|index| ("SKEP_TASK_INDEX", index.to_string())));
     all.extend(guest.grants.env.iter().map(|(name, value)| (name.as_str(), value.clone())));
