@@ -1,6 +1,6 @@
 //! The command line: what can be typed, and what it is parsed into.
 
-use crate::units::{Bytes, Env, Fuel, HostDir, IndexRange, Scalars, Span};
+use crate::units::{Bytes, ClockArg, Env, Fuel, HostDir, IndexRange, Scalars, Span};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use skep_protocol::{Role, operator::PeerKind};
 use std::{
@@ -145,6 +145,24 @@ pub(crate) struct Limits {
     /// Bytes of stdout and stderr together [default: 1GiB, in an array 64MiB]
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_output: Option<Bytes>,
+    /// Size of its files, beyond what was there before [default: 1GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) disk: Option<Bytes>,
+    /// Files, directories and links that it may make [default: 10000]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_files: Option<u64>,
+    /// Files that it may have open at once, at most 4096 [default: 256]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_handles: Option<u32>,
+    /// Random bytes that it may draw [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_random: Option<Bytes>,
+    /// Host calls a second; more are delayed [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_host_calls: Option<u64>,
+    /// Keep a core dump of a task that traps, in the file `coredump` of its sandbox
+    #[arg(long)]
+    pub(crate) coredump: bool,
 }
 
 /// What each task may see of the world; nothing if not granted.
@@ -163,6 +181,24 @@ pub(crate) struct Grants {
     /// Standard input: a file, or - for that of this command
     #[arg(long, value_name = "FILE")]
     pub(crate) stdin: Option<PathBuf>,
+    /// Its clock: real, fixed:TIME (it stands still) or virtual (its own work and waits move it; a
+    /// time to start from may follow, as in virtual:2026-01-01T00:00:00Z)
+    #[arg(long, value_name = "CLOCK")]
+    pub(crate) clock: Option<ClockArg>,
+    /// Seed of its random numbers [default: the machine's own numbers]
+    #[arg(long, value_name = "N")]
+    pub(crate) random_seed: Option<u64>,
+    /// The same module, arguments and inputs give the same output, fuel and exit on every machine: a
+    /// virtual clock and seeded random numbers
+    #[arg(
+        long,
+        value_name = "SEED",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0",
+        conflicts_with_all = ["clock", "random_seed"],
+    )]
+    pub(crate) deterministic: Option<u64>,
 }
 
 /// Many tasks of one module.

@@ -1,6 +1,6 @@
 //! Values that people type with units, each parsed once into what it means.
 
-use skep_protocol::{Amount, Resources};
+use skep_protocol::{Amount, Resources, Time, task::Clock};
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
 
 /// Why a typed value is not one.
@@ -71,6 +71,39 @@ impl FromStr for Span {
             Ok(_) => error("a time below a millisecond leaves nothing to run in"),
             Err(_) => error(format!("{text:?} is no time: write a number and a unit, as in 90s")),
         }
+    }
+}
+
+/// A clock for a guest: `real`, `fixed:TIME`, `virtual` or `virtual:TIME`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClockArg(pub(crate) Clock);
+
+impl FromStr for ClockArg {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let (kind, time) = match text.split_once(':') {
+            Some((kind, time)) => (kind, Some(moment(time)?)),
+            None => (text, None),
+        };
+        match (kind, time) {
+            ("real", None) => Ok(Self(Clock::Real)),
+            ("fixed", Some(at)) => Ok(Self(Clock::Fixed { at })),
+            ("virtual", start) => {
+                Ok(Self(Clock::Virtual { start: start.unwrap_or(Clock::VIRTUAL_START) }))
+            }
+            _ => error(format!(
+                "{text:?} is no clock: write real, fixed:2026-01-01T00:00:00Z or virtual"
+            )),
+        }
+    }
+}
+
+fn moment(text: &str) -> Result<Time, UnitError> {
+    let moment = text.parse::<jiff::Timestamp>().ok();
+    match moment.and_then(|moment| u64::try_from(moment.as_microsecond()).ok()) {
+        Some(micros) => Ok(Time::from_micros(micros)),
+        None => error(format!("{text:?} is no time: write it as in 2026-01-01T00:00:00Z")),
     }
 }
 

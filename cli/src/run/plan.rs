@@ -3,7 +3,7 @@
 use crate::args;
 use skep_protocol::{
     Amount, Digest, Resources, TaskId, TaskSpec,
-    task::{Access, DirGrant, DirSource, Grants, Limits},
+    task::{Access, Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Random},
 };
 use std::collections::BTreeMap;
 
@@ -125,7 +125,7 @@ fn template(
         Shape::One => (ONE_CPUS, ONE_MEM_MIB, ONE_OUTPUT_BYTES),
         Shape::Many => (ARRAY_CPUS, ARRAY_MEM_MIB, Limits::default().output_bytes),
     };
-    let asked = &run.limits;
+    let (asked, default) = (&run.limits, Limits::default());
     let mem = asked.mem.map_or(mem, |mem| mem.as_mem());
     let resources = Resources::new(asked.cpus.unwrap_or(cpus), mem);
     let any = TaskId::new("template").expect("a name");
@@ -136,8 +136,16 @@ fn template(
         fuel: asked.fuel.map(|fuel| fuel.0),
         deadline: asked.timeout.map(|span| span.0),
         output_bytes: asked.max_output.map_or(output, |bytes| bytes.0),
-        ..Limits::default()
+        disk_bytes: asked.disk.map_or(default.disk_bytes, |bytes| bytes.0),
+        files: asked.max_files.unwrap_or(default.files),
+        handles: asked.max_handles.unwrap_or(default.handles),
+        random_bytes: asked.max_random.map(|bytes| bytes.0),
+        host_calls_per_second: asked.max_host_calls,
+        stack_bytes: default.stack_bytes,
     };
+    if asked.coredump {
+        spec.diagnostics = Diagnostics::Coredump;
+    }
     spec.grants = grants(&run.grants, inputs, environment)?;
     Ok(spec)
 }
@@ -160,7 +168,13 @@ fn grants(
     });
     let scratch = asked.scratch.then(|| DirGrant::read_write(DirSource::Sandbox, "."));
     let dirs = host.chain(scratch).collect();
-    Ok(Grants { env, stdin: inputs.stdin, dirs, ..Grants::default() })
+    let clock = asked.clock.map(|clock| clock.0).unwrap_or_default();
+    let random = asked.random_seed.map_or(Random::Real, |seed| Random::Seeded { seed });
+    let (clock, random) = match asked.deterministic {
+        Some(seed) => (Clock::Virtual { start: Clock::VIRTUAL_START }, Random::Seeded { seed }),
+        None => (clock, random),
+    };
+    Ok(Grants { env, stdin: inputs.stdin, dirs, clock, random, ..Grants::default() })
 }
 
 /// A single task that named no amount takes what the agent has; all others need what they ask.
@@ -212,6 +226,7 @@ impl Job {
 mod tests {
     use super::*;
     use clap::Parser as _;
+    use skep_protocol::Time;
     use std::time::Duration;
 
     fn parse(words: &[&str]) -> args::Run {
@@ -285,6 +300,20 @@ mod tests {
         assert_eq!(job.tasks[0].grants.env["HOME"], "/home/me");
         let missing = plan(&run, inputs(None), |_| None).map(|job| job.id);
         assert_eq!(missing, Err(PlanError::NoSuchVariable("HOME".into())));
+    }
+
+    #[test]
+    fn a_deterministic_task_sees_nothing_of_the_world() {
+        let grants = |words: &[&str]| planned(words).tasks[0].grants.clone();
+        assert!(!grants(&["m.wasm"]).is_deterministic());
+        let seeded = grants(&["--deterministic=7", "m.wasm"]);
+        assert!(seeded.is_deterministic());
+        assert_eq!(seeded.random, Random::Seeded { seed: 7 });
+        assert_eq!(grants(&["--deterministic", "m.wasm"]).random, Random::Seeded { seed: 0 });
+        let parts = grants(&["--clock", "virtual", "--random-seed", "0", "m.wasm"]);
+        assert_eq!(parts, grants(&["--deterministic", "m.wasm"]));
+        let fixed = grants(&["--clock", "fixed:1970-01-01T00:00:01Z", "m.wasm"]);
+        assert_eq!(fixed.clock, Clock::Fixed { at: Time::from_micros(1_000_000) });
     }
 
     #[test]
