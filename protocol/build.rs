@@ -17,6 +17,8 @@ fn main() -> io::Result<()> {
     prost_build::Config::new()
         // Views are shown as JSON as they are.
         .type_attribute(".skep.operator.v1", "#[derive(serde::Serialize)]")
+        // It is no view: people see what was made of it.
+        .field_attribute("skep.operator.v1.Response.kind.recorded", "#[serde(skip)]")
         // Ordered maps, so that equal messages are equal bytes.
         .btree_map(["."])
         .include_file("packages.rs")

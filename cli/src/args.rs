@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Logs(Logs),
     /// End a task
     Kill(Kill),
+    /// Run an ended deterministic task again, on this machine, and say whether it came out the same
+    Replay(Replay),
     /// Frameworks
     #[command(subcommand)]
     Framework(List),
@@ -351,6 +353,17 @@ pub(crate) struct Kill {
     #[arg(long, value_name = "ID")]
     pub(crate) framework: Option<skep_protocol::FrameworkId>,
     /// The task, as `skep ps` shows it
+    pub(crate) task: skep_protocol::TaskId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    pub(crate) client: Client,
+    /// Whose task, where several frameworks had one of that name
+    #[arg(long, value_name = "ID")]
+    pub(crate) framework: Option<skep_protocol::FrameworkId>,
+    /// The task, as `skep ps --all` shows it
     pub(crate) task: skep_protocol::TaskId,
 }
 

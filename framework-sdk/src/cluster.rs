@@ -96,7 +96,7 @@ pub enum ConnectError {
     Dial(#[from] DialError),
 }
 
-/// Why a blob was not stored.
+/// Why a blob was not stored, or not fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
     /// The file cannot be read.
@@ -203,6 +203,16 @@ impl Cluster {
         let digest = Digest::of(bytes);
         blob::put(&self.connection(), digest, bytes.len() as u64, bytes).await?;
         Ok(digest)
+    }
+
+    /// Fetches a blob that the master holds.
+    ///
+    /// # Errors
+    /// [`PushError`] if it does not have it, or it does not arrive whole.
+    pub async fn fetch(&self, digest: Digest) -> Result<Vec<u8>, PushError> {
+        let mut bytes = Vec::new();
+        blob::fetch(&self.connection(), digest, &mut bytes).await?;
+        Ok(bytes)
     }
 
     /// Asks the master for a view, or gives it an order.

@@ -94,6 +94,7 @@ fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
             | operator::Request::Tokens
             | operator::Request::RevokeToken { .. } => &[PeerKind::Operator],
             operator::Request::Tasks { .. }
+            | operator::Request::Recorded { .. }
             | operator::Request::Agents
             | operator::Request::Frameworks
             | operator::Request::Roles

@@ -4,8 +4,10 @@
 //! the generated messages themselves, serialisable as JSON for `-o json` and the HTTP API.
 
 use crate::{
-    ids::{FrameworkId, Role, TaskId},
+    ids::{FrameworkId, Role, TaskId, TaskKey},
+    outcome::{Outcome, Usage},
     resources::Resources,
+    task::TaskSpec,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
@@ -33,6 +35,13 @@ pub enum Request {
     /// Ends a task.
     Kill {
         /// Whose; may be left out if only one framework has such a task.
+        framework: Option<FrameworkId>,
+        /// Which.
+        task: TaskId,
+    },
+    /// What a deterministic task that has ended was, and what came of it.
+    Recorded {
+        /// Whose; may be left out if only one framework had such a task.
         framework: Option<FrameworkId>,
         /// Which.
         task: TaskId,
@@ -85,6 +94,7 @@ pub enum Ended {
 #[expect(missing_docs, reason = "each is named after the request it answers")]
 pub enum Response {
     Tasks(view::TaskViews),
+    Recorded(Box<Recorded>),
     Done,
     Agents(view::AgentViews),
     Frameworks(view::FrameworkViews),
@@ -99,6 +109,19 @@ pub enum Response {
         id: String,
     },
     Tokens(view::TokenViews),
+}
+
+/// A run that can be repeated: what was run, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Which attempt of which task.
+    pub key: TaskKey,
+    /// What was run.
+    pub spec: TaskSpec,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it used, with the digest of its run.
+    pub usage: Usage,
 }
 
 /// A kind of peer, as certificates and join tokens name it.

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests say what went wrong by it")]
 
 mod bad_input;
+mod deterministic;
 mod kit;
 mod many;
 mod one;

@@ -8,6 +8,7 @@ mod lists;
 mod logs;
 mod master;
 mod orders;
+mod replay;
 
 use crate::{
     args::{Bench, Command, List, RoleCommand, Token},
@@ -47,6 +48,7 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
             let kill = Request::Kill { framework: args.framework, task: args.task };
             done(block_on(orders::order(args.client, kill)))
         }
+        Command::Replay(args) => block_on(replay::replay(args)),
         Command::Framework(List::List(client)) => done(block_on(lists::frameworks(client))),
         Command::Role(RoleCommand::List(client)) => done(block_on(lists::roles(client))),
         Command::Role(RoleCommand::Set { client, role, weight }) => {

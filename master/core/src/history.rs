@@ -3,9 +3,9 @@
 //! Always holds: no more are remembered than the policy says; the oldest give way.
 
 use skep_protocol::{
-    AgentId, Attempt, FrameworkId, Outcome, Resources, Role, TaskId, TaskKey, Time, Usage,
+    AgentId, Attempt, FrameworkId, Outcome, Resources, Role, TaskId, TaskKey, TaskSpec, Time, Usage,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 #[derive(Debug)]
 pub(crate) struct History {
@@ -26,6 +26,7 @@ pub(crate) struct EndedTask {
     pub(crate) since: Time,
     pub(crate) outcome: Outcome,
     pub(crate) usage: Option<Usage>,
+    pub(crate) repeatable: Option<Arc<TaskSpec>>,
 }
 
 impl History {

@@ -148,6 +148,7 @@ impl Master {
             seen: 0,
             acknowledged: 0,
             unacknowledged: VecDeque::new(),
+            repeatable: None,
         };
         if !task.stage.is_ended() {
             let (framework, agent) = (&key.framework, home.agent);

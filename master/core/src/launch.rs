@@ -19,6 +19,7 @@ use skep_protocol::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -171,6 +172,7 @@ impl Master {
             seen: 0,
             acknowledged: 0,
             unacknowledged: VecDeque::new(),
+            repeatable: spec.grants.is_deterministic().then(|| Arc::new(spec.clone())),
         };
         self.insert_task(&key_of(framework, spec), task);
     }

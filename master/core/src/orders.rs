@@ -1,9 +1,9 @@
 //! What people order.
 
-use crate::{effect::Answer, input::RequestId, master::Master, record::Record};
+use crate::{effect::Answer, input::RequestId, master::Master, record::Record, tasks::Stage};
 use skep_protocol::{
     FrameworkId, Rejection, Role, TaskId, TaskKey,
-    operator::{Request, Response, Weight},
+    operator::{Recorded, Request, Response, Weight},
     outcome::KilledBy,
 };
 
@@ -11,6 +11,11 @@ impl Master {
     pub(crate) fn on_order(&mut self, request: RequestId, order: Request) {
         let done = match order {
             Request::Kill { framework, task } => self.operator_kill(framework, &task),
+            Request::Recorded { framework, task } => {
+                let run = self.recorded(framework, &task);
+                let answer = run.map(|run| Answer::Operator(Response::Recorded(Box::new(run))));
+                return self.answer(request, answer);
+            }
             Request::SetRole { role, weight } => self.set_role(role, weight),
             Request::RevokeToken { id } => self.revoke_token(id),
             order => {
@@ -35,6 +40,34 @@ impl Master {
         }
         self.order_end(&key, KilledBy::Operator);
         Ok(())
+    }
+
+    /// What a deterministic task was that has ended, and what came of it.
+    fn recorded(
+        &self,
+        framework: Option<FrameworkId>,
+        task: &TaskId,
+    ) -> Result<Recorded, Rejection> {
+        let key = self.find_task(framework, task)?;
+        let live = self.tasks.get(&key).map(|task| match &task.stage {
+            Stage::Ended { outcome, usage, .. } => {
+                (task.repeatable.as_deref(), Some((outcome, *usage)))
+            }
+            _ => (task.repeatable.as_deref(), None),
+        });
+        let ended = || {
+            let ended = self.tasks.history.get(&key)?;
+            Some((ended.repeatable.as_deref(), Some((&ended.outcome, ended.usage))))
+        };
+        let (spec, end) = live.or_else(ended).unwrap_or_default();
+        let no = |why: &str| Rejection::invalid("task", format!("{key} {why}"));
+        let spec = spec.ok_or_else(|| {
+            no("was not deterministic, or a master knew it that has been started anew since: run it \
+                with --deterministic")
+        })?;
+        let (outcome, usage) = end.ok_or_else(|| no("has not ended yet"))?;
+        let usage = usage.ok_or_else(|| no("never ran"))?;
+        Ok(Recorded { key: key.clone(), spec: spec.clone(), outcome: outcome.clone(), usage })
     }
 
     /// The newest attempt of the one task that is meant, live or remembered.

@@ -17,7 +17,10 @@ use skep_protocol::{
     AgentId, AllocationId, Attempt, FrameworkId, Outcome, Resources, Role, Source, StatusUpdate,
     TaskId, TaskKey, TaskSpec, TaskState, Time, Usage, outcome::KilledBy,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// Updates kept per task until they are acknowledged. A sound agent makes four per attempt; of
 /// more the oldest go, which the agent itself sends again.
@@ -41,6 +44,8 @@ pub(crate) struct Task {
     /// Up to where its framework has acknowledged.
     pub(crate) acknowledged: u64,
     pub(crate) unacknowledged: VecDeque<StatusUpdate>,
+    /// What it is, if its run can be repeated. A master that was started anew does not know.
+    pub(crate) repeatable: Option<Arc<TaskSpec>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -310,11 +315,12 @@ impl Master {
             framework.tally.leave(phase);
         }
         let is_condemned = task.is_condemned();
-        let Task { agent, role, resources, name, since, stage, .. } = task;
+        let Task { agent, role, resources, name, since, stage, repeatable, .. } = task;
         if let Stage::Ended { outcome, usage, .. } = stage
             && !is_condemned
         {
-            let ended = EndedTask { agent, role, resources, name, since, outcome, usage };
+            let ended =
+                EndedTask { agent, role, resources, name, since, outcome, usage, repeatable };
             self.tasks.history.remember(key.clone(), ended);
         }
     }

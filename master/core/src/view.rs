@@ -39,6 +39,7 @@ impl Master {
             Request::Status => Response::Status(self.status_view()),
             Request::Tokens => Response::Tokens(self.token_views(now)),
             Request::Kill { .. }
+            | Request::Recorded { .. }
             | Request::SetRole { .. }
             | Request::CreateToken { .. }
             | Request::RevokeToken { .. } => return None,
@@ -317,7 +318,7 @@ fn task_view(
 }
 
 fn ended_task_view(key: &TaskKey, task: &EndedTask) -> TaskView {
-    let EndedTask { agent, role, resources, name, since, outcome, usage } = task;
+    let EndedTask { agent, role, resources, name, since, outcome, usage, .. } = task;
     with_end(task_view(key, (agent, role), resources, name, *since), outcome, *usage)
 }
 

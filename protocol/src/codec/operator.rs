@@ -25,6 +25,9 @@ impl Convert for Request {
             Self::Kill { framework, task } => {
                 Kind::Kill(Kill { framework: framework.to_wire(), task: task.to_wire() })
             }
+            Self::Recorded { framework, task } => {
+                Kind::Recorded(Recorded { framework: framework.to_wire(), task: task.to_wire() })
+            }
             Self::Agents => Kind::Agents(Agents {}),
             Self::Frameworks => Kind::Frameworks(Frameworks {}),
             Self::Roles => Kind::Roles(Roles {}),
@@ -55,6 +58,10 @@ impl Convert for Request {
             Kind::Kill(m) => Self::Kill {
                 framework: read("kill.framework", m.framework)?,
                 task: read("kill.task", m.task)?,
+            },
+            Kind::Recorded(m) => Self::Recorded {
+                framework: read("recorded.framework", m.framework)?,
+                task: read("recorded.task", m.task)?,
             },
             Kind::Agents(_) => Self::Agents,
             Kind::Frameworks(_) => Self::Frameworks,
@@ -109,6 +116,7 @@ impl Convert for Response {
         use response::Kind;
         let kind = match self {
             Self::Tasks(views) => Kind::Tasks(views.clone()),
+            Self::Recorded(run) => Kind::Recorded(run.to_wire()),
             Self::Done => Kind::Done(wire::Done {}),
             Self::Agents(views) => Kind::Agents(views.clone()),
             Self::Frameworks(views) => Kind::Frameworks(views.clone()),
@@ -127,6 +135,7 @@ impl Convert for Response {
         use response::Kind;
         Ok(match known(wire.kind)? {
             Kind::Tasks(views) => Self::Tasks(views),
+            Kind::Recorded(run) => Self::Recorded(Box::new(read("recorded", run)?)),
             Kind::Done(_) => Self::Done,
             Kind::Agents(views) => Self::Agents(views),
             Kind::Frameworks(views) => Self::Frameworks(views),

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     framework::{LaunchTask, RefusedTask},
-    ids::{Attempt, TaskId},
+    ids::{Attempt, TaskId, TaskKey},
+    operator::Recorded,
     rejection::Rejection,
     task::{
         Access, Clock, Diagnostics, DirGrant, DirSource, Feature, Grants, Limits, NetGrant, Random,
@@ -62,6 +63,31 @@ impl Convert for RefusedTask {
             task: read("task", wire.task)?,
             attempt: read("attempt", wire.attempt)?,
             rejection: required("rejection", wire.rejection)?,
+        })
+    }
+}
+
+impl Convert for Recorded {
+    type Wire = wire::RecordedRun;
+
+    fn to_wire(&self) -> wire::RecordedRun {
+        wire::RecordedRun {
+            key: Some(self.key.to_wire()),
+            spec: Some(spec_to_wire(&self.spec)),
+            outcome: Some(self.outcome.to_wire()),
+            usage: Some(self.usage.to_wire()),
+        }
+    }
+
+    fn from_wire(wire: wire::RecordedRun) -> Result<Self, DecodeError> {
+        let spec = wire.spec.ok_or_else(|| DecodeError::invalid("it is missing").within("spec"))?;
+        let key: TaskKey = required("key", wire.key)?;
+        let taken = take_spec(key.task.clone(), key.attempt, spec);
+        Ok(Self {
+            key,
+            spec: taken.map_err(|refused| DecodeError::invalid(refused).within("spec"))?,
+            outcome: required("outcome", wire.outcome)?,
+            usage: required("usage", wire.usage)?,
         })
     }
 }

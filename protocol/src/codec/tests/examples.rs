@@ -200,6 +200,7 @@ pub(super) fn requests() -> Examples<data::Request> {
         ("read_stderr", read_log(LogStream::Stderr, Follow::UntilEnded)),
         ("tasks", order(tasks)),
         ("kill", order(Order::Kill { framework: None, task: task() })),
+        ("recorded", order(Order::Recorded { framework: Some(framework()), task: task() })),
         ("agents", order(Order::Agents)),
         ("frameworks", order(Order::Frameworks)),
         ("roles", order(Order::Roles)),
@@ -227,6 +228,7 @@ pub(super) fn responses() -> Examples<data::Response> {
         ("sending_so_far", Response::Sending { size: None }),
         ("refused", Response::Refused { rejection: Rejection::UnknownToken }),
         ("tasks", shown(Shown::Tasks(views::tasks()))),
+        ("recorded", shown(Shown::Recorded(Box::new(recorded())))),
         ("done", shown(Shown::Done)),
         ("agents", shown(Shown::Agents(views::agents()))),
         ("frameworks", shown(Shown::Frameworks(views::frameworks()))),
@@ -236,6 +238,11 @@ pub(super) fn responses() -> Examples<data::Response> {
         ("created_token", shown(created)),
         ("tokens", shown(Shown::Tokens(views::tokens()))),
     ]
+}
+
+fn recorded() -> operator::Recorded {
+    let (key, outcome) = (key(), Outcome::Exited { code: 0 });
+    operator::Recorded { key, spec: rich_spec(), outcome, usage: usage() }
 }
 
 pub(super) fn stream_headers() -> Examples<StreamHeader> {
