@@ -28,6 +28,6 @@ mod sandboxes;
 mod spawner;
 
 pub use config::{Config, Records};
-pub use machine::machine_resources;
+pub use machine::{OfferError, machine_resources};
 pub use run::{RunError, run};
 pub use skep_agent_core::HostDirs;

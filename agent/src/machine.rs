@@ -10,12 +10,37 @@ const SPARED_MIB: u64 = 1 << 10;
 /// Where a container is told how much memory it may use.
 const CONTAINER_LIMIT: &str = "/sys/fs/cgroup/memory.max";
 
+/// Why an agent cannot offer what its operator wrote.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "cpus:{offered} is more than this machine has: tasks would not get the share of a processor \
+     that they are promised; offer cpus:{cpus} or less"
+)]
+pub struct OfferError {
+    /// What was to be offered.
+    pub offered: Amount,
+    /// What there is.
+    pub cpus: Amount,
+}
+
 /// What this machine can give to tasks: its cpus, and its memory but for what the system needs.
 pub fn machine_resources() -> Resources {
-    let cpus = available_parallelism().unwrap_or(NonZeroUsize::MIN).get() as u64;
     let memory_mib = memory_bytes() / MIB;
     let spared_mib = SPARED_MIB.min(memory_mib / 2);
-    Resources::new(Amount::units(cpus), Amount::units(memory_mib - spared_mib))
+    Resources::new(cpus(), Amount::units(memory_mib - spared_mib))
+}
+
+/// Refuses to promise more processors than there are. Memory is the operator's own risk: a machine
+/// may have swap, and tasks seldom use what they ask for.
+pub(crate) fn check(offered: Option<&Resources>) -> Result<(), OfferError> {
+    match (offered.map_or(Amount::ZERO, Resources::cpus), cpus()) {
+        (offered, cpus) if offered > cpus => Err(OfferError { offered, cpus }),
+        _ => Ok(()),
+    }
+}
+
+fn cpus() -> Amount {
+    Amount::units(available_parallelism().unwrap_or(NonZeroUsize::MIN).get() as u64)
 }
 
 /// The machine's memory, or that of the container around us if it is less.
@@ -35,6 +60,16 @@ pub(crate) fn hostname() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_processors_than_there_are_cannot_be_offered() {
+        let offer = |cpus: Amount| Resources::new(cpus, Amount::units(1));
+        assert_eq!(check(None), Ok(()));
+        assert_eq!(check(Some(&offer(cpus()))), Ok(()));
+        let offered = cpus().plus(Amount::millis(1));
+        let refused = Err(OfferError { offered, cpus: cpus() });
+        assert_eq!(check(Some(&offer(offered))), refused);
+    }
 
     #[test]
     fn a_machine_has_cpus_and_memory_to_give() {

@@ -7,7 +7,7 @@ use crate::{
     executors::Executors,
     folders::{self, FolderError, Folders},
     logs::Logs,
-    machine,
+    machine::{self, OfferError},
     modules::{self, Modules},
     sandboxes,
     session::Session,
@@ -37,6 +37,9 @@ pub enum RunError {
     /// The skep binary cannot compile.
     #[error(transparent)]
     Compiler(#[from] CompilerError),
+    /// More processors are offered than there are.
+    #[error(transparent)]
+    Offer(#[from] OfferError),
     /// No socket or no thread is to be had, or the identity does not serve.
     #[error(transparent)]
     Dialer(#[from] SetupError),
@@ -65,6 +68,7 @@ pub async fn run(
     identity: Identity,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
+    machine::check(config.resources.as_ref())?;
     folders::make(&config.work_dir)?;
     // First of all: the records also keep a second agent off the folder.
     let (journal, records) = Journal::open::<Record>(&config.records)?;

@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use skep_protocol::{Role, operator::PeerKind};
 use std::{
     net::SocketAddr,
-    num::NonZeroUsize,
+    num::{NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
 };
 
@@ -371,6 +371,21 @@ pub(crate) struct Replay {
 pub(crate) enum Bench {
     /// Tasks end to end: latency of one, throughput of many
     Tasks(BenchTasks),
+    /// Processors inside executors: shares, lateness of those that wake, time of a kill
+    Cpu(BenchCpu),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchCpu {
+    /// For how long guests compute each time shares are measured
+    #[arg(long, default_value = "10s", value_name = "TIME")]
+    pub(crate) time: Span,
+    /// Guests to kill, one after another
+    #[arg(long, default_value = "300", value_name = "N")]
+    pub(crate) kills: NonZeroU64,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: Format,
 }
 
 #[derive(Debug, Args)]

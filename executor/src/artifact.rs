@@ -1,4 +1,4 @@
-//! Loading compiled modules: the one place in skep with unsafe code.
+//! Loading compiled modules, whose code nothing can check: the one act of faith in skep.
 //!
 //! A compiled module is machine code that wasmtime takes at its word. Always holds: it is only ever
 //! read from a path that the agent sent, and the agent sends none but those of its own artifact

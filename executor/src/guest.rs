@@ -5,9 +5,10 @@
 //! ```
 //! Always holds: a store serves one run and is dropped after it, whatever came of it; a guest can
 //! be killed at each step; the deadline counts from the first instruction. Deliberately absent:
-//! when a guest's turn comes among others, which is the runtime's matter (`runner.rs`).
+//! when a guest's turn comes among others, which is the workers' matter (`cpu`).
 
 use crate::{
+    cpu::{self, Gate},
     engine,
     host::{
         clock::VirtualClock, disk::Disk, files::Files, listing::Listing, price::Meter,
@@ -37,8 +38,9 @@ use tokio::{select, sync::oneshot, time::sleep};
 use wasmtime::{InstancePre, Store};
 use wasmtime_wasi::{WasiCtxBuilder, p1::WasiP1Ctx};
 
-/// Fuel after which a guest yields: from 0.04 to 1.1 ms of computing, at no measurable cost.
-pub(crate) const SLICE_FUEL: u64 = 1_000_000;
+/// Fuel after which a guest yields: from 0.02 to 0.6 ms of computing, so that a guest that wakes is
+/// not kept waiting for longer; changing guests takes a microsecond or two.
+pub(crate) const SLICE_FUEL: u64 = 500_000;
 
 /// What belongs to a running guest on the host's side of the wall.
 pub(crate) struct GuestState {
@@ -131,6 +133,7 @@ pub(crate) async fn run(
     guest: StartGuest,
     lanes: &Lanes,
     outbox: &Arc<Outbox>,
+    gate: &Gate,
     killed: oneshot::Receiver<KilledBy>,
 ) -> End {
     let ordered = Instant::now();
@@ -158,14 +161,16 @@ pub(crate) async fn run(
         limit = deadline(guest.limits.deadline) => {
             (Some(Outcome::DeadlinePassed { limit }), Ok(()))
         }
-        returned = execute(&mut store, &seat.module) => (None, returned),
+        returned = gate.hold(&guest.key, outbox, execute(&mut store, &seat.module)) => {
+            (None, returned)
+        }
     };
     let wall = started.elapsed();
     let outcome = outcome.unwrap_or_else(|| outcome::of(returned, store.data(), &guest));
     let usage = Usage { start, ..usage(&store, wall) };
     let GuestState { output, result, transcript, .. } = store.into_data();
     let run_digest = transcript.map(|transcript| transcript.end(&outcome, usage.fuel, &result));
-    let usage = Usage { run_digest, ..usage };
+    let usage = Usage { run_digest, cpu: cpu::spent(), ..usage };
     let last_words = if outcome.is_success() { String::new() } else { output.last_words() };
     End { outcome, usage, result, last_words }
 }

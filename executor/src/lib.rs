@@ -10,6 +10,7 @@
 //! | `precheck`, `compile` | which modules are taken, and how do they become artifacts? |
 //! | `serve` | how does the agent talk to this process? |
 //! | `runner` | how do many guests run at once? |
+//! | `cpu` | whose turn is it on the processors? |
 //! | `lanes`, `modules`, `artifact` | where does a guest run, and how is its code found? |
 //! | `guest` | what is one run, from seat to end? |
 //! | `wasi`, `output`, `limiter` | what may it see, write and hold? |
@@ -22,6 +23,7 @@ mod engine;
 mod compile;
 mod precheck;
 
+mod cpu;
 mod runner;
 mod serve;
 

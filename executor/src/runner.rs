@@ -1,10 +1,12 @@
-//! Many guests at once: starts them, kills them, tells what happened to them.
+//! Many guests at once: starts them, kills them, pauses them, tells what happened to them.
 //!
-//! Guests run on a runtime of their own, so that no guest, however it spins, keeps the loop that
-//! talks to the agent from its work. Always holds: each guest that is started is reported as ended
-//! exactly once, when nothing of it is left, even if a fault of ours ends it.
+//! Guests run on threads of their own (`cpu`), so that no guest, however it spins, keeps the loop
+//! that talks to the agent from its work. Always holds: each guest that is started is reported as
+//! ended exactly once, when nothing of it is left, even if a fault of ours ends it; an order for a
+//! guest that does not run is harmless.
 
 use crate::{
+    cpu::{Gate, Id, Workers},
     guest::{self, End, now},
     lanes::Lanes,
     outbox::Outbox,
@@ -21,28 +23,31 @@ use std::{
     num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::oneshot,
-};
+use tokio::{runtime::Builder, sync::oneshot};
 
 /// Threads for what blocks on the disk: files of guests, loading modules.
 const BLOCKING_THREADS_MAX: usize = 32;
-/// Polls after which a worker looks for expired timers and finished I/O. A poll of a spinning guest
-/// takes a millisecond, so that a deadline on a busy machine is late by 8 ms.
-const POLLS_BETWEEN_EVENTS: u32 = 8;
+/// Threads that serve timers and sockets: they only wake guests.
+const BACKGROUND_THREADS: usize = 1;
 
 /// The executor without its socket. Dropping it ends all guests.
 pub struct Runner {
     shared: Arc<Shared>,
-    /// None only while it is being dropped.
-    runtime: Option<Runtime>,
+    workers: Workers,
 }
 
 struct Shared {
     lanes: Lanes,
     outbox: Arc<Outbox>,
-    running: Mutex<HashMap<TaskKey, Option<oneshot::Sender<KilledBy>>>>,
+    running: Mutex<HashMap<TaskKey, Running>>,
+}
+
+/// How a guest that runs is reached.
+struct Running {
+    id: Id,
+    gate: Arc<Gate>,
+    /// None: it has been told already.
+    kill: Option<oneshot::Sender<KilledBy>>,
 }
 
 impl Runner {
@@ -51,11 +56,10 @@ impl Runner {
     /// # Errors
     /// If the machine refuses the threads.
     pub fn new(workers: NonZeroUsize) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(workers.get())
+        let background = Builder::new_multi_thread()
+            .worker_threads(BACKGROUND_THREADS)
             .max_blocking_threads(BLOCKING_THREADS_MAX)
-            .event_interval(POLLS_BETWEEN_EVENTS)
-            .thread_name("guests")
+            .thread_name("background")
             .enable_all()
             .build()?;
         let shared = Shared {
@@ -63,13 +67,14 @@ impl Runner {
             outbox: Arc::new(Outbox::new()),
             running: Mutex::default(),
         };
-        Ok(Self { shared: Arc::new(shared), runtime: Some(runtime) })
+        let workers = Workers::new(workers.get(), background)?;
+        Ok(Self { shared: Arc::new(shared), workers })
     }
 
     /// Starts a guest. One of the same key that runs already goes on, and nothing else happens.
     pub fn start(&self, guest: StartGuest) {
         let (kill, killed) = oneshot::channel();
-        let key = guest.key.clone();
+        let (key, share) = (guest.key.clone(), guest.cpus.as_millis());
         let mut running = self.shared.lock();
         if running.contains_key(&key) {
             return tracing::debug!(%key, "runs already");
@@ -78,18 +83,40 @@ impl Runner {
             let why = format!("the executor runs {AGENT_TASKS_MAX} guests already");
             return self.shared.outbox.push(ended(key, Outcome::Failed { why }));
         }
-        running.insert(key.clone(), Some(kill));
+        let (id, gate) = (self.workers.id(), Arc::new(Gate::default()));
+        running.insert(key.clone(), Running { id, gate: Arc::clone(&gate), kill: Some(kill) });
         drop(running);
-        let run = run(Arc::clone(&self.shared), key, guest, killed);
-        self.runtime.as_ref().expect("it is there until the drop").spawn(run);
+        let run = run(Arc::clone(&self.shared), key, guest, gate, killed);
+        self.workers.spawn(id, share, run);
     }
 
     /// Ends a guest, if it runs. A second order for the same guest changes nothing.
     pub fn kill(&self, key: &TaskKey, by: KilledBy) {
-        let kill = self.shared.lock().get_mut(key).and_then(Option::take);
-        match kill.map(|kill| kill.send(by)) {
-            Some(Ok(())) => {}
+        let mut running = self.shared.lock();
+        let guest = running.get_mut(key).and_then(|guest| Some((guest.id, guest.kill.take()?)));
+        drop(running);
+        match guest.map(|(id, kill)| kill.send(by).map(|()| id)) {
+            Some(Ok(id)) => self.workers.hasten(id),
             Some(Err(_)) | None => tracing::debug!(%key, "does not run"),
+        }
+    }
+
+    /// Lets a guest run no further, and keeps its memory. Its deadline goes on.
+    pub fn pause(&self, key: &TaskKey) {
+        self.turn(key, Gate::shut);
+    }
+
+    /// Lets a paused guest go on.
+    pub fn resume(&self, key: &TaskKey) {
+        self.turn(key, Gate::open);
+    }
+
+    fn turn(&self, key: &TaskKey, turn: impl FnOnce(&Gate) -> bool) {
+        let guest = self.shared.lock().get(key).map(|guest| (guest.id, Arc::clone(&guest.gate)));
+        match guest {
+            Some((id, gate)) if turn(&gate) => self.workers.wake(id),
+            Some(_) => tracing::debug!(%key, "is as it is to be"),
+            None => tracing::debug!(%key, "does not run"),
         }
     }
 
@@ -105,17 +132,8 @@ impl Runner {
     }
 }
 
-impl Drop for Runner {
-    /// Does not wait: a guest's file operation may be stuck on a dead disk.
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, HashMap<TaskKey, Option<oneshot::Sender<KilledBy>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TaskKey, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,10 +142,11 @@ async fn run(
     shared: Arc<Shared>,
     key: TaskKey,
     guest: StartGuest,
+    gate: Arc<Gate>,
     killed: oneshot::Receiver<KilledBy>,
 ) {
     let mut last_word = LastWord { shared: Arc::clone(&shared), key, end: None };
-    last_word.end = Some(guest::run(guest, &shared.lanes, &shared.outbox, killed).await);
+    last_word.end = Some(guest::run(guest, &shared.lanes, &shared.outbox, &gate, killed).await);
 }
 
 /// Reports a guest's end when it is dropped, so that a panic of ours cannot leave a guest running

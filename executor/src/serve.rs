@@ -95,9 +95,8 @@ async fn obey(
                 guests.into_iter().for_each(|guest| runner.start(guest));
             }
             Ok(ToExecutor::Kill { key, by }) => runner.kill(&key, by),
-            Ok(ToExecutor::Pause { key } | ToExecutor::Resume { key }) => {
-                tracing::warn!(%key, "guests cannot be paused here");
-            }
+            Ok(ToExecutor::Pause { key }) => runner.pause(&key),
+            Ok(ToExecutor::Resume { key }) => runner.resume(&key),
             Ok(ToExecutor::Stop) => return Ok(()),
             Err(error @ DecodeError::UnknownVariant { .. }) => {
                 tracing::warn!(%error, "an order of a newer agent is ignored");

@@ -23,6 +23,7 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(run) => block_on(run::run(*run)),
         Command::Bench(Bench::Tasks(args)) => done(block_on(bench::tasks(args))),
+        Command::Bench(Bench::Cpu(args)) => done(block_on(bench::cpu(args))),
         Command::Executor => Ok(skep_executor::serve().map(|()| ExitCode::SUCCESS)?),
         Command::Compile(args) => compile::compile(&args),
         Command::Dev(args) => block_on(dev::dev(args)),

@@ -6,12 +6,12 @@
 //! often as one that computes; calls beyond the guest's rate wait their time. Deliberately absent:
 //! how long a call really takes.
 
-use crate::guest::{GuestState, SLICE_FUEL};
-use std::time::Duration;
-use tokio::{
-    task::yield_now,
-    time::{Instant, sleep_until},
+use crate::{
+    cpu::yield_now,
+    guest::{GuestState, SLICE_FUEL},
 };
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
 use wasmtime::{AsContextMut, StoreContextMut, Trap};
 
 /// What one kind of host call costs.

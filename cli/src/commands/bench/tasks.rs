@@ -53,7 +53,7 @@ struct Throughput {
     tasks_per_second: f64,
 }
 
-pub(super) async fn tasks(args: args::BenchTasks) -> Result {
+pub(in crate::commands) async fn tasks(args: args::BenchTasks) -> Result {
     let format = args.client.output;
     let figures = if args.client.masters().is_empty() {
         let private = Private::start(1, "127.0.0.1:0".parse()?).await?;
