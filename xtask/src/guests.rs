@@ -15,8 +15,9 @@ use record::{Record, digest};
 use std::{collections::BTreeMap, fs, path::PathBuf};
 use toolchain::Toolchain;
 
-/// Whoever clones the repository downloads every module of its history.
-const MODULE_BYTES_MAX: usize = 200_000;
+/// Whoever clones the repository downloads every module of its history. The largest, which asks for
+/// all of WASI with a sentence for each wrong answer, has 230,000.
+const MODULE_BYTES_MAX: usize = 240_000;
 
 /// A package whose programs are guests.
 struct Guest {

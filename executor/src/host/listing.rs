@@ -25,6 +25,9 @@ const FIRST_BYTES: usize = 64 << 10;
 const GROWTHS_MAX: u32 = 5;
 /// What looking at one file costs, in bytes' worth.
 const LOOK_BYTES: u64 = 100;
+/// The device on which wasmtime-wasi says that every file lies; a file's status and its entry in a
+/// listing then give it one number.
+const DEVICE: u64 = 1;
 /// The entries of the directory itself and its parent.
 const DOTS: usize = 2;
 
@@ -118,8 +121,7 @@ fn settle(call: &mut Call<'_>, entries: &mut [Vec<u8>]) {
     entries[dots..].sort_by(|a, b| a[ENTRY_BYTES..].cmp(&b[ENTRY_BYTES..]));
     for (place, entry) in (1_u64..).zip(entries) {
         let number = u64::from_le_bytes(entry[NUMBER].try_into().expect("eight bytes"));
-        // It is a digest of the file, not its number on the disk: a kind of its own.
-        let inode = Inode { device: u64::MAX, number };
+        let inode = Inode { device: DEVICE, number };
         let number = call.state.files.number(inode).unwrap_or(0);
         entry[NEXT].copy_from_slice(&place.to_le_bytes());
         entry[NUMBER].copy_from_slice(&number.to_le_bytes());
