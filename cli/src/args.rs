@@ -2,7 +2,7 @@
 
 use crate::units::{Bytes, ClockArg, Env, Fuel, HostDir, IndexRange, Scalars, Span};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use skep_protocol::{Role, operator::PeerKind};
+use skep_protocol::{Role, operator::PeerKind, task::NetGrant};
 use std::{
     net::SocketAddr,
     num::{NonZeroU64, NonZeroUsize},
@@ -177,6 +177,9 @@ pub(crate) struct Grants {
     /// Give the guest an empty folder of its own as its working directory
     #[arg(long)]
     pub(crate) scratch: bool,
+    /// Let the guest, a component, connect to a peer: a name or an address, and a port
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) net: Vec<NetGrant>,
     /// Set a variable, or pass one on from here
     #[arg(long, value_name = "K[=V]")]
     pub(crate) env: Vec<Env>,

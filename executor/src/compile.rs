@@ -4,7 +4,7 @@
 //! seconds and a gigabyte. So it runs in a child of the agent that holds itself to a budget of time
 //! and memory and then dies. Always holds: an artifact appears whole or not at all.
 
-use crate::{engine, host, precheck};
+use crate::{component, engine, host, precheck};
 use rustix::{
     process::{Resource, Rlimit, nice, setrlimit},
     time::{ClockId, clock_gettime},
@@ -106,13 +106,21 @@ fn compile_bytes(bytes: &[u8], artifact: &Path) -> Result<CompileReport, Compile
     let provided =
         host::provided(&engine).map_err(|error| failed("no imports", error.root_cause()))?;
     let rejected = |why: String| CompileError::Rejected { why };
+    if skep_admission::is_component(bytes) {
+        let compiled = component::admit::compile(&engine, bytes).map_err(rejected)?;
+        return write(artifact, bytes, &compiled);
+    }
     precheck::check(bytes, &provided).map_err(rejected)?;
     Module::validate(&engine, bytes)
         .map_err(|error| rejected(format!("it is no valid module: {}", error.root_cause())))?;
     let compiled = engine
         .precompile_module(bytes)
         .map_err(|error| rejected(format!("it cannot be compiled: {}", error.root_cause())))?;
-    write_whole(artifact, &compiled)
+    write(artifact, bytes, &compiled)
+}
+
+fn write(artifact: &Path, bytes: &[u8], compiled: &[u8]) -> Result<CompileReport, CompileError> {
+    write_whole(artifact, compiled)
         .map_err(|error| failed(&format!("cannot write {artifact:?}"), error))?;
     Ok(CompileReport { module_bytes: bytes.len() as u64, artifact_bytes: compiled.len() as u64 })
 }

@@ -23,6 +23,11 @@ pub(crate) const SLOT_BYTES: u64 = 256 << 20;
 /// Elements of the one table that a guest in the pool may have; compiled C and Rust need one each
 /// for every function whose address is taken.
 const SLOT_TABLE_ELEMENTS: usize = 20_000;
+/// Core instances and tables of a component in the pool. One that was made of a module by the usual
+/// adapter has four and two: the program, the adapter, and two small ones that tie their knot; and
+/// one memory, like all that is not composed of several programs.
+const COMPONENT_INSTANCES: u32 = 8;
+const COMPONENT_TABLES: u32 = 2;
 /// Bytes of wasmtime's own record of an instance: about thirty per function, global and import.
 const SLOT_INSTANCE_BYTES: usize = 256 << 10;
 /// Memory that an idle slot may keep, so that the next guest finds its pages in place. A thousand
@@ -54,9 +59,14 @@ pub(crate) fn compiling() -> wasmtime::Result<Engine> {
 /// An engine that runs guests in a pool of `slots` that are set up beforehand.
 pub(crate) fn pooled(slots: u32) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(slots)
+    pool.total_core_instances(slots.saturating_mul(COMPONENT_INSTANCES))
+        .total_component_instances(slots)
+        .max_core_instances_per_component(COMPONENT_INSTANCES)
+        .max_memories_per_component(1)
+        .max_tables_per_component(COMPONENT_TABLES)
+        .max_component_instance_size(SLOT_INSTANCE_BYTES)
         .total_memories(slots)
-        .total_tables(slots)
+        .total_tables(slots.saturating_mul(COMPONENT_TABLES))
         .total_stacks(slots)
         .total_gc_heaps(0)
         .max_memories_per_module(1)
@@ -116,6 +126,7 @@ fn settings() -> Config {
         .max_wasm_stack(usize::try_from(STACK_BYTES_MAX).expect("512 KiB fit an address"))
         .async_stack_size(FIBER_STACK_BYTES)
         .async_stack_zeroing(false)
+        .wasm_component_model(true)
         .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES_MAX))
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     proposals_off(&mut config);
@@ -136,8 +147,7 @@ fn proposals_off(config: &mut Config) {
         .wasm_memory64(false)
         .wasm_multi_memory(false)
         .wasm_custom_page_sizes(false)
-        .wasm_wide_arithmetic(false)
-        .wasm_component_model(false);
+        .wasm_wide_arithmetic(false);
 }
 
 /// Feeds SHA-256 with what the standard library's hashers are fed with, because theirs may change

@@ -8,13 +8,14 @@
 //! when a guest's turn comes among others, which is the workers' matter (`cpu`).
 
 use crate::{
+    component::{self, FileStreams},
     cpu::{self, Gate},
     engine,
     host::{
         clock::VirtualClock, disk::Disk, files::Files, listing::Listing, price::Meter,
         random::RandomBudget, transcript::Transcript,
     },
-    lanes::{Lanes, Seat},
+    lanes::{Lanes, Program, Seat},
     limiter::Limiter,
     outbox::Outbox,
     outcome,
@@ -25,17 +26,18 @@ use skep_protocol::{
     executor::{Report, StartGuest},
     ids::{Attempt, FrameworkId, TaskId, TaskKey},
     outcome::{KilledBy, Outcome, Progress, Usage},
-    task::{Access, Limits},
+    task::{Access, Limits, NetGrant},
     time::Time,
 };
 use std::{
+    collections::BTreeSet,
     future::pending,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{select, sync::oneshot, time::sleep};
-use wasmtime::{InstancePre, Store};
+use wasmtime::Store;
 use wasmtime_wasi::{WasiCtxBuilder, p1::WasiP1Ctx};
 
 /// Fuel after which a guest yields: from 0.02 to 0.6 ms of computing, so that a guest that wakes is
@@ -55,6 +57,10 @@ pub(crate) struct GuestState {
     /// Its clock, if that is virtual.
     pub(crate) clock: Option<Arc<VirtualClock>>,
     pub(crate) random: RandomBudget,
+    /// The streams of files that a component has open.
+    pub(crate) streams: FileStreams,
+    /// The peers that it may connect to.
+    pub(crate) peers: BTreeSet<NetGrant>,
     /// What it saw and did, if its run is deterministic.
     pub(crate) transcript: Option<Transcript>,
     /// The value that the guest returns; empty if it does not.
@@ -78,6 +84,8 @@ impl GuestState {
             listing: None,
             clock: view.clock,
             random: RandomBudget(limits.random_bytes),
+            streams: FileStreams::default(),
+            peers: grants.network.clone(),
             transcript: deterministic.then(|| Transcript::new(engine::COSTS, guest)),
             result: Vec::new(),
             key: key.clone(),
@@ -99,6 +107,8 @@ impl GuestState {
             listing: None,
             clock: None,
             random: RandomBudget(None),
+            streams: FileStreams::default(),
+            peers: BTreeSet::new(),
             transcript: None,
             result: Vec::new(),
             key: TaskKey { framework, task, attempt: Attempt::FIRST },
@@ -161,7 +171,7 @@ pub(crate) async fn run(
         limit = deadline(guest.limits.deadline) => {
             (Some(Outcome::DeadlinePassed { limit }), Ok(()))
         }
-        returned = gate.hold(&guest.key, outbox, execute(&mut store, &seat.module)) => {
+        returned = gate.hold(&guest.key, outbox, execute(&mut store, &seat.program)) => {
             (None, returned)
         }
     };
@@ -184,8 +194,12 @@ async fn prepare(
     let output = Output::new(guest.sandbox.clone(), guest.limits.output_bytes);
     let view = wasi::view(guest, &output).await.map_err(failed)?;
     let state = GuestState::new(guest, view, output, Arc::clone(outbox));
-    let mut store = Store::new(seat.module.module().engine(), state);
+    let mut store = Store::new(seat.program.engine(), state);
     store.limiter(|state| &mut state.limiter);
+    if let Program::Component(program) = &seat.program {
+        component::admit::granted(program, &guest.grants)?;
+        component::set_up(&mut store);
+    }
     store
         .set_fuel(fuel_budget(&guest.limits))
         .and_then(|()| store.fuel_async_yield_interval(Some(SLICE_FUEL)))
@@ -193,10 +207,11 @@ async fn prepare(
     Ok((seat, store))
 }
 
-async fn execute(
-    store: &mut Store<GuestState>,
-    module: &InstancePre<GuestState>,
-) -> wasmtime::Result<()> {
+async fn execute(store: &mut Store<GuestState>, program: &Program) -> wasmtime::Result<()> {
+    let module = match program {
+        Program::Module(module) => module,
+        Program::Component(component) => return component::execute(store, component).await,
+    };
     let instance = module.instantiate_async(&mut *store).await?;
     let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
     start.call_async(store, ()).await

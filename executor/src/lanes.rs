@@ -5,7 +5,13 @@
 //! could not make a pool. Always holds: guests wait for a seat rather than run the process out of
 //! memory mappings, which are what the machine gives a process fewest of.
 
-use crate::{artifact, engine, guest::GuestState, host, modules::Modules};
+use crate::{
+    artifact::{self, Code},
+    engine,
+    guest::GuestState,
+    host,
+    modules::Modules,
+};
 use skep_protocol::{bounds::STACK_BYTES_MAX, executor::StartGuest};
 use std::{
     collections::BTreeMap,
@@ -17,7 +23,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
 };
-use wasmtime::{Engine, InstancePre, Linker};
+use wasmtime::{Engine, InstancePre, Linker, component};
+use wasmtime_wasi::p2::bindings::CommandPre;
 
 /// Slots that the pool aims for: more guests than this seldom run at once, and they cost nothing.
 const SLOTS_MAX: u64 = 1_000;
@@ -42,22 +49,39 @@ struct Pool {
     lane: Arc<Lane>,
     free: Arc<Semaphore>,
     /// None: the module does not fit a slot.
-    modules: Modules<Option<InstancePre<GuestState>>>,
+    modules: Modules<Option<Program>>,
 }
 
 struct OnDemand {
     lane: Arc<Lane>,
-    modules: Modules<InstancePre<GuestState>>,
+    modules: Modules<Program>,
 }
 
 struct Lane {
     engine: Engine,
     linker: Linker<GuestState>,
+    components: component::Linker<GuestState>,
+}
+
+/// What a guest runs: ready to be instantiated.
+#[derive(Clone)]
+pub(crate) enum Program {
+    Module(InstancePre<GuestState>),
+    Component(CommandPre<GuestState>),
+}
+
+impl Program {
+    pub(crate) fn engine(&self) -> &Engine {
+        match self {
+            Self::Module(module) => module.module().engine(),
+            Self::Component(component) => component.engine(),
+        }
+    }
 }
 
 /// A guest's right to run and what it is to run. Given back when dropped.
 pub(crate) struct Seat {
-    pub(crate) module: InstancePre<GuestState>,
+    pub(crate) program: Program,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -97,7 +121,7 @@ impl Lanes {
         let on_demand = self.on_demand(guest.limits.stack_bytes)?;
         let load = || load(Arc::clone(&on_demand.lane), guest.artifact.clone());
         let module = on_demand.modules.get_or_load(guest.module, load).await?;
-        Ok(Seat { module, _permit: permit })
+        Ok(Seat { program: module, _permit: permit })
     }
 
     fn on_demand(&self, stack_bytes: u64) -> Result<Arc<OnDemand>, SeatError> {
@@ -154,25 +178,35 @@ impl Pool {
             }
         };
         let module = self.modules.get_or_load(guest.module, load).await.ok()??;
-        Some(Seat { module, _permit: permit })
+        Some(Seat { program: module, _permit: permit })
     }
 }
 
 impl Lane {
     fn new(engine: Engine) -> wasmtime::Result<Self> {
-        Ok(Self { linker: host::linker(&engine)?, engine })
+        let (linker, components) = (host::linker(&engine)?, crate::component::linker(&engine)?);
+        Ok(Self { engine, linker, components })
+    }
+
+    fn prepare(&self, code: Code) -> wasmtime::Result<Program> {
+        Ok(match code {
+            Code::Module(module) => Program::Module(self.linker.instantiate_pre(&module)?),
+            Code::Component(component) => {
+                let instance = self.components.instantiate_pre(&component)?;
+                Program::Component(CommandPre::new(instance)?)
+            }
+        })
     }
 }
 
 /// Loads a module on a blocking thread: the first touch of its pages reads the disk.
-async fn load(lane: Arc<Lane>, path: PathBuf) -> Result<InstancePre<GuestState>, SeatError> {
+async fn load(lane: Arc<Lane>, path: PathBuf) -> Result<Program, SeatError> {
     let loaded = spawn_blocking(move || {
         if let Err(source) = fs::metadata(&path) {
             return Err(SeatError::Missing { path, source });
         }
-        let module = artifact::load(&lane.engine, &path);
-        module
-            .and_then(|module| lane.linker.instantiate_pre(&module))
+        let code = artifact::load(&lane.engine, &path);
+        code.and_then(|code| lane.prepare(code))
             .map_err(|error| SeatError::Load { path, why: error.root_cause().to_string() })
     });
     loaded.await.unwrap_or(Err(SeatError::Stopping))

@@ -14,6 +14,7 @@
 //! | `lanes`, `modules`, `artifact` | where does a guest run, and how is its code found? |
 //! | `guest` | what is one run, from seat to end? |
 //! | `wasi`, `output`, `limiter` | what may it see, write and hold? |
+//! | `component` | what may it call, if it is a component? |
 //! | `host` | what may it call, and at what price? |
 //! | `outcome`, `outbox` | of what did it die, and how does the agent learn of it? |
 
@@ -31,6 +32,7 @@ mod artifact;
 mod lanes;
 mod modules;
 
+mod component;
 mod guest;
 mod host;
 mod limiter;

@@ -11,6 +11,10 @@ use wasmtime::ResourceLimiter;
 /// What wasmtime sets aside for each element of a table.
 const TABLE_ELEMENT_BYTES: u64 = size_of::<usize>() as u64;
 
+/// Instances of one guest. A module is one; a component has some of its own, and each of them costs
+/// the host some kilobytes.
+const INSTANCES_MAX: usize = 100;
+
 /// Counts the bytes of a guest's memories and tables.
 #[derive(Debug)]
 pub(crate) struct Limiter {
@@ -104,7 +108,7 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        1
+        INSTANCES_MAX
     }
 }
 

@@ -11,7 +11,7 @@ use skep_protocol::{
     outcome::{self, Outcome},
 };
 use wasmtime::{Error, FrameInfo, Trap, WasmBacktrace};
-use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::{I32Exit, ResourceTableError};
 
 /// The longest name of a function in a backtrace; generic code makes names of any length.
 const FRAME_BYTES_MAX: usize = 200;
@@ -42,7 +42,8 @@ pub(crate) fn of(returned: Result<(), Error>, state: &GuestState, guest: &StartG
     if state.disk.refused() {
         return Outcome::DiskLimit { bytes: limits.disk_bytes, files: limits.files };
     }
-    if state.files.refused() {
+    let full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
+    if full || state.files.refused() {
         return Outcome::HandleLimit { limit: limits.handles };
     }
     if let Some(code) = exit {

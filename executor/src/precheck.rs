@@ -14,7 +14,7 @@ use wasmparser::{
 };
 
 /// Functions of a module. The largest programs have a hundred thousand.
-const FUNCTIONS_MAX: u32 = 250_000;
+pub(crate) const FUNCTIONS_MAX: u32 = 250_000;
 /// Bytes of one function. Interpreters' main loops have half a million; compiling takes more than
 /// linear time.
 const FUNCTION_BYTES_MAX: usize = 2 << 20;
@@ -23,14 +23,13 @@ const LOCALS_MAX: u64 = 20_000;
 /// Imports: there are not a hundred functions to import.
 const IMPORTS_MAX: u32 = 1_000;
 /// Exports, globals, and segments of each kind.
-const ITEMS_MAX: u32 = 100_000;
+pub(crate) const ITEMS_MAX: u32 = 100_000;
 /// Elements of a table at its start.
-const TABLE_ELEMENTS_MAX: u64 = 1_000_000;
+pub(crate) const TABLE_ELEMENTS_MAX: u64 = 1_000_000;
 
-/// The first bytes of every Wasm file, and what follows in a module and in a component.
+/// The first bytes of every Wasm file, and what follows in a module.
 const MAGIC: &[u8] = b"\0asm";
 const MODULE_VERSION: [u8; 4] = [1, 0, 0, 0];
-const COMPONENT_LAYER: [u8; 2] = [1, 0];
 
 /// The functions that a guest may import, by module and name, each with its type as
 /// [`signature`] writes it.
@@ -77,16 +76,11 @@ fn check_header(bytes: &[u8]) -> Result<(), String> {
     match bytes.get(4..8) {
         None => Err("it is truncated: not even its header is whole".into()),
         Some(version) if version == MODULE_VERSION => Ok(()),
-        Some(version) if version[2..] == COMPONENT_LAYER => Err(
-            "it is a component, which this version of skep cannot run: build it as a module, for \
-             wasm32-wasip1"
-                .into(),
-        ),
         Some(version) => Err(format!("it is of an unknown version of Wasm: {version:?}")),
     }
 }
 
-fn malformed(error: BinaryReaderError) -> String {
+pub(crate) fn malformed(error: BinaryReaderError) -> String {
     format!(
         "it is truncated or damaged: {} at byte {} of the file",
         error.message(),
@@ -94,7 +88,7 @@ fn malformed(error: BinaryReaderError) -> String {
     )
 }
 
-fn at_most(what: &str, count: u64, max: u64) -> Result<(), String> {
+pub(crate) fn at_most(what: &str, count: u64, max: u64) -> Result<(), String> {
     if count > max {
         return Err(format!("it has {count} {what}, a module may have {max}"));
     }
@@ -211,7 +205,7 @@ fn not_provided(module: &str, name: &str, provided: &Provided) -> String {
     format!("it imports {module}.{name}, which skep does not provide: {what}")
 }
 
-fn check_function(body: &FunctionBody<'_>) -> Result<(), String> {
+pub(crate) fn check_function(body: &FunctionBody<'_>) -> Result<(), String> {
     at_most("bytes in one function", body.as_bytes().len() as u64, FUNCTION_BYTES_MAX as u64)?;
     let mut locals = 0;
     for group in body.get_locals_reader().map_err(malformed)? {

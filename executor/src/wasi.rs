@@ -6,6 +6,7 @@
 //! below the task's own folder; elsewhere may lie a pipe or a dead disk.
 
 use crate::{
+    component::network,
     host::{
         clock::{FixedClock, Hands, VirtualClock},
         random,
@@ -83,6 +84,7 @@ pub(crate) async fn view(guest: &StartGuest, output: &Arc<Output>) -> Result<Vie
     if !guest.grants.dirs.is_empty() {
         builder = with_directories(builder, guest).await?;
     }
+    network::grant(&mut builder, &guest.grants.network);
     let clock = with_clock(&mut builder, guest.grants.clock);
     if let Random::Seeded { seed } = guest.grants.random {
         with_seed(&mut builder, seed);

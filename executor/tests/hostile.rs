@@ -427,7 +427,7 @@ fn a_bad_module_is_rejected_with_a_reason() {
         (noop[..noop.len() - 3].to_vec(), "it is truncated or damaged: "),
         (damaged, "it is truncated or damaged: "),
         (guest_bytes("import_unknown"), "it imports env.foo, which skep does not provide: "),
-        (guest_bytes("component"), "it is a component, which this version of skep cannot run"),
+        (guest_bytes("component"), "it is a component that exports no wasi:cli/run of WASI 0.2"),
         (guest_bytes("library"), "it exports no function _start"),
         (guest_bytes("threads"), "it is no valid module: threads"),
     ];

@@ -1,2 +1,2 @@
-;; Sin: is a component. Expected: rejected, saying that it is one.
+;; Sin: is a component, but no program. Expected: rejected, saying what it lacks.
 (component)

@@ -20,6 +20,7 @@ struct Absence {
 
 const ABSENCES: &[Absence] = &[
     Absence { package: "skep-protocol", crates: WORLD, why: "the protocol is pure" },
+    Absence { package: "skep-admission", crates: WORLD, why: "admission is pure" },
     Absence { package: "skep-master-core", crates: WORLD, why: "the master's core is pure" },
     Absence { package: "skep-agent-core", crates: WORLD, why: "the agent's core is pure" },
     Absence {

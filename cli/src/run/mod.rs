@@ -29,6 +29,7 @@ use skep_protocol::{
     bounds::MODULE_BYTES_MAX,
     framework::FrameworkInfo,
     operator::{Request, Response},
+    task::Grants,
 };
 use skep_transport::RequestError;
 use std::{
@@ -53,6 +54,7 @@ pub(crate) async fn run(args: args::Run) -> Result<ExitCode> {
 
 async fn run_job(args: &args::Run) -> Result<ExitCode> {
     let module = read_module(args.module())?;
+    check_needs(args, &module)?;
     if !args.client.masters().is_empty() && !args.grants.dirs.is_empty() {
         let why = "--dir names folders of this machine, which agents of a cluster do not have: \
                    leave --master out to run here, or hand the input over by --stdin";
@@ -97,6 +99,19 @@ fn read_module(path: &Path) -> Result<Vec<u8>> {
         return Err(cannot(why.into()).into());
     }
     Ok(bytes)
+}
+
+/// Refuses a program that imports what its tasks do not grant, before anything is sent.
+fn check_needs(args: &args::Run, module: &[u8]) -> Result<()> {
+    let network = args.grants.net.iter().cloned().collect();
+    let grants = Grants { network, ..Grants::default() };
+    match skep_admission::needs(module).lacking(&grants) {
+        Some(lacking) => {
+            let why = format!("{}: module rejected: {lacking}", args.module().display());
+            Err(Sentence(why).into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// Stores what the tasks need at the master, and plans them.

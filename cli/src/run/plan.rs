@@ -174,7 +174,8 @@ fn grants(
         Some(seed) => (Clock::Virtual { start: Clock::VIRTUAL_START }, Random::Seeded { seed }),
         None => (clock, random),
     };
-    Ok(Grants { env, stdin: inputs.stdin, dirs, clock, random, ..Grants::default() })
+    let network = asked.net.iter().cloned().collect();
+    Ok(Grants { env, stdin: inputs.stdin, dirs, clock, random, network })
 }
 
 /// A single task that named no amount takes what the agent has; all others need what they ask.

@@ -39,10 +39,10 @@ pub(crate) struct Files {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Open {
+pub(crate) struct Open {
     /// None for what is no regular file, or cannot be written.
-    pub(super) inode: Option<Inode>,
-    pub(super) appends: bool,
+    pub(crate) inode: Option<Inode>,
+    pub(crate) appends: bool,
 }
 
 impl Files {
@@ -58,22 +58,26 @@ impl Files {
     }
 
     /// Whether another may be opened; a no is remembered.
-    pub(super) fn has_room(&mut self) -> bool {
+    pub(crate) fn has_room(&mut self) -> bool {
         let room = self.open.len() < self.handles_max;
         self.refused |= !room;
         room
     }
 
-    pub(super) fn insert(&mut self, fd: i32, open: Open) {
+    pub(crate) fn insert(&mut self, fd: i32, open: Open) {
         self.open.insert(fd, open);
     }
 
-    pub(super) const fn is_deterministic(&self) -> bool {
+    pub(crate) fn remove(&mut self, fd: i32) -> Option<Open> {
+        self.open.remove(&fd)
+    }
+
+    pub(crate) const fn is_deterministic(&self) -> bool {
         self.numbers.is_some()
     }
 
     /// The number by which a deterministic run knows a file; None if the run is none.
-    pub(super) fn number(&mut self, inode: Inode) -> Option<u64> {
+    pub(crate) fn number(&mut self, inode: Inode) -> Option<u64> {
         let numbers = self.numbers.as_mut()?;
         let next = numbers.len() as u64 + 1;
         Some(*numbers.entry(inode).or_insert(next))

@@ -16,15 +16,15 @@ use wasmtime::{AsContextMut, StoreContextMut, Trap};
 
 /// What one kind of host call costs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Price {
+pub(crate) struct Price {
     call: u64,
     byte: u64,
 }
 
 /// A call that looks something up: some hundred nanoseconds, of which most is the crossing itself.
-pub(super) const LOOK_UP: Price = Price { call: 500, byte: 1 };
+pub(crate) const LOOK_UP: Price = Price { call: 500, byte: 1 };
 /// A call that moves bytes of an open file or a stream: a system call and a copy.
-pub(super) const MOVE: Price = Price { call: 1_000, byte: 1 };
+pub(crate) const MOVE: Price = Price { call: 1_000, byte: 1 };
 /// A call that the file system resolves a name for.
 pub(super) const NAME: Price = Price { call: 5_000, byte: 10 };
 /// A call that changes the file system's names.
@@ -66,16 +66,16 @@ impl Meter {
     }
 
     /// Bytes that the host did something for, beside those read or written.
-    pub(super) const fn touched(&mut self, bytes: u64) {
+    pub(crate) const fn touched(&mut self, bytes: u64) {
         self.moved = self.moved.saturating_add(bytes);
     }
 
-    pub(super) const fn read(&mut self, bytes: u64) {
+    pub(crate) const fn read(&mut self, bytes: u64) {
         self.bytes_in = self.bytes_in.saturating_add(bytes);
         self.touched(bytes);
     }
 
-    pub(super) const fn written(&mut self, bytes: u64) {
+    pub(crate) const fn written(&mut self, bytes: u64) {
         self.bytes_out = self.bytes_out.saturating_add(bytes);
         self.touched(bytes);
     }
@@ -93,7 +93,7 @@ impl Rate {
 }
 
 /// Before a host call: waits for its turn and takes its price.
-pub(super) async fn enter(
+pub(crate) async fn enter(
     mut store: StoreContextMut<'_, GuestState>,
     price: Price,
 ) -> wasmtime::Result<()> {
@@ -107,7 +107,7 @@ pub(super) async fn enter(
 }
 
 /// After a host call: takes the price of what it moved.
-pub(super) async fn leave(
+pub(crate) async fn leave(
     mut store: StoreContextMut<'_, GuestState>,
     price: Price,
 ) -> wasmtime::Result<()> {
