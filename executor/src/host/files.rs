@@ -20,6 +20,8 @@ const LINKS_AT: usize = 24;
 const SIZE_AT: usize = 32;
 const TIMES: Range<usize> = 40..64;
 const REGULAR_FILE: u8 = 4;
+/// Bytes of a buffer's address and length in a list.
+const BUFFER_BYTES: i32 = 8;
 /// The flag of a descriptor that appends.
 pub(super) const APPEND: i32 = 1;
 /// Names open handles in the record of a run; larger than any real descriptor.
@@ -143,6 +145,13 @@ impl Call<'_> {
         stat[TIMES].fill(0);
     }
 
+    /// The buffer of a list that a call uses. The host looks at each, so each is paid for.
+    fn first_buffer(&mut self, list: i32, count: i32) -> Option<Range<usize>> {
+        let length = count.checked_mul(BUFFER_BYTES)?;
+        self.state.meter.touched(bytes(self.memory, list, length)?.len() as u64);
+        first_buffer(self.memory, list, count)
+    }
+
     /// Counts what a call has read into, or written from, the first of a list of buffers.
     fn moved(&mut self, call: &str, buffer: Option<Range<usize>>, count_at: i32, way: Way) {
         let count = u32_at(self.memory, count_at).unwrap_or(0);
@@ -185,7 +194,7 @@ pub(super) async fn fd_read(
     count: i32,
     read_at: i32,
 ) -> wasmtime::Result<i32> {
-    let buffer = first_buffer(call.memory, list, count);
+    let buffer = call.first_buffer(list, count);
     let memory = &mut GuestMemory::Unshared(call.memory);
     let errno = abi::fd_read(&mut call.state.wasi, memory, fd, list, count, read_at).await?;
     if errno == errno::SUCCESS {
@@ -202,7 +211,7 @@ pub(super) async fn fd_pread(
     offset: i64,
     read_at: i32,
 ) -> wasmtime::Result<i32> {
-    let buffer = first_buffer(call.memory, list, count);
+    let buffer = call.first_buffer(list, count);
     let memory = &mut GuestMemory::Unshared(call.memory);
     let wasi = &mut call.state.wasi;
     let errno = abi::fd_pread(wasi, memory, fd, list, count, offset, read_at).await?;
@@ -219,7 +228,7 @@ pub(super) async fn fd_write(
     count: i32,
     written_at: i32,
 ) -> wasmtime::Result<i32> {
-    let buffer = first_buffer(call.memory, list, count);
+    let buffer = call.first_buffer(list, count);
     if !call.make_room(fd, None, buffer.as_ref().map_or(0, Range::len))? {
         return Ok(errno::NOSPC);
     }
@@ -239,7 +248,7 @@ pub(super) async fn fd_pwrite(
     offset: i64,
     written_at: i32,
 ) -> wasmtime::Result<i32> {
-    let buffer = first_buffer(call.memory, list, count);
+    let buffer = call.first_buffer(list, count);
     let length = buffer.as_ref().map_or(0, Range::len);
     if !call.make_room(fd, Some(offset.cast_unsigned()), length)? {
         return Ok(errno::NOSPC);

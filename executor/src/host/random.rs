@@ -1,6 +1,7 @@
 //! Random bytes for preview 1: any number at a time, within the guest's limit.
 
 use super::{errno, memory::range, p1::Call};
+use tokio::task::yield_now;
 use wasmtime_wasi::{p2::bindings::random::random::Host as _, random::WasiRandomView as _};
 
 /// Random bytes made in one step.
@@ -37,6 +38,10 @@ pub(super) async fn random_get(
         let end = range.end.min(start + STEP_BYTES);
         let bytes = call.state.wasi.random().get_random_bytes((end - start) as u64)?;
         call.memory[start..end].copy_from_slice(&bytes);
+        if end < range.end {
+            // A guest may ask for all of its memory at once, which takes seconds.
+            yield_now().await;
+        }
     }
     Ok(errno::SUCCESS)
 }

@@ -1,0 +1,10 @@
+;; Sin: writes nothing to stdout, without end. Expected: DeadlinePassed; its neighbours do not
+;; notice it.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  ;; One buffer of no bytes.
+  (func (export "_start")
+    (loop $more
+      (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (br $more))))
