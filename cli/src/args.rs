@@ -376,6 +376,18 @@ pub(crate) enum Bench {
     Tasks(BenchTasks),
     /// Processors inside executors: shares, lateness of those that wake, time of a kill
     Cpu(BenchCpu),
+    /// What the sandbox costs a program that only computes
+    Compute(BenchCompute),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchCompute {
+    /// How often each kernel runs in each way; the fastest run counts
+    #[arg(long, default_value = "5", value_name = "N")]
+    pub(crate) repeat: NonZeroUsize,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: Format,
 }
 
 #[derive(Debug, Args)]

@@ -103,7 +103,7 @@ pub(crate) fn fingerprint(engine: &Engine) -> String {
     hex::encode(&hasher.0.finalize()[..16])
 }
 
-fn settings() -> Config {
+pub(crate) fn settings() -> Config {
     let mut cost = OperatorCost::new();
     cost.variable.memory_grow_per_page = FUEL_PER_GROWN_PAGE;
     let mut config = Config::new();

@@ -16,6 +16,7 @@
 //! | `wasi`, `output`, `limiter` | what may it see, write and hold? |
 //! | `component` | what may it call, if it is a component? |
 //! | `host` | what may it call, and at what price? |
+//! | `bench` | what does a way of metering cost? |
 //! | `outcome`, `outbox` | of what did it die, and how does the agent learn of it? |
 
 mod describe;
@@ -41,6 +42,8 @@ mod wasi;
 
 mod outbox;
 mod outcome;
+
+pub mod bench;
 
 pub use compile::{CompileError, CompileReport, compile, compile_unlimited};
 pub use describe::{Description, Unsupported, describe};

@@ -27,9 +27,10 @@ struct Guest {
     modules: &'static str,
 }
 
-const GUESTS: [Guest; 3] = [
+const GUESTS: [Guest; 4] = [
     Guest { package: "hello", folder: "examples/hello", modules: "examples/hello" },
     Guest { package: "render-guest", folder: "examples/render/guest", modules: "examples/render" },
+    Guest { package: "compute-guest", folder: "guests/compute", modules: "guests/modules" },
     Guest { package: "test-guests", folder: "guests", modules: "guests/modules" },
 ];
 
