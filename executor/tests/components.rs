@@ -90,7 +90,8 @@ async fn a_component_ends_well_or_with_its_code_or_its_trap() {
     assert!(matches!(failed, Outcome::Exited { code } if code != 0), "{failed}");
     for (name, expected) in [
         ("trap_unreachable", Trap::Unreachable),
-        ("trap_oob", Trap::MemoryOutOfBounds),
+        ("trap_div", Trap::IntegerDivisionByZero),
+        ("trap_signature", Trap::BadSignature),
         ("recurse", Trap::StackOverflow),
     ] {
         let outcome = bench.outcome(bench.guest(name)).await;
