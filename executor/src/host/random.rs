@@ -1,7 +1,7 @@
 //! Random bytes for preview 1: any number at a time, within the guest's limit.
 
 use super::{errno, memory::range, p1::Call};
-use tokio::task::yield_now;
+use crate::cpu::yield_now;
 use wasmtime_wasi::{p2::bindings::random::random::Host as _, random::WasiRandomView as _};
 
 /// Random bytes made in one step.

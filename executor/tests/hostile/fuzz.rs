@@ -139,7 +139,7 @@ fn number() -> impl Strategy<Value = i64> {
         4 => 0_i64..6,
         2 => select(vec![4, 12, 64, 66, 100, 1_024, 32_768, 65_536]),
         1 => memory - 70..memory + 2,
-        1 => select(vec![-1, i64::MIN, i64::MAX, i64::from(i32::MAX), i64::from(i32::MIN), 1 << 40]),
+        1 => select(vec![-1, i64::MIN, i64::MAX, 0x7fff_ffff, -0x8000_0000, 1 << 40]),
         1 => 0_i64..1 << 20,
         1 => any::<i64>(),
     ]

@@ -1,8 +1,8 @@
 //! Hostile guests, one sin each (`tests/guests/*.wat`): every one is stopped, for the right reason,
 //! and none takes from its neighbours.
 //!
-//! One target for all of them, since each target links the engine once more. What proves which limit
-//! stands in `docs/sandbox.md`; that its table is true of names and files is `table.rs`.
+//! One target for all of them, since each target links the engine once more. What proves which
+//! limit stands in `docs/sandbox.md`; that its table is true of names and files is `table.rs`.
 
 mod kit;
 
@@ -12,6 +12,7 @@ mod fuzz;
 mod hoard;
 mod modules;
 mod ordinary;
+mod pace;
 mod spin;
 mod table;
 mod traps;
