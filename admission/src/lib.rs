@@ -1,10 +1,11 @@
 //! Static admission: what a module or component needs, read from its bytes, against what its task
 //! grants.
 //!
-//! Pure and without an engine, so that a command line says no before anything is sent. Always holds:
-//! what is said here is said again where the program runs, by the same words of [`wants_network`];
-//! bytes that cannot be read need nothing, for whoever compiles them says what is wrong with them.
-//! Deliberately absent: types. That an import has the right one is the compiler's matter.
+//! Pure and without an engine, so that a command line says no before anything is sent. Always
+//! holds: what is said here is said again where the program runs, by the same words of
+//! [`wants_network`]; bytes that cannot be read need nothing, for whoever compiles them says what
+//! is wrong with them. Deliberately absent: types. That an import has the right one is the
+//! compiler's matter.
 //!
 //! What counts as a need of the network: an import of a function that opens a socket or looks up a
 //! name. Importing `wasi:sockets` for its types and the functions of open sockets does not: the C

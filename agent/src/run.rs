@@ -116,7 +116,9 @@ fn found(folders: &Folders) -> io::Result<Vec<Input>> {
 fn info(config: &Config, compiler: Description) -> AgentInfo {
     let mut enforces = compiler.enforces;
     if config.host_dirs == HostDirs::Refused {
-        enforces.retain(|name| name != Feature::HostDir.name());
+        // An agent that serves others lets their tasks neither into its folders nor its network.
+        let own = [Feature::HostDir.name(), Feature::Network.name()];
+        enforces.retain(|name| !own.contains(&name.as_str()));
     }
     AgentInfo {
         hostname: machine::hostname(),

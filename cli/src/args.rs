@@ -162,9 +162,6 @@ pub(crate) struct Limits {
     /// Host calls a second; more are delayed [default: no limit]
     #[arg(long, value_name = "N")]
     pub(crate) max_host_calls: Option<u64>,
-    /// Keep a core dump of a task that traps, in the file `coredump` of its sandbox
-    #[arg(long)]
-    pub(crate) coredump: bool,
 }
 
 /// What each task may see of the world; nothing if not granted.
@@ -193,8 +190,8 @@ pub(crate) struct Grants {
     /// Seed of its random numbers [default: the machine's own numbers]
     #[arg(long, value_name = "N")]
     pub(crate) random_seed: Option<u64>,
-    /// The same module, arguments and inputs give the same output, fuel and exit on every machine: a
-    /// virtual clock and seeded random numbers
+    /// The same module, arguments and inputs give the same output, fuel and exit on every machine:
+    /// a virtual clock and seeded random numbers
     #[arg(
         long,
         value_name = "SEED",

@@ -134,8 +134,8 @@ pub(crate) fn settings() -> Config {
 }
 
 /// Turns off what compilers for WASI p1 do not emit: most faults found in wasmtime of late were in
-/// one of these. On stay SIMD (the relaxed kind too, made deterministic), bulk memory, reference types,
-/// multi-value and extended constants.
+/// one of these. On stay SIMD (the relaxed kind too, made deterministic), bulk memory, reference
+/// types, multi-value and extended constants.
 fn proposals_off(config: &mut Config) {
     config
         .wasm_gc(false)

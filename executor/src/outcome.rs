@@ -1,8 +1,8 @@
 //! From what wasmtime says to what the cluster is told: the reason of a guest's death.
 //!
 //! The order of the questions matters: an exit is no fault; a limit that was met explains the trap
-//! that followed it; only then is a trap a trap. A guest that was refused memory, disk or handles and
-//! did not end well died of that, whatever it did about it.
+//! that followed it; only then is a trap a trap. A guest that was refused memory, disk or handles
+//! and did not end well died of that, whatever it did about it.
 
 use crate::{guest::GuestState, host::random::RandomLimitExceeded};
 use skep_protocol::{

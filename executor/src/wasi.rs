@@ -1,9 +1,9 @@
 //! What a guest sees of the world through WASI: exactly its grants, and nothing by default.
 //!
 //! Always holds: no environment but the `SKEP_*` names and what is granted, no directory but the
-//! granted ones, no network, standard input closed unless granted; clocks and random numbers are the
-//! machine's unless the task is granted others. File operations block the guest's own thread only
-//! below the task's own folder; elsewhere may lie a pipe or a dead disk.
+//! granted ones, no network, standard input closed unless granted; clocks and random numbers are
+//! the machine's unless the task is granted others. File operations block the guest's own thread
+//! only below the task's own folder; elsewhere may lie a pipe or a dead disk.
 
 use crate::{
     component::network,

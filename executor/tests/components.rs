@@ -1,8 +1,8 @@
 //! Components: they run, and end for the same reasons as modules do.
 //!
-//! `tests/guests/components/*.wasm` are made of the guests of the same names by the public preview-1
-//! adapter (how: `tests/guests/components/README.md`), so that the guests of `hostile.rs` sin
-//! through WASI 0.2 here.
+//! `tests/guests/components/*.wasm` are made of the guests of the same names by the public
+//! preview-1 adapter (how: `tests/guests/components/README.md`), so that the guests of `hostile.rs`
+//! sin through WASI 0.2 here.
 
 use skep_executor::{Runner, compile_unlimited};
 use skep_protocol::{

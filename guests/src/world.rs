@@ -1,6 +1,6 @@
-//! Looks at all that differs between machines and runs, and prints it: times, random numbers, floats,
-//! what a NaN looks like, the files of the directory that the first argument names. Waits for an
-//! hour on the way.
+//! Looks at all that differs between machines and runs, and prints it: times, random numbers,
+//! floats, what a NaN looks like, the files of the directory that the first argument names. Waits
+//! for an hour on the way.
 
 #![expect(clippy::print_stdout, reason = "a guest speaks through its standard output")]
 
@@ -9,7 +9,7 @@ use std::{
     env, fs,
     hash::{BuildHasher as _, RandomState},
     io::Read as _,
-    process, thread,
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -21,7 +21,8 @@ fn main() {
     println!("order {:?}", map.keys().collect::<Vec<_>>());
     let sum: f64 = (1..2_000).map(|n| (f64::from(n) * 0.7).sin() / f64::from(n).sqrt()).sum();
     println!("float {:016x}", sum.to_bits());
-    let nan = (0.0_f64 / f64::from(process::id() as u16).min(0.0)).sqrt() * -1.0;
+    let zero = if env::args().count() == 0 { 1.0 } else { 0.0_f64 };
+    let nan = (zero / zero).sqrt() * -1.0;
     println!("nan {:016x}", nan.to_bits());
     thread::sleep(Duration::from_secs(3_600));
     println!("waited {:?}", start.elapsed());

@@ -92,9 +92,21 @@ fn is_before_keyword(word: &str) -> bool {
     word.starts_with("pub") || ["async", "unsafe", "extern", "\"C\""].contains(&word)
 }
 
+/// Methods of traits that are made from WASI's own interfaces.
+const NAMED_BY_WASI: [&str; 6] = [
+    "get_flags",
+    "get_type",
+    "get_random_bytes",
+    "get_random_u64",
+    "get_insecure_random_bytes",
+    "get_insecure_random_u64",
+];
+
 fn name_fault(name: &str) -> Option<String> {
     // `get_mut` and `get_or_...` are words of the standard library.
+    let ours = !NAMED_BY_WASI.contains(&name);
     let getter = name.strip_prefix("get_").is_some_and(|of| of != "mut" && !of.starts_with("or_"));
+    let getter = getter && ours;
     if getter {
         return Some(format!("`{name}`: a function is named by what it returns, without get_"));
     }

@@ -2,7 +2,6 @@
 
 mod agent;
 mod bench;
-mod bench_compute;
 mod compile;
 mod dev;
 mod lists;
@@ -25,7 +24,7 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Run(run) => block_on(run::run(*run)),
         Command::Bench(Bench::Tasks(args)) => done(block_on(bench::tasks(args))),
         Command::Bench(Bench::Cpu(args)) => done(block_on(bench::cpu(args))),
-        Command::Bench(Bench::Compute(args)) => done(bench_compute::compute(&args)),
+        Command::Bench(Bench::Compute(args)) => done(bench::compute(&args)),
         Command::Executor => Ok(skep_executor::serve().map(|()| ExitCode::SUCCESS)?),
         Command::Compile(args) => compile::compile(&args),
         Command::Dev(args) => block_on(dev::dev(args)),

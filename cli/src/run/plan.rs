@@ -3,7 +3,7 @@
 use crate::args;
 use skep_protocol::{
     Amount, Digest, Resources, TaskId, TaskSpec,
-    task::{Access, Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Random},
+    task::{Access, Clock, DirGrant, DirSource, Grants, Limits, Random},
 };
 use std::collections::BTreeMap;
 
@@ -143,9 +143,6 @@ fn template(
         host_calls_per_second: asked.max_host_calls,
         stack_bytes: default.stack_bytes,
     };
-    if asked.coredump {
-        spec.diagnostics = Diagnostics::Coredump;
-    }
     spec.grants = grants(&run.grants, inputs, environment)?;
     Ok(spec)
 }

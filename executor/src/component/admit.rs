@@ -2,7 +2,8 @@
 //!
 //! Always holds: a component that is compiled exports `wasi:cli/run`, and all that it imports is
 //! there with the right type; each module in it is of a bearable shape, as a module of its own must
-//! be. Deliberately absent: the grants of a task when compiling, since an artifact serves all tasks.
+//! be. Deliberately absent: the grants of a task when compiling, since an artifact serves all
+//! tasks.
 
 use super::linker;
 use crate::{

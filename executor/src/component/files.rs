@@ -1,10 +1,10 @@
 //! Files of components: what each call opens, makes, grows and removes, counted on its way.
 //!
 //! Always holds: a name and a byte are charged to `disk.rs` before they come into being, and a name
-//! is given back if it was not made; a guest never has more open than its limit. Names are looked up
-//! beneath the directory that the guest names, as the call itself will; nobody but the guest changes
-//! its folder meanwhile, and in a shared one a count that is off by a race costs nobody but it.
-//! Deliberately absent: the order of a directory's entries, which is the file system's.
+//! is given back if it was not made; a guest never has more open than its limit. Names are looked
+//! up beneath the directory that the guest names, as the call itself will; nobody but the guest
+//! changes its folder meanwhile, and in a shared one a count that is off by a race costs nobody but
+//! it. Deliberately absent: the order of a directory's entries, which is the file system's.
 
 use crate::{
     guest::GuestState,

@@ -10,8 +10,8 @@
 //!
 //! The work is wasmtime-wasi's; what a cluster needs stands around it, as in `host/` for preview 1.
 //! Always holds: each crossing into the host costs fuel, by the call and by the byte, and never by
-//! time, so that a component yields as often in host calls as when it computes. Deliberately absent:
-//! `wasi:http`, and everything of WASI 0.3.
+//! time, so that a component yields as often in host calls as when it computes. Deliberately
+//! absent: `wasi:http`, and everything of WASI 0.3.
 
 pub(crate) mod admit;
 mod files;

@@ -1,7 +1,7 @@
 //! Clocks and random numbers of components.
 //!
-//! Always holds: under a virtual clock nobody waits in earnest: asking for a wait moves the clock by
-//! it; random bytes are within the guest's limit. Deliberately absent: where either comes from,
+//! Always holds: under a virtual clock nobody waits in earnest: asking for a wait moves the clock
+//! by it; random bytes are within the guest's limit. Deliberately absent: where either comes from,
 //! which `wasi.rs` decides for modules and components alike.
 
 use crate::{guest::GuestState, host::random::STEP_BYTES};

@@ -1,7 +1,8 @@
 //! Preview 1's open files: what each call reads, writes and grows, counted on its way.
 //!
-//! Always holds: a guest never has more open than its limit; what a write makes larger is charged to
-//! `disk.rs` before it is written; a deterministic run's transcript has every byte that was moved.
+//! Always holds: a guest never has more open than its limit; what a write makes larger is charged
+//! to `disk.rs` before it is written; a deterministic run's transcript has every byte that was
+//! moved.
 
 use super::{
     disk::{Inode, Place},

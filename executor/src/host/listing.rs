@@ -1,9 +1,9 @@
 //! Preview 1's directory listings: read once from the file system, then given out piece by piece.
 //!
 //! A guest asks for a listing in as many pieces as it likes, and wasmtime-wasi would read the whole
-//! directory, with a look at each file, for every one of them. Always holds: from its first piece to
-//! its last a listing is one; asked for anew from the start, it is read anew. In a deterministic run
-//! entries come in the order of their names.
+//! directory, with a look at each file, for every one of them. Always holds: from its first piece
+//! to its last a listing is one; asked for anew from the start, it is read anew. In a deterministic
+//! run entries come in the order of their names.
 
 use super::{
     disk::Inode,

@@ -30,8 +30,8 @@ pub(super) struct Call<'a> {
     pub(super) state: &'a mut GuestState,
 }
 
-/// Registers functions: `name(arguments), kind, price`. Kind `now` and `later` go to wasmtime-wasi as
-/// they are, by a plain or an asynchronous function; a path goes to a function of ours.
+/// Registers functions: `name(arguments), kind, price`. Kind `now` and `later` go to wasmtime-wasi
+/// as they are, by a plain or an asynchronous function; a path goes to a function of ours.
 macro_rules! functions {
     ($linker:ident: $($name:ident($($arg:ident: $ty:ty),*), $kind:tt, $price:ident;)*) => {$(
         $linker.func_wrap_async(
@@ -125,7 +125,9 @@ fn add_names(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     functions! { linker:
         path_create_directory(a: i32, b: i32, c: i32), names, CHANGE;
         path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32), names, NAME;
-        path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32), later, NAME;
+        path_filestat_set_times(
+            a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32
+        ), later, NAME;
         path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32), names, CHANGE;
         path_open(
             a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32

@@ -1,8 +1,8 @@
 //! What a deterministic run saw and did, as a digest: two runs with the same one were the same run.
 //!
 //! Always holds: what the guest read counts as it was read, what it wrote as it was written, each
-//! with the call it went through; so a changed byte of an input or an output changes the digest, and
-//! the order of calls does. Deliberately absent: when anything happened.
+//! with the call it went through; so a changed byte of an input or an output changes the digest,
+//! and the order of calls does. Deliberately absent: when anything happened.
 
 use sha2::{Digest as _, Sha256};
 use skep_protocol::{

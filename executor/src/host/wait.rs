@@ -8,6 +8,7 @@ use super::{
     memory::{bytes, range},
     p1::Call,
 };
+use crate::cpu::yield_now;
 use std::time::Duration;
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as abi;
 use wiggle::GuestMemory;
@@ -82,7 +83,11 @@ pub(super) async fn poll_oneoff(
             Ok(answer(call, events, ready_at, &ready))
         }
         Some(alarms) if alarms.len() == 1 && !alarms[0].absolute => {
-            tokio::time::sleep(Duration::from_nanos(alarms[0].nanos)).await;
+            match alarms[0].nanos {
+                // A timer's tick takes a millisecond.
+                0 => yield_now().await,
+                nanos => tokio::time::sleep(Duration::from_nanos(nanos)).await,
+            }
             Ok(answer(call, events, ready_at, &alarms))
         }
         // Files are always ready, so that a virtual clock has nothing to skip.

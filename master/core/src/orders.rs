@@ -62,8 +62,8 @@ impl Master {
         let (spec, end) = live.or_else(ended).unwrap_or_default();
         let no = |why: &str| Rejection::invalid("task", format!("{key} {why}"));
         let spec = spec.ok_or_else(|| {
-            no("was not deterministic, or a master knew it that has been started anew since: run it \
-                with --deterministic")
+            no("was not deterministic, or the master was started anew since: run it with \
+                --deterministic")
         })?;
         let (outcome, usage) = end.ok_or_else(|| no("has not ended yet"))?;
         let usage = usage.ok_or_else(|| no("never ran"))?;

@@ -1,9 +1,9 @@
 //! The behaviours, by name, and what all of them use.
 //!
-//! Without an argument the guest prints the names of the behaviours; with one of these it tries that
-//! one in the directory that was opened beforehand, which must be empty, and panics with a sentence
-//! at the first answer that is wrong. They cover what the public test suite of WASI covers. Where
-//! two answers are right by the specification, both are accepted.
+//! Without an argument the guest prints the names of the behaviours; with one of these it tries
+//! that one in the directory that was opened beforehand, which must be empty, and panics with a
+//! sentence at the first answer that is wrong. They cover what the public test suite of WASI
+//! covers. Where two answers are right by the specification, both are accepted.
 
 mod fds;
 mod files;

@@ -15,7 +15,7 @@ use skep_executor::bench::{Metering, Nan, Program, thread_cpu};
 use std::{collections::BTreeMap, fmt::Write as _, hint::black_box, time::Duration};
 
 /// The kernels' module, of the same source as those that this binary contains.
-const MODULE: &[u8] = include_bytes!("../../../guests/modules/compute.wasm");
+const MODULE: &[u8] = include_bytes!("../../../../guests/modules/compute.wasm");
 
 /// A way to run a module, and what it is called.
 type Way = (&'static str, Metering, Nan);
@@ -48,7 +48,7 @@ struct Row {
     over_plain: BTreeMap<&'static str, f64>,
 }
 
-pub(super) fn compute(args: &args::BenchCompute) -> Result {
+pub(in crate::commands) fn compute(args: &args::BenchCompute) -> Result {
     let programs = WAYS.iter().map(|(name, metering, nan)| {
         Ok((*name, Program::new(MODULE, *metering, *nan).map_err(Sentence)?))
     });
