@@ -2,8 +2,7 @@
 //!
 //! Runs executors in this process, without an agent: shares of guests that compute, inside one
 //! executor and across two; how late a guest is that wakes beside fifty that compute; how long a
-//! kill takes. A guest's share is of what all guests got, in processor time as the kernel counts
-//! it.
+//! kill takes. A guest's share is of what all guests got, in processor time as the kernel has it.
 
 use crate::{
     args,
