@@ -173,10 +173,9 @@ mod tests {
     }
 
     const OPENS: &str = r#"(component
-        (type (func))
         (import "wasi:cli/environment@0.2.3" (instance))
-        (type (instance (export "create-tcp-socket" (func))))
-        (import "wasi:sockets/tcp-create-socket@0.2.3" (instance (type 1))))"#;
+        (type $opens (instance (export "create-tcp-socket" (func))))
+        (import "wasi:sockets/tcp-create-socket@0.2.3" (instance (type $opens))))"#;
 
     #[test]
     fn a_module_that_imports_from_nowhere_is_told_what_there_is() {

@@ -39,14 +39,14 @@ fn an_ended_task_is_replayed_from_its_cluster() {
     let words = ["--deterministic", "--mem", "64MiB", "--stdin", stdin.to_str().unwrap()];
     let ended = Ended::from(cluster.run(&words, "world", &[]).output().unwrap()).expect_code(0);
     assert!(ended.stdout.contains("input 10 "), "{ended:?}");
-    let task = cluster.view("ps --all")["tasks"][0]["task"].as_str().unwrap().to_owned();
+    let task = cluster.view("ps --all")[0]["task"].as_str().unwrap().to_owned();
     let replayed = cluster.home.output(["replay", "--master", &cluster.address, &task]);
     let replayed = replayed.expect_code(0);
     assert!(replayed.stdout.contains("the same run"), "{replayed:?}");
     let plain = cluster.run(&[], "hello", &["x"]).output().unwrap();
     Ended::from(plain).expect_code(0);
     let tasks = cluster.view("ps --all");
-    let tasks = tasks["tasks"].as_array().unwrap().iter();
+    let tasks = tasks.as_array().unwrap().iter();
     let names: Vec<_> = tasks.map(|task| task["task"].as_str().unwrap().to_owned()).collect();
     let plain = names.iter().find(|name| **name != task).unwrap();
     let refused = cluster.home.output(["replay", "--master", &cluster.address, plain]);

@@ -48,7 +48,18 @@ impl Master {
         framework: Option<FrameworkId>,
         task: &TaskId,
     ) -> Result<Recorded, Rejection> {
-        let key = self.find_task(framework, task)?;
+        let key = match self.find_task(framework.clone(), task) {
+            // A framework that is done is gone; what it ran is remembered for people.
+            Err(unknown @ Rejection::UnknownTask { .. }) => {
+                let is_meant = |key: &TaskKey| {
+                    key.task == *task && framework.as_ref().is_none_or(|id| *id == key.framework)
+                };
+                let ended = self.tasks.history.iter().filter(|(key, _)| is_meant(key));
+                let newest = ended.max_by_key(|(key, ended)| (ended.since, key.attempt));
+                newest.map(|(key, _)| key.clone()).ok_or(unknown)?
+            }
+            found => found?,
+        };
         let live = self.tasks.get(&key).map(|task| match &task.stage {
             Stage::Ended { outcome, usage, .. } => {
                 (task.repeatable.as_deref(), Some((outcome, *usage)))
