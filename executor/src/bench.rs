@@ -139,6 +139,7 @@ impl Ticker {
     fn start(engine: Engine) -> Self {
         let stopped = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopped);
+        #[expect(clippy::disallowed_methods, reason = "it ticks, and waits for nothing")]
         let thread = thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 thread::sleep(EPOCH);

@@ -22,8 +22,9 @@ fn main() {
     let sum: f64 = (1..2_000).map(|n| (f64::from(n) * 0.7).sin() / f64::from(n).sqrt()).sum();
     println!("float {:016x}", sum.to_bits());
     let zero = if env::args().count() == 0 { 1.0 } else { 0.0_f64 };
-    let nan = (zero / zero).sqrt() * -1.0;
+    let nan = -(zero * f64::INFINITY).sqrt();
     println!("nan {:016x}", nan.to_bits());
+    #[expect(clippy::disallowed_methods, reason = "to wait is what it looks at")]
     thread::sleep(Duration::from_secs(3_600));
     println!("waited {:?}", start.elapsed());
     let mut input = Vec::new();

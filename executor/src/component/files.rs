@@ -74,7 +74,9 @@ impl GuestState {
             let found = openat2(&*dir, path, how, Mode::empty(), resolve).ok()?;
             let stat = fstat(found).ok()?;
             let inode = Inode { device: stat.st_dev, number: stat.st_ino };
-            Some(Found { inode, links: u64::from(stat.st_nlink) })
+            #[allow(clippy::useless_conversion, reason = "it is smaller on other processors")]
+            let links = u64::from(stat.st_nlink);
+            Some(Found { inode, links })
         });
         Ok(found.await.unwrap_or(None))
     }

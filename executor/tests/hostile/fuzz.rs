@@ -203,9 +203,8 @@ fn is_taken_or_rejected(bytes: &[u8], folder: &std::path::Path) -> Result<(), Te
 #[test]
 fn whatever_a_module_is_made_of_it_is_taken_or_rejected() {
     let folder = tempfile::tempdir().expect("a folder");
-    let sources: Vec<_> = ["escape_across", "spin_branches", "trap_table_copy", "report"]
-        .map(|name| guest_bytes(name))
-        .to_vec();
+    let sources: Vec<_> =
+        ["escape_across", "spin_branches", "trap_table_copy", "report"].map(guest_bytes).to_vec();
     let changes = vec((any::<Index>(), any::<u8>()), 1..6);
     let run = |(mut bytes, changes): (Vec<u8>, Vec<(Index, u8)>)| {
         for (place, byte) in changes {
