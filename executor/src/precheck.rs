@@ -10,7 +10,8 @@
 use skep_protocol::bounds::MODULE_BYTES_MAX;
 use std::{collections::BTreeMap, fmt};
 use wasmparser::{
-    BinaryReaderError, ExternalKind, FuncType, FunctionBody, Import, Parser, Payload, TypeRef,
+    BinaryReaderError, ExternalKind, FuncType, FunctionBody, Import, Operator, Parser, Payload,
+    TypeRef,
 };
 
 /// Functions of a module. The largest programs have a hundred thousand.
@@ -20,6 +21,13 @@ pub(crate) const FUNCTIONS_MAX: u32 = 250_000;
 const FUNCTION_BYTES_MAX: usize = 2 << 20;
 /// Local variables of one function.
 const LOCALS_MAX: u64 = 20_000;
+/// Loops of one function times its locals: what the compiler keeps books of, and where a module of
+/// 170 KB can cost fifteen seconds and a gigabyte. Interpreters' main loops have a few millions.
+const LOOP_LOCALS_MAX: u64 = 20_000_000;
+/// Blocks within blocks: a switch of that many cases is that deep.
+const NESTING_MAX: u64 = 20_000;
+/// Targets of one br_table, a little below where the compiler gives up.
+const BRANCH_TARGETS_MAX: u32 = 65_000;
 /// Imports: there are not a hundred functions to import.
 const IMPORTS_MAX: u32 = 1_000;
 /// Exports, globals, and segments of each kind.
@@ -212,7 +220,35 @@ pub(crate) fn check_function(body: &FunctionBody<'_>) -> Result<(), String> {
         let (count, _) = group.map_err(malformed)?;
         locals += u64::from(count);
     }
-    at_most("locals in one function", locals, LOCALS_MAX)
+    at_most("locals in one function", locals, LOCALS_MAX)?;
+    check_operators(body, locals)
+}
+
+fn check_operators(body: &FunctionBody<'_>, locals: u64) -> Result<(), String> {
+    let (mut loops, mut depth) = (0, 0_u64);
+    let mut operators = body.get_operators_reader().map_err(malformed)?;
+    while !operators.eof() {
+        match operators.read().map_err(malformed)? {
+            Operator::Block { .. } | Operator::If { .. } => depth += 1,
+            Operator::Loop { .. } => {
+                depth += 1;
+                loops += 1;
+            }
+            // The last one ends the function itself.
+            Operator::End => depth = depth.saturating_sub(1),
+            Operator::BrTable { targets } => {
+                at_most(
+                    "targets in one br_table",
+                    targets.len().into(),
+                    BRANCH_TARGETS_MAX.into(),
+                )?;
+            }
+            _ => {}
+        }
+        at_most("blocks within each other", depth, NESTING_MAX)?;
+    }
+    let what = "loops times locals in one function";
+    at_most(what, loops * locals, LOOP_LOCALS_MAX)
 }
 
 #[cfg(test)]
@@ -257,6 +293,23 @@ mod tests {
         assert_eq!(refusal(start), "its _start is a function (i32) -> (), and must be () -> ()");
         let table = r#"(module (table 1000001 funcref) (func (export "_start")))"#;
         assert_eq!(refusal(table), "it has 1000001 elements in a table, a module may have 1000000");
+    }
+
+    #[test]
+    fn a_function_that_would_keep_the_compiler_busy_is_refused() {
+        let function = |body: &str| format!(r#"(module (func (export "_start") {body}))"#);
+        let local = "(local i32)".repeat(2_000);
+        let loops = |count| format!("{local}{}", "(loop)".repeat(count));
+        let taken = wat::parse_str(function(&loops(10_000))).expect("text");
+        assert_eq!(check(&taken, &provided()), Ok(()));
+        let why = "it has 20002000 loops times locals in one function, a module may have 20000000";
+        assert_eq!(refusal(&function(&loops(10_001))), why);
+        let deep = format!("{}{}", "block ".repeat(20_001), "end ".repeat(20_001));
+        let why = "it has 20001 blocks within each other, a module may have 20000";
+        assert_eq!(refusal(&function(&deep)), why);
+        let table = format!("(br_table {} (i32.const 0))", "0 ".repeat(65_002));
+        let why = "it has 65001 targets in one br_table, a module may have 65000";
+        assert_eq!(refusal(&function(&table)), why);
     }
 
     #[test]
