@@ -7,9 +7,20 @@
 //!              +-> ended before it was ready: started again, a few times
 //! ```
 
-use crate::{agent::Agent, effect::Effect, tasks::Stage, turn::Change, waits::Need};
-use skep_protocol::{FrameworkId, Outcome, Source, TaskKey, TaskState, Time, executor::Report};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::{
+    agent::Agent,
+    effect::Effect,
+    tasks::{Compilation, Stage},
+    turn::Change,
+    waits::Need,
+};
+use skep_protocol::{
+    FrameworkId, Outcome, Source, TaskKey, TaskState, Time, Usage, executor::Report,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct Executors {
@@ -211,11 +222,19 @@ impl Agent {
                     if self.is_guest_of(framework, &key) {
                         self.check_files_after(&key, &outcome);
                         let (state, source) = (TaskState::Ended(outcome), Source::Executor);
-                        let usage = Some(usage);
+                        let usage = Some(Usage { compile: self.compile_time(&key), ..usage });
                         self.end(&key, Change { state, source, at, usage, result, last_words });
                     }
                 }
             }
+        }
+    }
+
+    fn compile_time(&self, key: &TaskKey) -> Duration {
+        match self.live.get(key).map(|live| live.compilation) {
+            Some(Compilation::Took(time)) => time,
+            // A guest waits for nothing.
+            Some(Compilation::Since(_)) | None => Duration::ZERO,
         }
     }
 

@@ -11,13 +11,14 @@ use crate::{
     record::Record,
     session::Phase,
     state::Work,
-    tasks::{Live, Stage},
+    tasks::{Compilation, Live, Stage},
     turn::Change,
 };
 use skep_protocol::{
     AllocationId, FrameworkId, Outcome, Rejection, Resources, Role, TaskKey, TaskSpec,
     framework::LaunchTask, outcome::KilledBy, task::DirSource,
 };
+use std::time::Duration;
 
 /// What all tasks of one launch share.
 #[derive(Debug)]
@@ -111,7 +112,9 @@ impl Agent {
             granted: batch.granted.clone(),
             spec: Box::new(spec),
         });
-        self.live.insert(key.clone(), Live { arrival, stage: Stage::Queued });
+        let compilation = Compilation::Took(Duration::ZERO);
+        let live = Live { arrival, stage: Stage::Queued, compilation };
+        self.live.insert(key.clone(), live);
         self.queues.join(batch.allocation, &batch.granted, arrival, key.clone());
         self.turn.changed_queues.insert(batch.allocation);
         self.turn.accepted.push(key);

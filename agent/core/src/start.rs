@@ -1,6 +1,13 @@
 //! Starting tasks: from the head of a queue, past what is missing, to the executor.
 
-use crate::{agent::Agent, queue::Next, state::Work, tasks::Stage, turn::Change, waits::Need};
+use crate::{
+    agent::Agent,
+    queue::Next,
+    state::Work,
+    tasks::{Compilation, Stage},
+    turn::Change,
+    waits::Need,
+};
 use skep_protocol::{
     AllocationId, Outcome, Rejection, Resources, TaskKey, TaskState, executor::StartGuest,
 };
@@ -43,11 +50,13 @@ impl Agent {
     pub(crate) fn prepare(&mut self, key: &TaskKey) {
         let Some(spec) = self.spec(key) else { return };
         let (module, stdin) = (spec.module, spec.grants.stdin);
+        let artifact = match self.need_artifact(module) {
+            Ok(need) => need,
+            Err(outcome) => return self.end_here(key, outcome),
+        };
+        self.time_compilation(key, artifact.as_ref());
         let needs = [
-            match self.need_artifact(module) {
-                Ok(need) => need,
-                Err(outcome) => return self.end_here(key, outcome),
-            },
+            artifact,
             stdin.and_then(|digest| self.need_blob(digest)),
             self.need_executor(&key.framework),
             self.need_departure(),
@@ -56,6 +65,18 @@ impl Agent {
             Some(need) => self.wait_for(key, need),
             None => self.send_start(key),
         }
+    }
+
+    /// The clock of a task's compilation runs while the artifact is what it waits for.
+    fn time_compilation(&mut self, key: &TaskKey, need: Option<&Need>) {
+        let Some(live) = self.live.get_mut(key) else { return };
+        let now = self.turn.now;
+        live.compilation = match (live.compilation, need) {
+            (Compilation::Took(_), Some(Need::Artifact(_))) => Compilation::Since(now),
+            (Compilation::Since(_), Some(Need::Artifact(_))) => return,
+            (Compilation::Since(since), _) => Compilation::Took(now.since(since)),
+            (took, _) => took,
+        };
     }
 
     fn wait_for(&mut self, key: &TaskKey, need: Need) {

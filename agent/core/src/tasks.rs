@@ -2,12 +2,14 @@
 
 use crate::{agent::Agent, effect::Effect, record::Record, state::Work, turn::Change, waits::Need};
 use skep_protocol::{
-    AllocationId, FrameworkId, Outcome, Rejection, Resources, TaskId, TaskKey, TaskSpec, Usage,
+    AllocationId, FrameworkId, Outcome, Rejection, Resources, TaskId, TaskKey, TaskSpec, Time,
+    Usage,
     executor::ToExecutor,
     ids::Attempt,
     outcome::{KilledBy, LostBy},
     task::DirSource,
 };
+use std::time::Duration;
 
 /// A task that has not ended.
 #[derive(Debug)]
@@ -15,6 +17,16 @@ pub(crate) struct Live {
     /// Its place in the order of arrival, unique in this run.
     pub(crate) arrival: u64,
     pub(crate) stage: Stage,
+    pub(crate) compilation: Compilation,
+}
+
+/// How long a task waited for the artifact of its module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compilation {
+    /// It has not waited, or it waits no more: for so long in all.
+    Took(Duration),
+    /// It waits.
+    Since(Time),
 }
 
 /// How far a task has come.
@@ -136,7 +148,7 @@ impl Agent {
 
     /// Takes a task out of everything that counts on it, and leaves its room to the next.
     fn leave(&mut self, key: &TaskKey) {
-        let Some(Live { arrival, stage }) = self.live.remove(key) else { return };
+        let Some(Live { arrival, stage, .. }) = self.live.remove(key) else { return };
         let Some(task) = self.state.task(key) else { return };
         let allocation = task.allocation;
         let resources = match &task.work {

@@ -48,6 +48,32 @@ fn two_tasks_wait_for_one_fetch_and_one_compilation() {
 }
 
 #[test]
+fn a_task_is_told_how_long_it_waited_for_the_compilation_of_its_module() {
+    let mut bench = with_executor();
+    bench.launch(1, [spec("a")]);
+    bench.wait(5);
+    // The blob's own time does not count.
+    bench.act(Input::BlobReady { digest: module() });
+    bench.wait(3);
+    bench.launch(1, [spec("b")]);
+    bench.wait(4);
+    bench.act(Input::Compiled { module: module() });
+    bench.wait(2);
+    let took = |task: &str, seconds| {
+        let compile = Duration::from_secs(seconds);
+        let finished = finished(task, 2);
+        StatusUpdate { usage: Some(Usage { compile, ..usage() }), ..finished }
+    };
+    let (a, b) = (took("a", 7), took("b", 4));
+    assert_eq!(bench.report([ended("a")]), [persist(&a), send([a])]);
+    assert_eq!(bench.report([ended("b")]), [persist(&b), send([b])]);
+    // A cached one takes no time.
+    bench.launch(1, [spec("c")]);
+    let c = finished("c", 1);
+    assert_eq!(bench.report([ended("c")]), [persist(&c), send([c])]);
+}
+
+#[test]
 fn a_standard_input_is_fetched_besides_the_module() {
     let mut bench = with_executor();
     let stdin = Digest::of(b"input");
