@@ -12,6 +12,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{ExitStatus, Output, Stdio},
+    thread::available_parallelism,
     time::Duration,
 };
 use tokio::{process::Command, time::timeout};
@@ -109,9 +110,16 @@ fn command(program: &Path) -> Command {
         .env_clear()
         // A backtrace would stand between us and its one sentence.
         .env("RUST_BACKTRACE", "0")
+        .env("RAYON_NUM_THREADS", threads().to_string())
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
+}
+
+/// Half of the processors, so that starts of other tasks find one free; at a lower priority
+/// besides (`skep compile` sees to that).
+fn threads() -> usize {
+    available_parallelism().map_or(1, |count| count.get().div_ceil(2))
 }
 
 fn verdict(output: &Output) -> Result<(), CompileFailure> {
