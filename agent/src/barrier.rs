@@ -147,13 +147,11 @@ mod tests {
         let TaskSpec { module, name, args, index, limits, grants, diagnostics, .. } = spec(task);
         let cpus = Amount::units(1);
         let agent = skep_protocol::AgentId::new("a1").expect("an id");
-        let (memory_bytes, artifact, sandbox) = (1, "artifact".into(), "sandbox".into());
-        let (key, stdin) = (key(task), None);
+        let (memory_bytes, key, sandbox) = (1, key(task), "sandbox".into());
         let guest = StartGuest {
             key,
             agent,
             module,
-            artifact,
             name,
             args,
             index,
@@ -162,7 +160,6 @@ mod tests {
             limits,
             grants,
             diagnostics,
-            stdin,
             sandbox,
         };
         order(ToExecutor::Start { guests: vec![guest] })

@@ -4,16 +4,15 @@
 //! closes with either side. Always holds: all that an executor said is told to the shell before
 //! its end is, and its end is told exactly once.
 
-use crate::{folders::Folders, shell::Event, spawner::Spawner};
-use bytes::Bytes;
+use crate::{artifacts::Artifacts, folders::Folders, shell::Event, spawner::Spawner};
 use cap_std::fs::OpenOptions;
-use futures_util::{SinkExt, StreamExt as _};
+use files::Attached;
+use futures_util::StreamExt as _;
 use skep_agent_core::Input;
 use skep_protocol::{
     FrameworkId,
-    bounds::FRAME_BYTES_MAX,
     codec::{DecodeError, Message as _},
-    executor::{ToAgent, ToExecutor},
+    executor::{StartGuest, ToAgent, ToExecutor},
 };
 use std::{
     collections::HashMap,
@@ -36,10 +35,10 @@ use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
 };
-use tokio_util::{
-    codec::{FramedRead, FramedWrite, LengthDelimitedCodec},
-    task::TaskTracker,
-};
+use tokio_util::{codec::FramedRead, task::TaskTracker};
+
+mod files;
+mod wire;
 
 /// Orders that may wait for one executor. One that does not read that many is hung up on.
 const ORDERS_MAX: usize = 8_192;
@@ -51,6 +50,7 @@ const LOG_BYTES_MAX: u64 = 1 << 20;
 /// See the module.
 pub(crate) struct Executors {
     pub(crate) folders: Arc<Folders>,
+    pub(crate) artifacts: Arc<Artifacts>,
     pub(crate) program: PathBuf,
     pub(crate) spawner: Spawner,
     pub(crate) inbox: mpsc::Sender<Event>,
@@ -61,12 +61,13 @@ pub(crate) struct Executors {
 impl Executors {
     pub(crate) fn new(
         folders: Arc<Folders>,
+        artifacts: Arc<Artifacts>,
         program: PathBuf,
         spawner: Spawner,
         inbox: mpsc::Sender<Event>,
     ) -> Self {
         let (running, loops) = (HashMap::new(), TaskTracker::new());
-        Self { folders, program, spawner, inbox, running, loops }
+        Self { folders, artifacts, program, spawner, inbox, running, loops }
     }
 
     /// Starts the executor of a framework. Its end comes as an input, even if it never began.
@@ -76,6 +77,7 @@ impl Executors {
         let place = Place {
             framework,
             folders: self.folders.clone(),
+            artifacts: self.artifacts.clone(),
             spawner: self.spawner.clone(),
             inbox: self.inbox.clone(),
         };
@@ -129,6 +131,7 @@ fn command(program: &Path) -> Command {
 struct Place {
     framework: FrameworkId,
     folders: Arc<Folders>,
+    artifacts: Arc<Artifacts>,
     spawner: Spawner,
     inbox: mpsc::Sender<Event>,
 }
@@ -152,7 +155,7 @@ impl Place {
         let log = tokio::spawn(keep_log(stderr, self.log_file()?));
         select! {
             () = self.listen(reader) => {}
-            () = give_orders(writer, orders) => {}
+            () = self.give_orders(writer, orders) => {}
         }
         let why = end(child).await?;
         // Its last words are in the log before anybody is told to look there.
@@ -164,7 +167,7 @@ impl Place {
     /// Passes on what the executor says until it says no more.
     async fn listen(&self, reader: OwnedReadHalf) {
         let framework = &self.framework;
-        let mut frames = FramedRead::new(reader, framing());
+        let mut frames = FramedRead::new(reader, wire::framing());
         while let Some(frame) = frames.next().await {
             let message = match frame.map(|frame| ToAgent::decode(&frame)) {
                 Ok(Ok(message)) => message,
@@ -190,6 +193,52 @@ impl Place {
         }
     }
 
+    /// Passes on orders until there are no more, then the order to stop, and gives the executor its
+    /// time to end. Should it have hung up, then what it said before is still to be heard: that it
+    /// can no longer be written to ends nothing here.
+    async fn give_orders(&self, writer: OwnedWriteHalf, orders: mpsc::Receiver<ToExecutor>) {
+        match self.write_orders(wire::Orders::new(writer), orders).await {
+            Ok(()) => sleep(END_MAX).await,
+            Err(error) => {
+                tracing::debug!(%error, "the executor takes no more orders");
+                std::future::pending().await
+            }
+        }
+    }
+
+    async fn write_orders(
+        &self,
+        mut executor: wire::Orders,
+        mut orders: mpsc::Receiver<ToExecutor>,
+    ) -> io::Result<()> {
+        let mut batch = Vec::new();
+        while orders.recv_many(&mut batch, ORDERS_MAX).await > 0 {
+            for order in batch.drain(..) {
+                match order {
+                    ToExecutor::Start { guests } => self.start(&mut executor, guests).await?,
+                    order => executor.feed(&order, Vec::new()).await?,
+                }
+            }
+            executor.flush().await?;
+        }
+        executor.feed(&ToExecutor::Stop, Vec::new()).await?;
+        executor.flush().await
+    }
+
+    async fn start(&self, executor: &mut wire::Orders, guests: Vec<StartGuest>) -> io::Result<()> {
+        let attached = files::attach(&self.folders, &self.artifacts, guests).await;
+        let Attached { guests, files, failed: reports } = attached;
+        if !reports.is_empty() {
+            // The core takes it as the executor's word that these guests did not come to run.
+            let (framework, message) = (self.framework.clone(), ToAgent::Reports { reports });
+            self.tell(Input::Executor { framework, message }).await;
+        }
+        if guests.is_empty() {
+            return Ok(());
+        }
+        executor.feed(&ToExecutor::Start { guests }, files).await
+    }
+
     async fn tell(&self, input: Input) {
         // Without a shell the agent is ending, and the executor with it.
         let _ = self.inbox.send(Event::Input(input)).await;
@@ -203,38 +252,6 @@ impl Place {
         options.create(true).write(true).append(!full).truncate(full);
         Ok(dir.open_with(&name, &options)?.into_std())
     }
-}
-
-fn framing() -> LengthDelimitedCodec {
-    LengthDelimitedCodec::builder().max_frame_length(FRAME_BYTES_MAX).new_codec()
-}
-
-/// Passes on orders until there are no more, then the order to stop, and gives the executor its
-/// time to end. Should it have hung up, then what it said before is still to be heard: that it
-/// can no longer be written to ends nothing here.
-async fn give_orders(writer: OwnedWriteHalf, mut orders: mpsc::Receiver<ToExecutor>) {
-    let mut frames = FramedWrite::new(writer, framing());
-    match write_orders(&mut frames, &mut orders).await {
-        Ok(()) => sleep(END_MAX).await,
-        Err(error) => {
-            tracing::debug!(%error, "the executor takes no more orders");
-            std::future::pending().await
-        }
-    }
-}
-
-async fn write_orders(
-    frames: &mut FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>,
-    orders: &mut mpsc::Receiver<ToExecutor>,
-) -> io::Result<()> {
-    let mut batch = Vec::new();
-    while orders.recv_many(&mut batch, ORDERS_MAX).await > 0 {
-        for order in batch.drain(..) {
-            frames.feed(order.encode()).await?;
-        }
-        SinkExt::<Bytes>::flush(frames).await?;
-    }
-    frames.send(ToExecutor::Stop.encode()).await
 }
 
 /// Waits for the end of an executor that has hung up; kills it if it does not come.

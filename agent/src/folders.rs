@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <work>/agent.redb  identity/  executors/<framework>.log  tasks/<framework>/<task>.<attempt>/
-//! <cache>/blobs/<hex>           artifacts/<fingerprint>/<hex>.cwasm
+//! <cache>/artifact.key  blobs/<hex>  artifacts/<fingerprint>/<hex>.cwasm  .../drafts/
 //! ```
 //! Always holds: what the agent itself does below them goes through the handles here, which no
 //! name leads out of. The names are for the processes it starts.
@@ -31,8 +31,13 @@ pub(crate) struct Folders {
     pub(crate) layout: Layout,
     pub(crate) blobs: Dir,
     pub(crate) artifacts: Dir,
+    /// What compilers write, before it is sealed.
+    pub(crate) drafts: Dir,
+    pub(crate) cache: Dir,
     pub(crate) executors: Dir,
     pub(crate) tasks: Dir,
+    /// Names the artifacts that fit this build.
+    pub(crate) fingerprint: String,
 }
 
 impl Folders {
@@ -47,6 +52,9 @@ impl Folders {
         Ok(Self {
             blobs: open(&layout.blobs)?,
             artifacts: open(&layout.artifacts)?,
+            drafts: open(&make(&layout.artifacts.join("drafts"))?)?,
+            cache: open(&cache)?,
+            fingerprint: fingerprint.into(),
             executors: open(&make(&work.join("executors"))?)?,
             tasks: open(&layout.tasks)?,
             layout,

@@ -19,6 +19,7 @@ mod shell;
 mod outbox;
 mod session;
 
+mod artifacts;
 mod compiler;
 mod executors;
 mod folders;

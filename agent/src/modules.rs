@@ -1,10 +1,15 @@
 //! The module store: blobs by digest, fetched from the master, and the artifacts made of them.
 //!
-//! Always holds: a file stands under its name only once it is whole, synced and its digest is
+//! Always holds: a blob stands under its name only once it is whole, synced and its digest is
 //! right; it is never changed afterwards. So what is there needs no second check, and agents may
-//! share the folder.
+//! share the folder. Artifacts are machine code and need one in each run (`artifacts.rs`).
 
-use crate::{compiler, folders::Folders, shell::Event};
+use crate::{
+    artifacts::{ArtifactError, Artifacts},
+    compiler,
+    folders::Folders,
+    shell::Event,
+};
 use cap_std::fs::{Dir, OpenOptions};
 use skep_agent_core::{CompileFailure, FetchFailure, Input};
 use skep_protocol::Digest;
@@ -29,8 +34,6 @@ const FETCHES_MAX: usize = 8;
 const COMPILATIONS_MAX: usize = 2;
 /// The ending of blobs on their way.
 const PART: &str = ".part";
-/// The ending of artifacts.
-const ARTIFACT: &str = ".cwasm";
 /// Age at which a part is what a dead agent left.
 const PART_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
 
@@ -38,6 +41,7 @@ const PART_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
 #[derive(Clone)]
 pub(crate) struct Modules {
     pub(crate) folders: Arc<Folders>,
+    pub(crate) artifacts: Arc<Artifacts>,
     pub(crate) program: Arc<PathBuf>,
     /// The connection to the master, while there is one.
     pub(crate) link: watch::Receiver<Option<Connection>>,
@@ -49,12 +53,14 @@ pub(crate) struct Modules {
 impl Modules {
     pub(crate) fn new(
         folders: Arc<Folders>,
+        artifacts: Arc<Artifacts>,
         program: PathBuf,
         link: watch::Receiver<Option<Connection>>,
         inbox: mpsc::Sender<Event>,
     ) -> Self {
         Self {
             folders,
+            artifacts,
             program: Arc::new(program),
             link,
             inbox,
@@ -108,20 +114,61 @@ impl Modules {
     }
 
     async fn make_artifact(&self, module: Digest) -> Result<(), CompileFailure> {
-        let Folders { layout, artifacts, blobs, .. } = &*self.folders;
-        if artifacts.exists(format!("{}{ARTIFACT}", module.hex())) {
+        if self.has_artifact(module).await? {
             return Ok(());
         }
+        let Folders { layout, blobs, .. } = &*self.folders;
         let size = blobs.metadata(module.hex()).map_err(|error| CompileFailure::Failed {
             why: format!("its file cannot be read: {error}"),
         })?;
-        let (source, artifact) = (layout.blob(&module), layout.artifact(&module));
         tracing::info!(%module, "compiling a module");
-        compiler::compile(&self.program, &source, &artifact, size.len()).await
+        let (source, (draft, path)) = (layout.blob(&module), self.artifacts.draft());
+        let compiled = compiler::compile(&self.program, &source, &path, size.len()).await;
+        let sealed = match compiled {
+            Ok(()) => {
+                let draft = draft.clone();
+                self.blocking(move |artifacts| {
+                    artifacts.seal(&draft, &module)?;
+                    artifacts.verify(&module).map(drop)
+                })
+                .await
+            }
+            Err(why) => Err(why),
+        };
+        if sealed.is_err() {
+            self.artifacts.discard(&draft);
+        }
+        sealed
+    }
+
+    /// Looks for an artifact that an earlier run has left; one that is not ours is removed.
+    async fn has_artifact(&self, module: Digest) -> Result<bool, CompileFailure> {
+        self.blocking(move |artifacts| match artifacts.verify(&module) {
+            Ok(_) => Ok(true),
+            Err(ArtifactError::Missing) => Ok(false),
+            Err(error) => {
+                tracing::warn!(%module, %error, "an artifact is removed and made anew");
+                artifacts.remove(&module)?;
+                Ok(false)
+            }
+        })
+        .await
+    }
+
+    /// Does what reads or writes a whole artifact, on a thread that may wait for the disk.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Artifacts) -> Result<T, ArtifactError> + Send + 'static,
+    ) -> Result<T, CompileFailure> {
+        let artifacts = Arc::clone(&self.artifacts);
+        let done = tokio::task::spawn_blocking(move || work(&artifacts)).await;
+        let failed = |why: String| CompileFailure::Failed { why };
+        done.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
     }
 }
 
-/// What earlier runs have left in the store, and agents that share it.
+/// What earlier runs have left in the store, and agents that share it. Artifacts are not told: each
+/// is verified when it is first needed.
 pub(crate) fn found(folders: &Folders) -> io::Result<Vec<Input>> {
     let mut inputs = Vec::new();
     for name in names(&folders.blobs)? {
@@ -131,10 +178,8 @@ pub(crate) fn found(folders: &Folders) -> io::Result<Vec<Input>> {
             remove_if_old(&folders.blobs, &name)?;
         }
     }
-    for name in names(&folders.artifacts)? {
-        if let Some(module) = name.strip_suffix(ARTIFACT).and_then(digest_of) {
-            inputs.push(Input::Compiled { module });
-        }
+    for name in names(&folders.drafts)? {
+        remove_if_old(&folders.drafts, &name)?;
     }
     Ok(inputs)
 }

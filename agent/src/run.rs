@@ -1,6 +1,7 @@
 //! From a configuration to a running agent, and to its end.
 
 use crate::{
+    artifacts::Artifacts,
     barrier::Barrier,
     compiler::{self, CompilerError, Description},
     config::Config,
@@ -31,6 +32,9 @@ pub enum RunError {
     /// What earlier runs left cannot be listed.
     #[error("what earlier runs left in the agent's folders cannot be listed")]
     List(#[source] io::Error),
+    /// The key that seals artifacts cannot be read or made.
+    #[error("the key of the cache folder cannot be read or made")]
+    Key(#[source] io::Error),
     /// The records cannot be read, or another agent has them open.
     #[error(transparent)]
     Records(#[from] OpenError),
@@ -75,6 +79,7 @@ pub async fn run(
     let compiler = compiler::describe(&config.program).await?;
     let folders =
         Arc::new(Folders::open(&config.work_dir, &config.cache_dir, &compiler.fingerprint)?);
+    let artifacts = Arc::new(Artifacts::new(folders.clone()).map_err(RunError::Key)?);
     let dialer = Dialer::new(&identity)?;
 
     let policy =
@@ -84,8 +89,20 @@ pub async fn run(
     let (link, connection) = watch::channel(None);
     let spawner = Spawner::start().map_err(RunError::Thread)?;
     let parts = Parts {
-        modules: Modules::new(folders.clone(), config.program.clone(), connection, inbox.clone()),
-        executors: Executors::new(folders.clone(), config.program, spawner, inbox.clone()),
+        modules: Modules::new(
+            folders.clone(),
+            artifacts.clone(),
+            config.program.clone(),
+            connection,
+            inbox.clone(),
+        ),
+        executors: Executors::new(
+            folders.clone(),
+            artifacts,
+            config.program,
+            spawner,
+            inbox.clone(),
+        ),
         folders: folders.clone(),
     };
     let mut shell = Shell::new(core, effects, Barrier::new(journal), events, parts);

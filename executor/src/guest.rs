@@ -21,6 +21,7 @@ use crate::{
     outcome,
     output::Output,
     wasi::{self, View},
+    wire::GuestFiles,
 };
 use skep_protocol::{
     executor::{Report, StartGuest},
@@ -141,6 +142,7 @@ impl End {
 /// Runs a guest to its end, or until it is killed.
 pub(crate) async fn run(
     guest: StartGuest,
+    files: GuestFiles,
     lanes: &Lanes,
     outbox: &Arc<Outbox>,
     gate: &Gate,
@@ -156,7 +158,7 @@ pub(crate) async fn run(
     let prepared = select! {
         biased;
         by = &mut killed => Err(Outcome::Killed { by }),
-        prepared = prepare(&guest, lanes, outbox) => prepared,
+        prepared = prepare(&guest, files, lanes, outbox) => prepared,
     };
     let (seat, mut store) = match prepared {
         Ok(prepared) => prepared,
@@ -187,12 +189,13 @@ pub(crate) async fn run(
 
 async fn prepare(
     guest: &StartGuest,
+    files: GuestFiles,
     lanes: &Lanes,
     outbox: &Arc<Outbox>,
 ) -> Result<(Seat, Store<GuestState>), Outcome> {
-    let seat = lanes.seat(guest).await.map_err(failed)?;
+    let seat = lanes.seat(guest, &files.artifact).await.map_err(failed)?;
     let output = Output::new(guest.sandbox.clone(), guest.limits.output_bytes);
-    let view = wasi::view(guest, &output).await.map_err(failed)?;
+    let view = wasi::view(guest, files.stdin, &output).await.map_err(failed)?;
     let state = GuestState::new(guest, view, output, Arc::clone(outbox));
     let mut store = Store::new(seat.program.engine(), state);
     store.limiter(|state| &mut state.limiter);

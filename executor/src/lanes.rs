@@ -15,8 +15,7 @@ use crate::{
 use skep_protocol::{bounds::STACK_BYTES_MAX, executor::StartGuest};
 use std::{
     collections::BTreeMap,
-    fs, io,
-    path::PathBuf,
+    fs::{self, File},
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::{
@@ -88,10 +87,8 @@ pub(crate) struct Seat {
 /// Why there is no seat for a guest. Not the guest's fault.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SeatError {
-    #[error("the compiled module {path:?} cannot be opened: {source}")]
-    Missing { path: PathBuf, source: io::Error },
-    #[error("the compiled module {path:?} cannot be loaded: {why}")]
-    Load { path: PathBuf, why: String },
+    #[error("the compiled module cannot be loaded: {why}")]
+    Load { why: String },
     #[error("no engine for a stack of {stack_bytes} bytes: {why}")]
     Engine { stack_bytes: usize, why: String },
     #[error("the executor is stopping")]
@@ -110,16 +107,20 @@ impl Lanes {
     }
 
     /// Finds a guest its place, and waits for one if need be.
-    pub(crate) async fn seat(&self, guest: &StartGuest) -> Result<Seat, SeatError> {
+    pub(crate) async fn seat(
+        &self,
+        guest: &StartGuest,
+        artifact: &Arc<File>,
+    ) -> Result<Seat, SeatError> {
         if let Some(pool) = &self.pool
-            && let Some(seat) = pool.seat(guest).await
+            && let Some(seat) = pool.seat(guest, artifact).await
         {
             return Ok(seat);
         }
         let free = Arc::clone(&self.on_demand_free).acquire_owned().await;
         let permit = free.map_err(|_| SeatError::Stopping)?;
         let on_demand = self.on_demand(guest.limits.stack_bytes)?;
-        let load = || load(Arc::clone(&on_demand.lane), guest.artifact.clone());
+        let load = || load(Arc::clone(&on_demand.lane), Arc::clone(artifact));
         let module = on_demand.modules.get_or_load(guest.module, load).await?;
         Ok(Seat { program: module, _permit: permit })
     }
@@ -162,16 +163,16 @@ impl Pool {
     }
 
     /// A seat in the pool, if the guest fits and a slot is free.
-    async fn seat(&self, guest: &StartGuest) -> Option<Seat> {
+    async fn seat(&self, guest: &StartGuest, artifact: &Arc<File>) -> Option<Seat> {
         if guest.memory_bytes > engine::SLOT_BYTES || guest.limits.stack_bytes < STACK_BYTES_MAX {
             return None;
         }
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         let load = || async {
-            let loaded = load(Arc::clone(&self.lane), guest.artifact.clone()).await;
+            let loaded = load(Arc::clone(&self.lane), Arc::clone(artifact)).await;
             match loaded {
-                Err(SeatError::Load { path, why }) => {
-                    tracing::debug!(?path, why, "a module does not fit the pool");
+                Err(SeatError::Load { why }) => {
+                    tracing::debug!(why, "a module does not fit the pool");
                     Ok(None)
                 }
                 loaded => loaded.map(Some),
@@ -200,14 +201,11 @@ impl Lane {
 }
 
 /// Loads a module on a blocking thread: the first touch of its pages reads the disk.
-async fn load(lane: Arc<Lane>, path: PathBuf) -> Result<Program, SeatError> {
+async fn load(lane: Arc<Lane>, artifact: Arc<File>) -> Result<Program, SeatError> {
     let loaded = spawn_blocking(move || {
-        if let Err(source) = fs::metadata(&path) {
-            return Err(SeatError::Missing { path, source });
-        }
-        let code = artifact::load(&lane.engine, &path);
+        let code = artifact::load(&lane.engine, &artifact);
         code.and_then(|code| lane.prepare(code))
-            .map_err(|error| SeatError::Load { path, why: error.root_cause().to_string() })
+            .map_err(|error| SeatError::Load { why: error.root_cause().to_string() })
     });
     loaded.await.unwrap_or(Err(SeatError::Stopping))
 }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `engine` | with which settings is code compiled and run? |
 //! | `precheck`, `compile` | which modules are taken, and how do they become artifacts? |
-//! | `serve` | how does the agent talk to this process? |
+//! | `serve`, `wire` | how does the agent talk to this process? |
 //! | `runner` | how do many guests run at once? |
 //! | `cpu` | whose turn is it on the processors? |
 //! | `lanes`, `modules`, `artifact` | where does a guest run, and how is its code found? |
@@ -28,6 +28,7 @@ mod precheck;
 mod cpu;
 mod runner;
 mod serve;
+mod wire;
 
 mod artifact;
 mod lanes;
@@ -49,3 +50,4 @@ pub use compile::{CompileError, CompileReport, compile, compile_unlimited};
 pub use describe::{Description, Unsupported, describe};
 pub use runner::Runner;
 pub use serve::{ServeError, serve};
+pub use wire::{FilesError, GuestFiles};

@@ -10,6 +10,7 @@ use crate::{
     guest::{self, End, now},
     lanes::Lanes,
     outbox::Outbox,
+    wire::GuestFiles,
 };
 use skep_protocol::{
     bounds::AGENT_TASKS_MAX,
@@ -71,8 +72,9 @@ impl Runner {
         Ok(Self { shared: Arc::new(shared), workers })
     }
 
-    /// Starts a guest. One of the same key that runs already goes on, and nothing else happens.
-    pub fn start(&self, guest: StartGuest) {
+    /// Starts a guest with the files that came with the order. One of the same key that runs
+    /// already goes on, and nothing else happens.
+    pub fn start(&self, guest: StartGuest, files: GuestFiles) {
         let (kill, killed) = oneshot::channel();
         let (key, share) = (guest.key.clone(), guest.cpus.as_millis());
         let mut running = self.shared.lock();
@@ -86,7 +88,7 @@ impl Runner {
         let (id, gate) = (self.workers.id(), Arc::new(Gate::default()));
         running.insert(key.clone(), Running { id, gate: Arc::clone(&gate), kill: Some(kill) });
         drop(running);
-        let run = run(Arc::clone(&self.shared), key, guest, gate, killed);
+        let run = run(Arc::clone(&self.shared), key, (guest, files), gate, killed);
         self.workers.spawn(id, share, run);
     }
 
@@ -141,12 +143,13 @@ impl Shared {
 async fn run(
     shared: Arc<Shared>,
     key: TaskKey,
-    guest: StartGuest,
+    (guest, files): (StartGuest, GuestFiles),
     gate: Arc<Gate>,
     killed: oneshot::Receiver<KilledBy>,
 ) {
     let mut last_word = LastWord { shared: Arc::clone(&shared), key, end: None };
-    last_word.end = Some(guest::run(guest, &shared.lanes, &shared.outbox, &gate, killed).await);
+    let run = guest::run(guest, files, &shared.lanes, &shared.outbox, &gate, killed);
+    last_word.end = Some(run.await);
 }
 
 /// Reports a guest's end when it is dropped, so that a panic of ours cannot leave a guest running

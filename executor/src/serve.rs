@@ -5,12 +5,14 @@
 //! read gets no more guests started; without an agent there are no guests. Deliberately absent:
 //! any decision about which guest to run.
 
-use crate::runner::Runner;
+use crate::{
+    runner::Runner,
+    wire::{FilesError, Order, Orders, framing},
+};
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::SinkExt as _;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use skep_protocol::{
-    bounds::FRAME_BYTES_MAX,
     codec::{DecodeError, Message as _},
     executor::{ToAgent, ToExecutor},
 };
@@ -21,13 +23,10 @@ use std::{
     process, thread,
 };
 use tokio::{
-    net::{
-        UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::{UnixStream, unix::OwnedWriteHalf},
     runtime, select,
 };
-use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
+use tokio_util::codec::{FramedWrite, LengthDelimitedCodec};
 
 /// Why an executor ended otherwise than by order.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +43,9 @@ pub enum ServeError {
     /// The agent sent what is no order.
     #[error("the agent sent what is no order")]
     Violation(#[source] DecodeError),
+    /// The agent's orders and the files that came with them do not match.
+    #[error("the agent's orders and their files do not match: {0}")]
+    Files(#[from] FilesError),
 }
 
 /// Serves the agent on the Unix socket that is this process's standard input, until it orders to
@@ -74,34 +76,28 @@ fn standard_input() -> io::Result<net::UnixStream> {
 async fn converse(socket: net::UnixStream, runner: &Runner) -> Result<(), ServeError> {
     let (reader, writer) = UnixStream::from_std(socket).map_err(ServeError::Socket)?.into_split();
     select! {
-        result = obey(FramedRead::new(reader, framing()), runner) => result,
+        result = obey(Orders::new(reader), runner) => result,
         result = report(FramedWrite::new(writer, framing()), runner) => result,
     }
 }
 
-fn framing() -> LengthDelimitedCodec {
-    LengthDelimitedCodec::builder().max_frame_length(FRAME_BYTES_MAX).new_codec()
-}
-
-async fn obey(
-    mut orders: FramedRead<OwnedReadHalf, LengthDelimitedCodec>,
-    runner: &Runner,
-) -> Result<(), ServeError> {
+async fn obey(mut orders: Orders, runner: &Runner) -> Result<(), ServeError> {
     loop {
         runner.caught_up().await;
-        let Some(frame) = orders.next().await else { return Ok(()) };
-        match ToExecutor::decode(&frame.map_err(ServeError::Socket)?) {
-            Ok(ToExecutor::Start { guests }) => {
-                guests.into_iter().for_each(|guest| runner.start(guest));
+        let order = match orders.next().await? {
+            None => return Ok(()),
+            Some(Order::Start(guests)) => {
+                guests.into_iter().for_each(|(guest, files)| runner.start(guest, files));
+                continue;
             }
-            Ok(ToExecutor::Kill { key, by }) => runner.kill(&key, by),
-            Ok(ToExecutor::Pause { key }) => runner.pause(&key),
-            Ok(ToExecutor::Resume { key }) => runner.resume(&key),
-            Ok(ToExecutor::Stop) => return Ok(()),
-            Err(error @ DecodeError::UnknownVariant { .. }) => {
-                tracing::warn!(%error, "an order of a newer agent is ignored");
-            }
-            Err(error) => return Err(ServeError::Violation(error)),
+            Some(Order::Other(order)) => order,
+        };
+        match order {
+            ToExecutor::Start { .. } => unreachable!("it comes with its files"),
+            ToExecutor::Kill { key, by } => runner.kill(&key, by),
+            ToExecutor::Pause { key } => runner.pause(&key),
+            ToExecutor::Resume { key } => runner.resume(&key),
+            ToExecutor::Stop => return Ok(()),
         }
     }
 }
@@ -121,6 +117,8 @@ async fn report(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::StreamExt as _;
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     use skep_protocol::{
         executor::{Report, StartGuest},
         ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
@@ -128,6 +126,7 @@ mod tests {
         resources::Amount,
         task::{Diagnostics, Grants, Limits},
     };
+    use std::{io::IoSlice, mem::MaybeUninit, os::fd::BorrowedFd};
     use tokio::join;
     use tokio_util::codec::Framed;
 
@@ -147,14 +146,26 @@ mod tests {
         ToAgent::decode(&frame).expect("a message")
     }
 
-    fn guest_without_artifact() -> StartGuest {
+    /// The order comes with a file that is no artifact.
+    async fn start_with_spoilt_artifact(agent: &mut Agent, guest: StartGuest) {
+        let order = ToExecutor::Start { guests: vec![guest] }.encode();
+        let length = u32::try_from(order.len()).expect("it is short").to_be_bytes();
+        let file = tempfile::tempfile().expect("a file");
+        let files: [BorrowedFd<'_>; 1] = [file.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&files)));
+        let bytes = [IoSlice::new(&length), IoSlice::new(&order)];
+        sendmsg(agent.get_ref(), &bytes, &mut control, SendFlags::empty()).expect("sent");
+    }
+
+    fn guest() -> StartGuest {
         let framework = FrameworkId::new("framework").expect("an id");
         let task = TaskId::new("task").expect("an id");
         StartGuest {
             key: TaskKey { framework, task, attempt: Attempt::FIRST },
             agent: AgentId::new("agent").expect("an id"),
             module: Digest::of(b"module"),
-            artifact: "/nowhere".into(),
             name: "task".into(),
             args: Vec::new(),
             index: None,
@@ -163,7 +174,6 @@ mod tests {
             limits: Limits::default(),
             grants: Grants::default(),
             diagnostics: Diagnostics::default(),
-            stdin: None,
             sandbox: "/nowhere".into(),
         }
     }
@@ -173,9 +183,9 @@ mod tests {
         let (mut agent, executor, runner) = pair();
         let orders = async {
             assert_eq!(next(&mut agent).await, ToAgent::Ready { pid: process::id() });
-            let guest = guest_without_artifact();
+            let guest = guest();
             let key = guest.key.clone();
-            agent.send(ToExecutor::Start { guests: vec![guest] }.encode()).await.expect("sent");
+            start_with_spoilt_artifact(&mut agent, guest).await;
             let ToAgent::Reports { reports } = next(&mut agent).await else {
                 panic!("not a report");
             };
@@ -185,7 +195,7 @@ mod tests {
                 panic!("{reports:?}");
             };
             assert_eq!(*ended, key);
-            assert!(why.contains("/nowhere"), "{why}");
+            assert!(why.contains("cannot be loaded"), "{why}");
             agent.send(ToExecutor::Stop.encode()).await.expect("sent");
         };
         let (ended, ()) = join!(converse(executor, &runner), orders);

@@ -24,11 +24,12 @@ use skep_protocol::{
     time::Time,
 };
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tokio::{fs::File, task::spawn_blocking};
+use tokio::task::spawn_blocking;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView as _, cli::AsyncStdinStream, p1::WasiP1Ctx};
 
 /// What a guest has in its table besides what it opened: standard streams, granted directories, and
@@ -46,10 +47,8 @@ pub(crate) struct View {
 /// Why a guest's view of the world could not be made. Not the guest's fault.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContextError {
-    #[error("its standard input is granted, but the agent names no file")]
+    #[error("its standard input is granted, but no file came with the order")]
     NoStdin,
-    #[error("its standard input {path:?} cannot be opened: {source}")]
-    Stdin { path: PathBuf, source: io::Error },
     #[error("its folder {path:?} cannot be made: {source}")]
     Sandbox { path: PathBuf, source: io::Error },
     #[error("the directory {path:?} granted as {guest:?} cannot be opened: {why}")]
@@ -61,7 +60,11 @@ pub(crate) enum ContextError {
 }
 
 /// Makes a guest's view; what touches the disk is done on a blocking thread.
-pub(crate) async fn view(guest: &StartGuest, output: &Arc<Output>) -> Result<View, ContextError> {
+pub(crate) async fn view(
+    guest: &StartGuest,
+    stdin: Option<File>,
+    output: &Arc<Output>,
+) -> Result<View, ContextError> {
     let own_files = |dir: &DirGrant| dir.source == DirSource::Sandbox;
     let mut builder = WasiCtxBuilder::new();
     builder
@@ -76,10 +79,8 @@ pub(crate) async fn view(guest: &StartGuest, output: &Arc<Output>) -> Result<Vie
         .allow_udp(false)
         .allow_ip_name_lookup(false);
     if guest.grants.stdin.is_some() {
-        let path = guest.stdin.as_ref().ok_or(ContextError::NoStdin)?;
-        let file = File::open(path).await;
-        let file = file.map_err(|source| ContextError::Stdin { path: path.clone(), source })?;
-        builder.stdin(AsyncStdinStream::new(file));
+        let file = stdin.ok_or(ContextError::NoStdin)?;
+        builder.stdin(AsyncStdinStream::new(tokio::fs::File::from_std(file)));
     }
     if !guest.grants.dirs.is_empty() {
         builder = with_directories(builder, guest).await?;

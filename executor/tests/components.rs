@@ -4,7 +4,7 @@
 //! preview-1 adapter (how: `tests/guests/components/README.md`), so that the guests of `hostile.rs`
 //! sin through WASI 0.2 here.
 
-use skep_executor::{Runner, compile_unlimited};
+use skep_executor::{GuestFiles, Runner, compile_unlimited};
 use skep_protocol::{
     executor::{Report, StartGuest},
     ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
@@ -13,11 +13,12 @@ use skep_protocol::{
     task::{Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Random},
 };
 use std::{
-    fs,
+    fs::{self, File},
     io::Read as _,
     net::TcpListener,
     num::NonZeroUsize,
-    path::Path,
+    path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -36,7 +37,8 @@ impl Bench {
     fn guest(&self, name: &str) -> StartGuest {
         let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/components");
         let module = guests.join(format!("{name}.wasm"));
-        let artifact = self.folder.path().join(format!("{name}.artifact"));
+        let digest = Digest::of(&fs::read(&module).expect("a guest of ours"));
+        let artifact = self.file(&digest);
         if !artifact.exists() {
             compile_unlimited(&module, &artifact).expect("compiled");
         }
@@ -45,8 +47,7 @@ impl Bench {
         StartGuest {
             key: TaskKey { framework, task, attempt: Attempt::FIRST },
             agent: AgentId::new("agent").expect("an id"),
-            module: Digest::of(&fs::read(module).expect("a guest of ours")),
-            artifact,
+            module: digest,
             name: format!("{name}.wasm"),
             args: Vec::new(),
             index: None,
@@ -55,14 +56,25 @@ impl Bench {
             limits: Limits::default(),
             grants: Grants::default(),
             diagnostics: Diagnostics::default(),
-            stdin: None,
             sandbox: self.folder.path().join(format!("{name}.sandbox")),
         }
     }
 
+    /// The artifact of a module, or a standard input.
+    fn file(&self, digest: &Digest) -> PathBuf {
+        self.folder.path().join(digest.hex())
+    }
+
+    /// Starts a guest with the files that it needs, as an agent does.
+    fn start(&self, guest: StartGuest) {
+        let open = |digest: &Digest| File::open(self.file(digest)).expect("opened");
+        let (artifact, stdin) = (open(&guest.module), guest.grants.stdin.as_ref().map(open));
+        self.runner.start(guest, GuestFiles { artifact: Arc::new(artifact), stdin });
+    }
+
     async fn run(&self, guest: StartGuest) -> (Outcome, Usage) {
         let expected = guest.key.clone();
-        self.runner.start(guest);
+        self.start(guest);
         loop {
             for report in self.runner.reports().await {
                 if let Report::Ended { key, outcome, usage, .. } = report
@@ -170,11 +182,9 @@ async fn the_environment_and_input_of_a_component_are_what_is_granted() {
     assert!(text.contains("COLOUR=blue\0") && text.contains("SKEP_TASK_ID=environment\0"));
 
     let input = vec![7; 100_000];
-    let path = bench.folder.path().join("input");
-    fs::write(&path, &input).expect("written");
+    fs::write(bench.file(&Digest::of(&input)), &input).expect("written");
     let mut guest = bench.guest("cat");
     guest.grants.stdin = Some(Digest::of(&input));
-    guest.stdin = Some(path);
     let (outcome, usage) = bench.run(guest.clone()).await;
     assert_eq!((outcome, usage.bytes_in, usage.bytes_out), (EXITED, 100_000, 100_000));
     assert!(fs::read(guest.sandbox.join("stdout")).expect("stdout") == input);

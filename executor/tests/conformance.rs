@@ -5,7 +5,7 @@
 //! It is the net under everything that stands between wasmtime-wasi and a guest here: prices of
 //! host calls, limits on disk and handles, clocks.
 
-use skep_executor::{Runner, compile_unlimited};
+use skep_executor::{GuestFiles, Runner, compile_unlimited};
 use skep_protocol::{
     executor::{Report, StartGuest},
     ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
@@ -15,9 +15,10 @@ use skep_protocol::{
     time::Time,
 };
 use std::{
-    fs,
+    fs::{self, File},
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use tempfile::TempDir;
 
@@ -57,7 +58,6 @@ impl Bench {
             key: TaskKey { framework, task, attempt: Attempt::FIRST },
             agent: AgentId::new("agent").expect("an id"),
             module: self.module,
-            artifact: self.artifact.clone(),
             name: "conformance.wasm".into(),
             args: args.iter().map(ToString::to_string).collect(),
             index: None,
@@ -66,7 +66,6 @@ impl Bench {
             limits: Limits::default(),
             grants: Grants { dirs: vec![root], ..grants },
             diagnostics: Diagnostics::default(),
-            stdin: None,
             sandbox: self.folder.path().join(format!("sandbox-{number}")),
         }
     }
@@ -74,7 +73,8 @@ impl Bench {
     /// Runs a guest to its end: what came of it, and its last words if it did not end well.
     async fn run(&self, guest: StartGuest) -> (Outcome, String) {
         let expected = guest.key.clone();
-        self.runner.start(guest);
+        let artifact = Arc::new(File::open(&self.artifact).expect("opened"));
+        self.runner.start(guest, GuestFiles { artifact, stdin: None });
         loop {
             for report in self.runner.reports().await {
                 if let Report::Ended { key, outcome, last_words, .. } = report

@@ -3,7 +3,7 @@
 //! What is asserted of time are ratios within one run, with wide margins: how exact shares are is
 //! for the queue's own tests, in virtual time, and for `skep bench cpu`.
 
-use skep_executor::{Runner, compile_unlimited};
+use skep_executor::{GuestFiles, Runner, compile_unlimited};
 use skep_protocol::{
     executor::{Report, StartGuest},
     ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
@@ -11,7 +11,13 @@ use skep_protocol::{
     resources::Amount,
     task::{Diagnostics, Grants, Limits},
 };
-use std::{fs, num::NonZeroUsize, path::Path, time::Duration};
+use std::{
+    fs::{self, File},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tempfile::TempDir;
 
 /// Spins for ever.
@@ -48,7 +54,7 @@ impl Bench {
     fn guest(&self, name: &str, text: &str, share: u64) -> StartGuest {
         let module = wat::parse_str(text).expect("a guest of ours");
         let digest = Digest::of(&module);
-        let artifact = self.folder.path().join(format!("{digest}.artifact"));
+        let artifact = self.artifact(&digest);
         if !artifact.exists() {
             let file = self.folder.path().join(format!("{digest}.wasm"));
             fs::write(&file, &module).expect("written");
@@ -58,7 +64,6 @@ impl Bench {
             key: key(name),
             agent: AgentId::new("agent").expect("an id"),
             module: digest,
-            artifact,
             name: format!("{name}.wasm"),
             args: Vec::new(),
             index: None,
@@ -67,9 +72,17 @@ impl Bench {
             limits: Limits::default(),
             grants: Grants::default(),
             diagnostics: Diagnostics::default(),
-            stdin: None,
             sandbox: Path::new("/nowhere").into(),
         }
+    }
+
+    fn artifact(&self, module: &Digest) -> PathBuf {
+        self.folder.path().join(format!("{module}.artifact"))
+    }
+
+    fn start(&self, guest: StartGuest) {
+        let artifact = File::open(self.artifact(&guest.module)).expect("opened");
+        self.runner.start(guest, GuestFiles { artifact: Arc::new(artifact), stdin: None });
     }
 
     /// Waits for reports until one is wanted.
@@ -109,7 +122,7 @@ async fn guests_that_compute_get_what_their_shares_say() {
     for (name, share) in [("one", 100), ("three", 300), ("six", 600)] {
         let mut guest = bench.guest(name, SPIN, share);
         guest.limits.fuel = (share == 600).then_some(600_000_000);
-        bench.runner.start(guest);
+        bench.start(guest);
     }
     let (outcome, six) = bench.end_of("six").await;
     assert_eq!(outcome, Outcome::OutOfFuel { limit: 600_000_000 });
@@ -129,7 +142,7 @@ async fn guests_that_compute_get_what_their_shares_say() {
 #[tokio::test]
 async fn processor_time_is_counted_and_no_more_than_passed() {
     let bench = Bench::new(2);
-    bench.runner.start(bench.guest("counts", COUNT, 1_000));
+    bench.start(bench.guest("counts", COUNT, 1_000));
     let (outcome, usage) = bench.end_of("counts").await;
     assert_eq!(outcome, EXITED);
     assert!(usage.cpu > Duration::ZERO);
@@ -139,16 +152,16 @@ async fn processor_time_is_counted_and_no_more_than_passed() {
 #[tokio::test]
 async fn a_paused_guest_stands_still_and_then_ends_as_if_nothing_had_been() {
     let bench = Bench::new(1);
-    bench.runner.start(bench.guest("undisturbed", COUNT_ALOUD, 500));
+    bench.start(bench.guest("undisturbed", COUNT_ALOUD, 500));
     let (_, undisturbed) = bench.end_of("undisturbed").await;
 
-    bench.runner.start(bench.guest("paused", COUNT_ALOUD, 500));
+    bench.start(bench.guest("paused", COUNT_ALOUD, 500));
     bench.wait_for(|report| matches!(report, Report::Started { .. })).await;
     bench.runner.pause(&key("paused"));
     bench.runner.pause(&key("paused"));
     bench.wait_for(|report| matches!(report, Report::Paused { .. })).await;
     // Another guest with the same work ends meanwhile, with all of the processor to itself.
-    bench.runner.start(bench.guest("other", COUNT, 10));
+    bench.start(bench.guest("other", COUNT, 10));
     loop {
         let reports = bench.runner.reports().await;
         let other = |report: &Report| match report {
@@ -175,13 +188,13 @@ async fn a_paused_guest_stands_still_and_then_ends_as_if_nothing_had_been() {
 #[tokio::test]
 async fn a_paused_guest_that_spins_uses_no_fuel() {
     let bench = Bench::new(1);
-    bench.runner.start(bench.guest("paused", SPIN, 500));
+    bench.start(bench.guest("paused", SPIN, 500));
     bench.wait_for(|report| matches!(report, Report::Started { .. })).await;
     bench.runner.pause(&key("paused"));
     bench.wait_for(|report| matches!(report, Report::Paused { .. })).await;
     let mut guest = bench.guest("other", SPIN, 10);
     guest.limits.fuel = Some(200_000_000);
-    bench.runner.start(guest);
+    bench.start(guest);
     let (_, other) = bench.end_of("other").await;
     bench.runner.kill(&key("paused"), KilledBy::Operator);
     let (outcome, paused) = bench.end_of("paused").await;
@@ -195,7 +208,7 @@ async fn a_deadline_finds_a_paused_guest() {
     let limit = Duration::from_millis(100);
     let mut guest = bench.guest("paused", SPIN, 500);
     guest.limits.deadline = Some(limit);
-    bench.runner.start(guest);
+    bench.start(guest);
     bench.runner.pause(&key("paused"));
     let (outcome, _) = bench.end_of("paused").await;
     assert_eq!(outcome, Outcome::DeadlinePassed { limit });
@@ -207,7 +220,7 @@ async fn orders_for_a_guest_that_does_not_run_are_harmless() {
     bench.runner.pause(&key("nobody"));
     bench.runner.resume(&key("nobody"));
     bench.runner.kill(&key("nobody"), KilledBy::Operator);
-    bench.runner.start(bench.guest("counts", COUNT, 0));
+    bench.start(bench.guest("counts", COUNT, 0));
     assert_eq!(bench.end_of("counts").await.0, EXITED);
     bench.runner.pause(&key("counts"));
 }
@@ -217,7 +230,7 @@ async fn a_kill_ends_each_of_fifty_spinners() {
     let bench = Bench::new(2);
     let names: Vec<_> = (0..50).map(|number| format!("spin{number}")).collect();
     for name in &names {
-        bench.runner.start(bench.guest(name, SPIN, 20));
+        bench.start(bench.guest(name, SPIN, 20));
     }
     for name in &names {
         bench.runner.kill(&key(name), KilledBy::Operator);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// A control frame, in bytes. A thousand launches of 2 KiB fit; a peer cannot make us hold more.
 pub const FRAME_BYTES_MAX: usize = 4 << 20;
+/// Open files that accompany one order to an executor: Linux lets no more pass with one message.
+pub const START_FILES_MAX: usize = 253;
 /// Tasks in one launch, so that a launch of ordinary specs fits a frame.
 pub const LAUNCH_TASKS_MAX: usize = 1_000;
 /// An id (agent, framework, task), in bytes: it names folders, so it stays below `NAME_MAX`.

@@ -7,12 +7,13 @@ use crate::{
     task::{Diagnostics, Grants, Limits},
     time::Time,
 };
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// What an agent orders an executor to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToExecutor {
-    /// Run guests.
+    /// Run guests. The files that they need accompany the frame as open descriptors, in the order
+    /// of [`start_files`]: an executor opens none by name.
     Start {
         /// Which, each with all it needs.
         guests: Vec<StartGuest>,
@@ -47,8 +48,6 @@ pub struct StartGuest {
     pub agent: AgentId,
     /// The module's digest: executors keep loaded modules by it.
     pub module: Digest,
-    /// The compiled module, a file of the agent's artifact cache.
-    pub artifact: PathBuf,
     /// `argv[0]`.
     pub name: String,
     /// The arguments behind it.
@@ -65,11 +64,39 @@ pub struct StartGuest {
     pub grants: Grants,
     /// What is kept if it dies of a trap.
     pub diagnostics: Diagnostics,
-    /// The file that holds its standard input, if that is granted.
-    pub stdin: Option<PathBuf>,
     /// The task's sandbox folder. Made by the executor when the task first needs it: for `stdout`
     /// and `stderr` (files of these names) at the first byte, for `files/` if it is granted.
     pub sandbox: PathBuf,
+}
+
+/// A file that accompanies an order to start guests, open for reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartFile {
+    /// The compiled module, for all guests of it in the order.
+    Artifact {
+        /// Of which module.
+        module: Digest,
+    },
+    /// The standard input of one guest. An open file of its own, since it has a place in it.
+    Stdin {
+        /// Whose, by its place in the order.
+        guest: usize,
+        /// Which blob.
+        blob: Digest,
+    },
+}
+
+/// The files that must accompany an order to start these guests, in their order: each module once,
+/// where its first guest stands, and each granted standard input.
+pub fn start_files(guests: &[StartGuest]) -> Vec<StartFile> {
+    let (mut files, mut modules) = (Vec::new(), BTreeSet::new());
+    for (guest, start) in guests.iter().enumerate() {
+        if modules.insert(start.module) {
+            files.push(StartFile::Artifact { module: start.module });
+        }
+        files.extend(start.grants.stdin.map(|blob| StartFile::Stdin { guest, blob }));
+    }
+    files
 }
 
 /// What an executor reports to its agent.

@@ -5,8 +5,8 @@
 
 use crate::{
     Outcome, StatusUpdate, TaskSpec, TaskState,
-    bounds::{FRAME_BYTES_MAX, WHY_BYTES_MAX},
-    executor::StartGuest,
+    bounds::{FRAME_BYTES_MAX, START_FILES_MAX, WHY_BYTES_MAX},
+    executor::{StartGuest, start_files},
     framework::Offer,
 };
 
@@ -61,10 +61,23 @@ pub fn offer_bytes(offer: &Offer) -> usize {
 /// The size of an order to start a guest, at most.
 pub fn guest_bytes(guest: &StartGuest) -> usize {
     let env = guest.grants.env.iter().flat_map(|(name, value)| [name, value]);
-    let paths = guest.sandbox.as_os_str().len() + guest.artifact.as_os_str().len();
-    let stdin = guest.stdin.as_ref().map_or(0, |path| path.as_os_str().len());
+    let sandbox = guest.sandbox.as_os_str().len();
     let dirs: usize = guest.grants.dirs.iter().map(|dir| dir.guest.len() + ITEM_BYTES).sum();
-    ITEM_BYTES + texts_bytes(guest.args.iter()) + texts_bytes(env) + paths + stdin + dirs
+    ITEM_BYTES + texts_bytes(guest.args.iter()) + texts_bytes(env) + sandbox + dirs
+}
+
+/// Guests in their order, in as many orders to start them as they need frames and files.
+pub fn cut_starts(guests: Vec<StartGuest>) -> Vec<Vec<StartGuest>> {
+    let mut orders = Vec::new();
+    for mut guests in cut(guests, guest_bytes) {
+        while start_files(&guests).len() > START_FILES_MAX {
+            // A guest needs two files at most, so that these need no more than may come along.
+            let rest = guests.split_off(guests.len().min(START_FILES_MAX / 2));
+            orders.push(std::mem::replace(&mut guests, rest));
+        }
+        orders.push(guests);
+    }
+    orders
 }
 
 /// Each with its tag and length.

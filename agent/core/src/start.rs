@@ -122,7 +122,6 @@ impl Agent {
             key: key.clone(),
             agent: self.state.agent()?.clone(),
             module: spec.module,
-            artifact: layout.artifact(&spec.module),
             name: spec.name.clone(),
             args: spec.args.clone(),
             index: spec.index,
@@ -131,7 +130,6 @@ impl Agent {
             limits: spec.limits.clone(),
             grants: spec.grants.clone(),
             diagnostics: spec.diagnostics,
-            stdin: spec.grants.stdin.map(|digest| layout.blob(&digest)),
             sandbox: layout.sandbox(key),
         })
     }

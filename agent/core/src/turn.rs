@@ -115,7 +115,7 @@ impl Agent {
 
     fn send_starts(&mut self) {
         for (framework, guests) in take(&mut self.turn.starts) {
-            for guests in frames::cut(guests, frames::guest_bytes) {
+            for guests in frames::cut_starts(guests) {
                 let message = ToExecutor::Start { guests };
                 self.effect(Effect::SendExecutor { framework: framework.clone(), message });
             }

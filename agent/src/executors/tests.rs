@@ -8,9 +8,11 @@ use tempfile::TempDir;
 async fn end_of(program: &str) -> (String, TempDir) {
     let outer = tempfile::tempdir().expect("a folder");
     let folders = Folders::open(outer.path(), outer.path(), "f00").expect("folders");
+    let folders = Arc::new(folders);
+    let artifacts = Arc::new(Artifacts::new(folders.clone()).expect("a key"));
     let (inbox, mut events) = mpsc::channel(8);
     let spawner = Spawner::start().expect("a thread");
-    let mut executors = Executors::new(Arc::new(folders), program.into(), spawner, inbox);
+    let mut executors = Executors::new(folders, artifacts, program.into(), spawner, inbox);
     let framework = FrameworkId::new("f1").expect("an id");
     executors.start(framework.clone());
     match events.recv().await {

@@ -34,7 +34,9 @@ impl Bench {
         let outer = tempfile::tempdir().expect("a folder");
         let folders = Folders::open(outer.path(), outer.path(), "f00").expect("folders");
         let (inbox, events) = mpsc::channel(8);
-        let modules = Modules::new(Arc::new(folders), "/bin/false".into(), connection, inbox);
+        let folders = Arc::new(folders);
+        let artifacts = Arc::new(Artifacts::new(folders.clone()).expect("a key"));
+        let modules = Modules::new(folders, artifacts, "/bin/false".into(), connection, inbox);
         let master = accepted.expect("a connection");
         let (_link, _listener, _dialer, _outer) = (link, listener, dialer, outer);
         Self { modules, events, master, _link, _listener, _dialer, _outer }
@@ -114,9 +116,26 @@ async fn a_compiler_that_makes_nothing_is_no_fault_of_the_module() {
 async fn an_artifact_that_is_there_is_not_made_again() {
     let mut bench = Bench::new().await;
     let module = Digest::of(b"module");
-    let artifact = bench.modules.folders.layout.artifact(&module);
-    std::fs::write(artifact, "machine code").expect("written");
+    let (name, path) = bench.modules.artifacts.draft();
+    std::fs::write(path, "machine code").expect("written");
+    bench.modules.artifacts.seal(&name, &module).expect("sealed");
     bench.modules.compile(module);
     assert_eq!(bench.input().await, Input::Compiled { module });
-    assert_eq!(found(&bench.modules.folders).expect("listed"), [Input::Compiled { module }]);
+    // It is told when it is needed, not when the agent starts.
+    assert_eq!(found(&bench.modules.folders).expect("listed"), []);
+}
+
+#[tokio::test]
+async fn an_artifact_that_nobody_sealed_is_removed_and_made_anew() {
+    let mut bench = Bench::new().await;
+    let module = Digest::of(b"module");
+    bench.fetch(module, b"module").await;
+    let artifact = bench.modules.folders.layout.artifact(&module);
+    std::fs::write(&artifact, "machine code of somebody else, and no seal of ours")
+        .expect("written");
+    bench.modules.compile(module);
+    // The compiler was asked, and it makes nothing here.
+    let why = CompileFailure::Failed { why: "the compiler ended with exit status: 1".into() };
+    assert_eq!(bench.input().await, Input::CompileFailed { module, why });
+    assert!(!artifact.exists());
 }

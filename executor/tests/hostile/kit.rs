@@ -3,7 +3,7 @@
 //! A guest goes the way of a real task: its module is compiled to an artifact, a runner starts it
 //! from there, and what the runner reports is compared.
 
-use skep_executor::{Runner, compile_unlimited};
+use skep_executor::{GuestFiles, Runner, compile_unlimited};
 use skep_protocol::{
     executor::{Report, StartGuest},
     ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
@@ -12,9 +12,10 @@ use skep_protocol::{
     task::{Access, Diagnostics, DirGrant, DirSource, Grants, Limits},
 };
 use std::{
-    fs,
+    fs::{self, File},
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tempfile::TempDir;
@@ -68,7 +69,6 @@ impl Bench {
             key: key(name),
             agent: AgentId::new("agent").expect("an id"),
             module: digest,
-            artifact,
             name: format!("{name}.wasm"),
             args: Vec::new(),
             index: None,
@@ -77,7 +77,6 @@ impl Bench {
             limits: Limits::default(),
             grants: Grants::default(),
             diagnostics: Diagnostics::default(),
-            stdin: None,
             sandbox: self.path(&format!("{name}.sandbox")),
         }
     }
@@ -94,10 +93,8 @@ impl Bench {
     /// Grants a guest its standard input.
     pub(crate) fn give_input(&self, guest: &mut StartGuest, input: &[u8]) {
         let digest = Digest::of(input);
-        let path = self.file(&digest);
-        fs::write(&path, input).expect("written");
+        fs::write(self.file(&digest), input).expect("written");
         guest.grants.stdin = Some(digest);
-        guest.stdin = Some(path);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -105,12 +102,15 @@ impl Bench {
     }
 
     /// The artifact of a module, or a standard input.
-    fn file(&self, digest: &Digest) -> PathBuf {
+    pub(crate) fn file(&self, digest: &Digest) -> PathBuf {
         self.path(&digest.to_string().replace(':', "-"))
     }
 
+    /// Starts a guest with the files that it needs, as an agent does.
     pub(crate) fn start(&self, guest: StartGuest) {
-        self.runner.start(guest);
+        let open = |digest: &Digest| File::open(self.file(digest)).expect("opened");
+        let (artifact, stdin) = (open(&guest.module), guest.grants.stdin.as_ref().map(open));
+        self.runner.start(guest, GuestFiles { artifact: Arc::new(artifact), stdin });
     }
 
     /// Starts a guest and waits for its end; other guests' reports are dropped.

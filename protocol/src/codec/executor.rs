@@ -12,8 +12,8 @@ use super::{
     wire::executor::{self as wire, report, to_agent, to_executor},
 };
 use crate::{
-    bounds::LAST_WORDS_BYTES_MAX,
-    executor::{Report, StartGuest, ToAgent, ToExecutor},
+    bounds::{LAST_WORDS_BYTES_MAX, START_FILES_MAX},
+    executor::{Report, StartGuest, ToAgent, ToExecutor, start_files},
     outcome::Progress,
     resources::Amount,
     task::Feature,
@@ -44,7 +44,7 @@ impl Convert for ToExecutor {
     fn from_wire(wire: wire::ToExecutor) -> Result<Self, DecodeError> {
         use to_executor::Kind;
         Ok(match known(wire.kind)? {
-            Kind::Start(m) => Self::Start { guests: read("start.guests", m.guests)? },
+            Kind::Start(m) => Self::Start { guests: guests(read("start.guests", m.guests)?)? },
             Kind::Kill(m) => {
                 Self::Kill { key: required("kill.key", m.key)?, by: required("kill.by", m.by)? }
             }
@@ -53,6 +53,16 @@ impl Convert for ToExecutor {
             Kind::Stop(_) => Self::Stop,
         })
     }
+}
+
+fn guests(guests: Vec<StartGuest>) -> Result<Vec<StartGuest>, DecodeError> {
+    let files = start_files(&guests).len();
+    if files > START_FILES_MAX {
+        let why =
+            format!("the guests need {files} files, at most {START_FILES_MAX} can come along");
+        return Err(DecodeError::invalid(why));
+    }
+    Ok(guests)
 }
 
 impl Convert for StartGuest {
@@ -64,14 +74,12 @@ impl Convert for StartGuest {
             requires: names(&Feature::used_by(&self.limits, &self.grants, self.diagnostics)),
             agent: self.agent.to_wire(),
             module: self.module.to_wire(),
-            artifact: self.artifact.to_wire(),
             name: self.name.clone(),
             args: self.args.clone(),
             index: self.index,
             memory_bytes: self.memory_bytes,
             limits: Some(self.limits.to_wire()),
             grants: Some(self.grants.to_wire()),
-            stdin: self.stdin.to_wire(),
             sandbox: self.sandbox.to_wire(),
             cpus_millis: self.cpus.as_millis(),
             diagnostics: self.diagnostics.to_wire(),
@@ -84,7 +92,6 @@ impl Convert for StartGuest {
             key: required("key", wire.key)?,
             agent: read("agent", wire.agent)?,
             module: read("module", wire.module)?,
-            artifact: read("artifact", wire.artifact)?,
             name: wire.name,
             args: wire.args,
             index: wire.index,
@@ -93,7 +100,6 @@ impl Convert for StartGuest {
             limits: or_default("limits", wire.limits)?,
             grants: or_default("grants", wire.grants)?,
             diagnostics: read("diagnostics", wire.diagnostics)?,
-            stdin: read("stdin", wire.stdin)?,
             sandbox: read("sandbox", wire.sandbox)?,
         };
         let used = Feature::used_by(&guest.limits, &guest.grants, guest.diagnostics);

@@ -239,7 +239,6 @@ fn guest(spec: TaskSpec) -> StartGuest {
         key: key_of(spec.task.as_str(), spec.attempt.0),
         agent: agent(),
         module: spec.module,
-        artifact: format!("artifacts/{}.cwasm", spec.module.hex()).into(),
         name: spec.name,
         args: spec.args,
         index: spec.index,
@@ -247,7 +246,6 @@ fn guest(spec: TaskSpec) -> StartGuest {
         memory_bytes: spec.resources.mem_bytes(),
         diagnostics: spec.diagnostics,
         limits: spec.limits,
-        stdin: spec.grants.stdin.map(|digest| format!("blobs/{}", digest.hex()).into()),
         grants: spec.grants,
         sandbox: format!("tasks/f1/{}.{}", spec.task, spec.attempt).into(),
     }

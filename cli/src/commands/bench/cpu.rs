@@ -11,7 +11,7 @@ use crate::{
 };
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Serialize;
-use skep_executor::{Runner, compile_unlimited};
+use skep_executor::{GuestFiles, Runner, compile_unlimited};
 use skep_protocol::{
     AgentId, Amount, Attempt, Digest, FrameworkId, TaskId, TaskKey,
     executor::{Report, StartGuest},
@@ -19,9 +19,11 @@ use skep_protocol::{
     task::{Diagnostics, Grants, Limits},
 };
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     num::NonZeroUsize,
     path::PathBuf,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -126,6 +128,12 @@ impl Bench {
         Ok(bench)
     }
 
+    fn start(&self, runner: &Runner, guest: StartGuest) -> Result {
+        let artifact = Arc::new(File::open(self.artifact(&guest.name))?);
+        runner.start(guest, GuestFiles { artifact, stdin: None });
+        Ok(())
+    }
+
     fn artifact(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.artifact"))
     }
@@ -136,7 +144,6 @@ impl Bench {
             key: key(module, number),
             agent: AgentId::new("bench").expect("a plain name"),
             module: Digest::of(bytes),
-            artifact: self.artifact(module),
             name: module.into(),
             args: Vec::new(),
             index: None,
@@ -145,7 +152,6 @@ impl Bench {
             limits: Limits::default(),
             grants: Grants::default(),
             diagnostics: Diagnostics::default(),
-            stdin: None,
             sandbox: self.folder.path().join("sandbox"),
         }
     }
@@ -163,7 +169,7 @@ impl Bench {
             for (number, share) in (0..).zip(*shares) {
                 let mut guest = self.guest("spin", number, *share);
                 guest.limits.deadline = Some(span);
-                runner.start(guest);
+                self.start(runner, guest)?;
             }
         }
         let mut used = Vec::new();
@@ -185,8 +191,8 @@ impl Bench {
     /// How late a guest is that wakes every 10 ms while others compute on all processors.
     async fn wake_late(&self) -> Result<Latency> {
         let runner = Runner::new(processors())?;
-        self.spinners(&runner).await;
-        runner.start(self.guest("waker", 0, WAKER_MILLIS));
+        self.spinners(&runner).await?;
+        self.start(&runner, self.guest("waker", 0, WAKER_MILLIS))?;
         loop {
             if let Some((_, end)) = ends(&runner).await.into_iter().next() {
                 let numbers = end.result.chunks_exact(4);
@@ -201,10 +207,10 @@ impl Bench {
     /// How long it takes from the order to end one of many that compute to its reported end.
     async fn kill(&self, count: u64) -> Result<Latency> {
         let runner = Runner::new(processors())?;
-        let share = self.spinners(&runner).await;
+        let share = self.spinners(&runner).await?;
         let mut took = Vec::new();
         for number in 0..count {
-            runner.start(self.guest("spin", SPINNERS + number, share));
+            self.start(&runner, self.guest("spin", SPINNERS + number, share))?;
             started(&runner, 1).await;
             let began = Instant::now();
             runner.kill(&key("spin", number), KilledBy::Operator);
@@ -218,11 +224,13 @@ impl Bench {
     }
 
     /// Starts guests that compute, and gives the share of each.
-    async fn spinners(&self, runner: &Runner) -> u64 {
+    async fn spinners(&self, runner: &Runner) -> Result<u64> {
         let share = processors().get() as u64 * SPINNERS_MILLIS / SPINNERS;
-        (0..SPINNERS).for_each(|number| runner.start(self.guest("spin", number, share)));
+        for number in 0..SPINNERS {
+            self.start(runner, self.guest("spin", number, share))?;
+        }
         started(runner, SPINNERS).await;
-        share
+        Ok(share)
     }
 }
 

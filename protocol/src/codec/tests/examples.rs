@@ -306,7 +306,6 @@ pub(super) fn guest() -> StartGuest {
         key: key(),
         agent: agent(),
         module,
-        artifact: "/cache/artifact".into(),
         name,
         args,
         index,
@@ -315,7 +314,6 @@ pub(super) fn guest() -> StartGuest {
         limits,
         grants,
         diagnostics,
-        stdin: Some("/blobs/stdin".into()),
         sandbox: "/tasks/prime".into(),
     }
 }

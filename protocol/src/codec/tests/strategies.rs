@@ -152,15 +152,14 @@ pub(super) fn to_agent() -> impl Strategy<Value = agent::ToAgent> {
 pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
     let path = || "/[a-z/]{0,20}".prop_map(PathBuf::from);
     let names = (key(), agent(), text(), vec(text(), 0..3), option::of(any::<u64>()));
-    let guest = (names, digest(), path(), any::<u64>(), spec(), option::of(path()), path())
-        .prop_map(|(names, module, artifact, memory_bytes, spec, stdin, sandbox)| {
+    let guest = (names, digest(), any::<u64>(), spec(), path()).prop_map(
+        |(names, module, memory_bytes, spec, sandbox)| {
             let (key, agent, name, args, index) = names;
             let TaskSpec { limits, grants, diagnostics, .. } = spec;
             StartGuest {
                 key,
                 agent,
                 module,
-                artifact,
                 name,
                 args,
                 index,
@@ -169,10 +168,10 @@ pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
                 limits,
                 grants,
                 diagnostics,
-                stdin,
                 sandbox,
             }
-        });
+        },
+    );
     prop_oneof![
         vec(guest, 0..3).prop_map(|guests| ToExecutor::Start { guests }),
         (key(), killed_by()).prop_map(|(key, by)| ToExecutor::Kill { key, by }),

@@ -1,0 +1,86 @@
+//! The open files that accompany an order to start guests.
+//!
+//! Always holds: what leaves with an order are its guests' files in the order of
+//! [`start_files`]; a guest whose file cannot be opened is taken out of the order, and told of as
+//! one that failed.
+
+use crate::{artifacts::Artifacts, folders::Folders};
+use rustix::fs::{Mode, OFlags, openat};
+use skep_protocol::{
+    Digest, Outcome, Usage,
+    executor::{Report, StartFile, StartGuest, start_files},
+};
+use std::{collections::BTreeMap, fs::File, io, sync::Arc, time::UNIX_EPOCH};
+use tokio::task::spawn_blocking;
+
+/// An order that can be given, and the guests that had to be left out of it.
+pub(super) struct Attached {
+    pub(super) guests: Vec<StartGuest>,
+    pub(super) files: Vec<Arc<File>>,
+    pub(super) failed: Vec<Report>,
+}
+
+/// Opens what the guests need.
+pub(super) async fn attach(
+    folders: &Folders,
+    artifacts: &Arc<Artifacts>,
+    guests: Vec<StartGuest>,
+) -> Attached {
+    let mut modules = BTreeMap::new();
+    for guest in &guests {
+        if !modules.contains_key(&guest.module) {
+            modules.insert(guest.module, artifact(artifacts, guest.module).await);
+        }
+    }
+    let mut failed = Vec::new();
+    let mut able = Vec::new();
+    for guest in guests {
+        let stdin = guest.grants.stdin.map(|blob| open_blob(folders, &blob)).transpose();
+        let why = match (&modules[&guest.module], stdin) {
+            (Ok(_), Ok(stdin)) => {
+                able.push((guest, stdin));
+                continue;
+            }
+            (Err(why), _) => format!("module {}: {why}", guest.module),
+            (_, Err(error)) => format!("its standard input cannot be opened: {error}"),
+        };
+        failed.push(ended(guest, why));
+    }
+    let (guests, mut stdins): (Vec<_>, Vec<_>) = able.into_iter().unzip();
+    let file = |file: StartFile| match file {
+        StartFile::Artifact { module } => modules[&module].as_ref().ok().cloned(),
+        StartFile::Stdin { guest, .. } => stdins[guest].take(),
+    };
+    let files: Vec<_> = start_files(&guests).into_iter().filter_map(file).collect();
+    Attached { guests, files, failed }
+}
+
+async fn artifact(artifacts: &Arc<Artifacts>, module: Digest) -> Result<Arc<File>, String> {
+    if let Some(file) = artifacts.find(&module) {
+        return Ok(file);
+    }
+    let artifacts = Arc::clone(artifacts);
+    match spawn_blocking(move || artifacts.open(&module)).await {
+        Ok(opened) => opened.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Each guest reads from an open file of its own: descriptors of one share their place in it.
+fn open_blob(folders: &Folders, blob: &Digest) -> io::Result<Arc<File>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(&folders.blobs, blob.hex(), flags, Mode::empty())?;
+    Ok(Arc::new(file.into()))
+}
+
+fn ended(guest: StartGuest, why: String) -> Report {
+    let now = UNIX_EPOCH.elapsed().unwrap_or_default();
+    Report::Ended {
+        key: guest.key,
+        at: skep_protocol::Time::from_micros(u64::try_from(now.as_micros()).unwrap_or(u64::MAX)),
+        outcome: Outcome::Failed { why },
+        usage: Usage::default(),
+        result: Vec::new(),
+        last_words: String::new(),
+    }
+}
