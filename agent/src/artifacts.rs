@@ -5,8 +5,8 @@
 //!                                                                            | verified once a run
 //!                                       executors <- an open descriptor <----+
 //! ```
-//! The seal is an HMAC-SHA-256 over fingerprint, module and code, by a key that lies in the cache
-//! folder and that no executor can read. Always holds: a descriptor that leaves here is of a file
+//! The seal is an HMAC-SHA-256 over fingerprint, file name and code, by a key that lies in the
+//! cache folder and that no executor can read. Always holds: a descriptor that leaves here is of a file
 //! whose seal was checked through that very descriptor; a sealed file is never changed.
 
 use crate::folders::Folders;
@@ -18,7 +18,7 @@ use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, fchmod, fstat, linkat, openat},
     io::Errno,
 };
-use skep_protocol::Digest;
+use skep_protocol::Artifact;
 use std::{
     collections::HashMap,
     fs::File,
@@ -51,7 +51,7 @@ pub(crate) struct Artifacts {
 
 #[derive(Default)]
 struct Open {
-    files: HashMap<Digest, (u64, Arc<File>)>,
+    files: HashMap<Artifact, (u64, Arc<File>)>,
     uses: u64,
 }
 
@@ -81,17 +81,17 @@ impl Artifacts {
     }
 
     /// Seals what the compiler wrote and puts it in its place.
-    pub(crate) fn seal(&self, draft: &str, module: &Digest) -> io::Result<()> {
+    pub(crate) fn seal(&self, draft: &str, artifact: &Artifact) -> io::Result<()> {
         let Folders { drafts, artifacts, .. } = &*self.folders;
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(openat(drafts, draft, flags, Mode::empty())?);
         let bytes = regular_bytes(&file)?;
-        let seal = self.mac(module, &mut file, bytes)?;
+        let seal = self.mac(artifact, &mut file, bytes)?;
         file.write_all(seal.as_ref())?;
         // From here on nobody writes to it, the owner included.
         fchmod(&file, Mode::RUSR)?;
         file.sync_all()?;
-        drafts.rename(draft, artifacts, name(module))?;
+        drafts.rename(draft, artifacts, artifact.file_name())?;
         artifacts.open(".")?.sync_all()
     }
 
@@ -102,32 +102,32 @@ impl Artifacts {
     }
 
     /// Removes an artifact.
-    pub(crate) fn remove(&self, module: &Digest) -> io::Result<()> {
-        self.lock().files.remove(module);
-        match self.folders.artifacts.remove_file(name(module)) {
+    pub(crate) fn remove(&self, artifact: &Artifact) -> io::Result<()> {
+        self.lock().files.remove(artifact);
+        match self.folders.artifacts.remove_file(artifact.file_name()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
     /// A verified artifact, open for reading; what is open already is not verified again.
-    pub(crate) fn open(&self, module: &Digest) -> Result<Arc<File>, ArtifactError> {
-        match self.find(module) {
+    pub(crate) fn open(&self, artifact: &Artifact) -> Result<Arc<File>, ArtifactError> {
+        match self.find(artifact) {
             Some(file) => Ok(file),
-            None => self.verify(module),
+            None => self.verify(artifact),
         }
     }
 
     /// A verified artifact that is open already.
-    pub(crate) fn find(&self, module: &Digest) -> Option<Arc<File>> {
-        self.lock().find(module)
+    pub(crate) fn find(&self, artifact: &Artifact) -> Option<Arc<File>> {
+        self.lock().find(artifact)
     }
 
     /// As [`Artifacts::open`], but looks at the whole file in any case.
-    pub(crate) fn verify(&self, module: &Digest) -> Result<Arc<File>, ArtifactError> {
-        self.lock().files.remove(module);
+    pub(crate) fn verify(&self, artifact: &Artifact) -> Result<Arc<File>, ArtifactError> {
+        self.lock().files.remove(artifact);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = openat(&self.folders.artifacts, name(module), flags, Mode::empty());
+        let opened = openat(&self.folders.artifacts, artifact.file_name(), flags, Mode::empty());
         let mut file = match opened {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Err(ArtifactError::Missing),
@@ -137,21 +137,22 @@ impl Artifacts {
         let bytes = regular_bytes(&file)?
             .checked_sub(SEAL_BYTES as u64)
             .ok_or(ArtifactError::Spoilt("it is too short"))?;
-        let expected = self.mac(module, &mut file, bytes)?;
+        let expected = self.mac(artifact, &mut file, bytes)?;
         let mut seal = [0; SEAL_BYTES];
         file.read_exact(&mut seal)?;
         if !bool::from(seal.ct_eq(expected.as_ref())) {
             return Err(ArtifactError::Spoilt("its seal is broken"));
         }
         let file = Arc::new(file);
-        self.lock().keep(*module, Arc::clone(&file));
+        self.lock().keep(*artifact, Arc::clone(&file));
         Ok(file)
     }
 
-    fn mac(&self, module: &Digest, file: &mut File, bytes: u64) -> io::Result<hmac::Tag> {
+    fn mac(&self, artifact: &Artifact, file: &mut File, bytes: u64) -> io::Result<hmac::Tag> {
         let mut mac = hmac::Context::with_key(&self.key);
         // None of these contains a zero, so that no two lists of them give the same bytes.
-        for part in [MEANING, self.folders.fingerprint.as_bytes(), module.hex().as_bytes()] {
+        for part in [MEANING, self.folders.fingerprint.as_bytes(), artifact.file_name().as_bytes()]
+        {
             mac.update(part);
             mac.update(&[0]);
         }
@@ -172,28 +173,23 @@ impl Artifacts {
 }
 
 impl Open {
-    fn find(&mut self, module: &Digest) -> Option<Arc<File>> {
+    fn find(&mut self, artifact: &Artifact) -> Option<Arc<File>> {
         self.uses += 1;
-        let (last_use, file) = self.files.get_mut(module)?;
+        let (last_use, file) = self.files.get_mut(artifact)?;
         *last_use = self.uses;
         Some(Arc::clone(file))
     }
 
-    fn keep(&mut self, module: Digest, file: Arc<File>) {
+    fn keep(&mut self, artifact: Artifact, file: Arc<File>) {
         self.uses += 1;
         if self.files.len() >= OPEN_MAX {
             let oldest = self.files.iter().min_by_key(|(_, (last_use, _))| *last_use);
-            if let Some(oldest) = oldest.map(|(module, _)| *module) {
+            if let Some(oldest) = oldest.map(|(artifact, _)| *artifact) {
                 self.files.remove(&oldest);
             }
         }
-        self.files.insert(module, (self.uses, file));
+        self.files.insert(artifact, (self.uses, file));
     }
-}
-
-/// The file of a module's artifact.
-fn name(module: &Digest) -> String {
-    format!("{}.cwasm", module.hex())
 }
 
 /// The size of a file that is one: a pipe or a folder has none.
@@ -236,7 +232,8 @@ fn read_key(cache: impl AsFd) -> io::Result<Option<[u8; KEY_BYTES]>> {
     };
     let mut key = Vec::new();
     File::from(file).take(KEY_BYTES as u64 + 1).read_to_end(&mut key)?;
-    let whole = |_: Vec<u8>| io::Error::other(format!("{KEY} has not {KEY_BYTES} bytes: remove it"));
+    let whole =
+        |_: Vec<u8>| io::Error::other(format!("{KEY} has not {KEY_BYTES} bytes: remove it"));
     let key: [u8; KEY_BYTES] = key.try_into().map_err(whole)?;
     Ok(Some(key))
 }
@@ -244,6 +241,7 @@ fn read_key(cache: impl AsFd) -> io::Result<Option<[u8; KEY_BYTES]>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use skep_protocol::{Digest, Nans};
     use std::{
         fs,
         os::unix::{fs::PermissionsExt as _, fs::symlink},
@@ -266,12 +264,16 @@ mod tests {
         (cache, artifacts)
     }
 
-    fn module() -> Digest {
-        Digest::of(b"module")
+    fn of(bytes: &[u8]) -> Artifact {
+        Artifact { module: Digest::of(bytes), nans: Nans::Native }
+    }
+
+    fn module() -> Artifact {
+        of(b"module")
     }
 
     fn path(artifacts: &Artifacts) -> PathBuf {
-        artifacts.folders.layout.artifacts.join(name(&module()))
+        artifacts.folders.layout.artifacts.join(module().file_name())
     }
 
     /// Puts other bytes in the artifact's place, as somebody who can write there would.
@@ -331,8 +333,8 @@ mod tests {
         fs::write(path(&other_build), &whole).expect("written");
         assert!(refusal(&other_build).ends_with("its seal is broken"));
 
-        let other = Digest::of(b"other");
-        fs::copy(path(&ours), path(&ours).with_file_name(name(&other))).expect("copied");
+        let other = of(b"other");
+        fs::copy(path(&ours), path(&ours).with_file_name(other.file_name())).expect("copied");
         assert!(matches!(ours.verify(&other), Err(ArtifactError::Spoilt(_))));
 
         fs::remove_file(cache.path().join(KEY)).expect("it is there");

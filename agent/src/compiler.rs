@@ -1,12 +1,12 @@
 //! `skep compile`: the short-lived process that checks and compiles modules.
 //!
-//! Its contract: `compile --describe` prints one line of JSON; `compile MODULE ARTIFACT` makes the
-//! artifact whole or not at all, and ends with 0 if it did, with [`REJECTED`] and a sentence on
-//! stderr if the module is at fault, and otherwise if it is not.
+//! Its contract: `compile --describe` prints one line of JSON; `compile MODULE ARTIFACT`, with
+//! [`DETERMINISTIC`] or without, makes the artifact whole or not at all, and ends with 0 if it did,
+//! with [`REJECTED`] and a sentence on stderr if the module is at fault, and otherwise if it is not.
 
 use serde::Deserialize;
 use skep_agent_core::CompileFailure;
-use skep_protocol::bounds::WHY_BYTES_MAX;
+use skep_protocol::{Nans, bounds::WHY_BYTES_MAX};
 use std::{
     io,
     os::unix::process::ExitStatusExt as _,
@@ -17,6 +17,8 @@ use std::{
 };
 use tokio::{process::Command, time::timeout};
 
+/// Asks for machine code whose NaNs are the same on every processor.
+const DETERMINISTIC: &str = "--deterministic";
 /// The exit code that blames the module.
 const REJECTED: i32 = 3;
 /// The compiler bounds its own use of the processor; these bound its waiting for one.
@@ -82,11 +84,16 @@ pub(crate) async fn compile(
     program: &Path,
     module: &Path,
     artifact: &Path,
+    nans: Nans,
     module_bytes: u64,
 ) -> Result<(), CompileFailure> {
     let mib = u32::try_from(module_bytes >> 20).unwrap_or(u32::MAX);
     let wall_max = WALL_BASE + WALL_PER_MIB.saturating_mul(mib);
-    let running = command(program).arg(module).arg(artifact).output();
+    let mut command = command(program);
+    if nans == Nans::Canonical {
+        command.arg(DETERMINISTIC);
+    }
+    let running = command.arg(module).arg(artifact).output();
     match timeout(wall_max, running).await {
         Ok(Ok(output)) => verdict(&output),
         Ok(Err(error)) => Err(failed(format!("the compiler cannot be started: {error}"))),

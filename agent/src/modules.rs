@@ -12,7 +12,7 @@ use crate::{
 };
 use cap_std::fs::{Dir, OpenOptions};
 use skep_agent_core::{CompileFailure, FetchFailure, Input};
-use skep_protocol::Digest;
+use skep_protocol::{Artifact, Digest};
 use skep_transport::{
     Connection, RequestError,
     blob::{self, BlobError},
@@ -83,13 +83,13 @@ impl Modules {
     }
 
     /// Makes an artifact and tells the shell.
-    pub(crate) fn compile(&self, module: Digest) {
+    pub(crate) fn compile(&self, artifact: Artifact) {
         let modules = self.clone();
         tokio::spawn(async move {
             let _slot = modules.compilations.acquire().await;
-            let input = match modules.make_artifact(module).await {
-                Ok(()) => Input::Compiled { module },
-                Err(why) => Input::CompileFailed { module, why },
+            let input = match modules.make_artifact(artifact).await {
+                Ok(()) => Input::Compiled { artifact },
+                Err(why) => Input::CompileFailed { artifact, why },
             };
             modules.tell(input).await;
         });
@@ -113,23 +113,24 @@ impl Modules {
         part.finish().map_err(failed)
     }
 
-    async fn make_artifact(&self, module: Digest) -> Result<(), CompileFailure> {
-        if self.has_artifact(module).await? {
+    async fn make_artifact(&self, artifact: Artifact) -> Result<(), CompileFailure> {
+        let Artifact { module, nans } = artifact;
+        if self.has_artifact(artifact).await? {
             return Ok(());
         }
         let Folders { layout, blobs, .. } = &*self.folders;
         let size = blobs.metadata(module.hex()).map_err(|error| CompileFailure::Failed {
             why: format!("its file cannot be read: {error}"),
         })?;
-        tracing::info!(%module, "compiling a module");
+        tracing::info!(module = %artifact, "compiling a module");
         let (source, (draft, path)) = (layout.blob(&module), self.artifacts.draft());
-        let compiled = compiler::compile(&self.program, &source, &path, size.len()).await;
+        let compiled = compiler::compile(&self.program, &source, &path, nans, size.len()).await;
         let sealed = match compiled {
             Ok(()) => {
                 let draft = draft.clone();
                 self.blocking(move |artifacts| {
-                    artifacts.seal(&draft, &module)?;
-                    artifacts.verify(&module).map(drop)
+                    artifacts.seal(&draft, &artifact)?;
+                    artifacts.verify(&artifact).map(drop)
                 })
                 .await
             }
@@ -142,13 +143,13 @@ impl Modules {
     }
 
     /// Looks for an artifact that an earlier run has left; one that is not ours is removed.
-    async fn has_artifact(&self, module: Digest) -> Result<bool, CompileFailure> {
-        self.blocking(move |artifacts| match artifacts.verify(&module) {
+    async fn has_artifact(&self, artifact: Artifact) -> Result<bool, CompileFailure> {
+        self.blocking(move |artifacts| match artifacts.verify(&artifact) {
             Ok(_) => Ok(true),
             Err(ArtifactError::Missing) => Ok(false),
             Err(error) => {
-                tracing::warn!(%module, %error, "an artifact is removed and made anew");
-                artifacts.remove(&module)?;
+                tracing::warn!(module = %artifact, %error, "an artifact is removed and made anew");
+                artifacts.remove(&artifact)?;
                 Ok(false)
             }
         })

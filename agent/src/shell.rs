@@ -201,7 +201,7 @@ impl Shell {
             Effect::SendMaster(message) => self.send_master(connection, message),
             Effect::SendExecutor { framework, message } => executors.send(&framework, message),
             Effect::FetchBlob { digest } => modules.fetch(digest),
-            Effect::Compile { module } => modules.compile(module),
+            Effect::Compile { artifact } => modules.compile(artifact),
             Effect::StartExecutor { framework } => executors.start(framework),
             Effect::StopExecutor { framework } => executors.stop(&framework),
             Effect::RemoveSandbox { key } => sandboxes::remove(folders, key),

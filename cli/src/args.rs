@@ -417,6 +417,9 @@ pub(crate) struct Compile {
     /// Print what this build's executor is and can enforce
     #[arg(long, conflicts_with_all = ["module", "artifact"])]
     pub(crate) describe: bool,
+    /// Make its NaNs the same on every processor
+    #[arg(long)]
+    pub(crate) deterministic: bool,
     /// The module
     #[arg(required_unless_present = "describe")]
     pub(crate) module: Option<PathBuf>,

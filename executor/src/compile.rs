@@ -9,7 +9,7 @@ use rustix::{
     process::{Resource, Rlimit, nice, setrlimit},
     time::{ClockId, clock_gettime},
 };
-use skep_protocol::bounds::MODULE_BYTES_MAX;
+use skep_protocol::{Nans, bounds::MODULE_BYTES_MAX};
 use std::{
     fs::{self, File},
     io::{self, Write as _},
@@ -64,13 +64,13 @@ pub enum CompileError {
 ///
 /// # Errors
 /// [`CompileError`]
-pub fn compile(module: &Path, artifact: &Path) -> Result<CompileReport, CompileError> {
+pub fn compile(module: &Path, artifact: &Path, nans: Nans) -> Result<CompileReport, CompileError> {
     let bytes = read(module)?;
     let budget = Budget::of(bytes.len() as u64);
     budget.impose().map_err(|error| failed("the compiler cannot limit itself", error))?;
     let artifact = artifact.to_owned();
     let (done, result) = channel();
-    thread::spawn(move || done.send(compile_bytes(&bytes, &artifact)));
+    thread::spawn(move || done.send(compile_bytes(&bytes, &artifact, nans)));
     loop {
         match result.recv_timeout(CPU_LOOK_EVERY) {
             Ok(result) => return result,
@@ -87,8 +87,12 @@ pub fn compile(module: &Path, artifact: &Path) -> Result<CompileReport, CompileE
 ///
 /// # Errors
 /// [`CompileError`]
-pub fn compile_unlimited(module: &Path, artifact: &Path) -> Result<CompileReport, CompileError> {
-    compile_bytes(&read(module)?, artifact)
+pub fn compile_unlimited(
+    module: &Path,
+    artifact: &Path,
+    nans: Nans,
+) -> Result<CompileReport, CompileError> {
+    compile_bytes(&read(module)?, artifact, nans)
 }
 
 fn read(module: &Path) -> Result<Vec<u8>, CompileError> {
@@ -101,8 +105,9 @@ fn read(module: &Path) -> Result<Vec<u8>, CompileError> {
     fs::read(module).map_err(|error| failed(&format!("cannot read {module:?}"), error))
 }
 
-fn compile_bytes(bytes: &[u8], artifact: &Path) -> Result<CompileReport, CompileError> {
-    let engine = engine::compiling().map_err(|error| failed("no engine", error.root_cause()))?;
+fn compile_bytes(bytes: &[u8], artifact: &Path, nans: Nans) -> Result<CompileReport, CompileError> {
+    let engine =
+        engine::compiling(nans).map_err(|error| failed("no engine", error.root_cause()))?;
     let provided =
         host::provided(&engine).map_err(|error| failed("no imports", error.root_cause()))?;
     let rejected = |why: String| CompileError::Rejected { why };

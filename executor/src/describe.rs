@@ -2,7 +2,7 @@
 
 use crate::engine;
 use serde::Serialize;
-use skep_protocol::task::Feature;
+use skep_protocol::{Nans, task::Feature};
 
 /// What an agent needs to know before it starts an executor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,8 +26,8 @@ pub struct Unsupported {
 /// # Errors
 /// [`Unsupported`] if wasmtime knows no way to run guests on this processor.
 pub fn describe() -> Result<Description, Unsupported> {
-    let engine =
-        engine::compiling().map_err(|error| Unsupported { why: error.root_cause().to_string() })?;
+    let engine = engine::compiling(Nans::Native)
+        .map_err(|error| Unsupported { why: error.root_cause().to_string() })?;
     Ok(Description {
         fingerprint: engine::fingerprint(&engine),
         enforces: enforced().map(Feature::name).collect(),

@@ -3,11 +3,15 @@
 //!
 //! Owns every number that wasmtime is told. Always holds: all engines share [`settings`], which
 //! decide the compiled code, so that one artifact loads in each of them; they differ only in how
-//! they allocate, in the Wasm stack, and in whether they can compile. Deliberately absent: what a
+//! they allocate, in the Wasm stack, and in whether they can compile. What NaNs look like is the
+//! compiler's matter alone: the code of both kinds loads everywhere. Deliberately absent: what a
 //! single guest may use (`guest.rs`), and epochs, which would cost as much again as fuel does.
 
 use sha2::{Digest as _, Sha256};
-use skep_protocol::bounds::{BACKTRACE_FRAMES_MAX, STACK_BYTES_MAX};
+use skep_protocol::{
+    Nans,
+    bounds::{BACKTRACE_FRAMES_MAX, STACK_BYTES_MAX},
+};
 use std::{
     hash::{Hash as _, Hasher},
     num::NonZeroUsize,
@@ -52,8 +56,10 @@ pub(crate) const COSTS: &str = "wasmtime 48, skep costs 1";
 const FUEL_PER_GROWN_PAGE: u8 = 200;
 
 /// An engine that compiles and never runs.
-pub(crate) fn compiling() -> wasmtime::Result<Engine> {
-    Engine::new(&settings())
+pub(crate) fn compiling(nans: Nans) -> wasmtime::Result<Engine> {
+    let mut config = settings();
+    config.cranelift_nan_canonicalization(nans == Nans::Canonical);
+    Engine::new(&config)
 }
 
 /// An engine that runs guests in a pool of `slots` that are set up beforehand.
@@ -112,8 +118,6 @@ pub(crate) fn settings() -> Config {
         .epoch_interruption(false)
         .operator_cost(cost)
         .cranelift_opt_level(OptLevel::Speed)
-        // What a NaN looks like differs between processors, and a guest can see it.
-        .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
         .native_unwind_info(false)
         .memory_reservation(MEMORY_RESERVATION_BYTES)
@@ -180,7 +184,8 @@ mod tests {
     #[test]
     fn the_fingerprint_is_the_same_for_every_engine_of_these_settings() {
         let of = |engine: wasmtime::Result<Engine>| fingerprint(&engine.expect("an engine"));
-        assert_eq!(of(compiling()), of(compiling()));
-        assert_eq!(of(compiling()).len(), 32);
+        let made = of(compiling(Nans::Native));
+        assert_eq!(of(compiling(Nans::Native)), made);
+        assert_eq!(made.len(), 32);
     }
 }

@@ -121,7 +121,7 @@ impl Lanes {
         let permit = free.map_err(|_| SeatError::Stopping)?;
         let on_demand = self.on_demand(guest.limits.stack_bytes)?;
         let load = || load(Arc::clone(&on_demand.lane), Arc::clone(artifact));
-        let module = on_demand.modules.get_or_load(guest.module, load).await?;
+        let module = on_demand.modules.get_or_load(guest.artifact(), load).await?;
         Ok(Seat { program: module, _permit: permit })
     }
 
@@ -178,7 +178,7 @@ impl Pool {
                 loaded => loaded.map(Some),
             }
         };
-        let module = self.modules.get_or_load(guest.module, load).await.ok()??;
+        let module = self.modules.get_or_load(guest.artifact(), load).await.ok()??;
         Some(Seat { program: module, _permit: permit })
     }
 }

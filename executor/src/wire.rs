@@ -10,10 +10,10 @@ use crate::serve::ServeError;
 use bytes::BytesMut;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use skep_protocol::{
+    artifact::Artifact,
     bounds::{FRAME_BYTES_MAX, START_FILES_MAX},
     codec::{DecodeError, Message as _},
     executor::{StartFile, StartGuest, ToExecutor, start_files},
-    ids::Digest,
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -82,7 +82,7 @@ pub(crate) struct Orders {
     files: VecDeque<OwnedFd>,
     /// Open already for guests that run or wait, so that a thousand guests of one module that are
     /// started one by one hold it once.
-    artifacts: HashMap<Digest, Weak<File>>,
+    artifacts: HashMap<Artifact, Weak<File>>,
 }
 
 impl Orders {
@@ -140,20 +140,20 @@ impl Orders {
         let mut artifacts = HashMap::new();
         for (need, file) in wanted.into_iter().zip(self.files.drain(..needed)) {
             match need {
-                StartFile::Artifact { module } => {
-                    let known = self.artifacts.get(&module).and_then(Weak::upgrade);
-                    artifacts.insert(module, known.unwrap_or_else(|| Arc::new(file.into())));
+                StartFile::Artifact { artifact } => {
+                    let known = self.artifacts.get(&artifact).and_then(Weak::upgrade);
+                    artifacts.insert(artifact, known.unwrap_or_else(|| Arc::new(file.into())));
                 }
                 StartFile::Stdin { guest, .. } => stdins[guest] = Some(file.into()),
             }
         }
-        let known = artifacts.iter().map(|(module, file)| (*module, Arc::downgrade(file)));
+        let known = artifacts.iter().map(|(artifact, file)| (*artifact, Arc::downgrade(file)));
         self.artifacts.extend(known);
         if self.artifacts.len() > ARTIFACTS_MAX {
             self.artifacts.retain(|_, file| file.strong_count() > 0);
         }
         let files = stdins.into_iter().zip(guests).map(|(stdin, guest)| {
-            let artifact = Arc::clone(&artifacts[&guest.module]);
+            let artifact = Arc::clone(&artifacts[&guest.artifact()]);
             (guest, GuestFiles { artifact, stdin })
         });
         Ok(files.collect())

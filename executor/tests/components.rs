@@ -6,6 +6,7 @@
 
 use skep_executor::{GuestFiles, Runner, compile_unlimited};
 use skep_protocol::{
+    Nans,
     executor::{Report, StartGuest},
     ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
     outcome::{Outcome, Trap, Usage},
@@ -40,7 +41,7 @@ impl Bench {
         let digest = Digest::of(&fs::read(&module).expect("a guest of ours"));
         let artifact = self.file(&digest);
         if !artifact.exists() {
-            compile_unlimited(&module, &artifact).expect("compiled");
+            compile_unlimited(&module, &artifact, Nans::Native).expect("compiled");
         }
         let framework = FrameworkId::new("framework").expect("an id");
         let task = TaskId::new(name).expect("an id");

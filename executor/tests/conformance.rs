@@ -7,6 +7,7 @@
 
 use skep_executor::{GuestFiles, Runner, compile_unlimited};
 use skep_protocol::{
+    Nans,
     executor::{Report, StartGuest},
     ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
     outcome::Outcome,
@@ -44,7 +45,7 @@ impl Bench {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests/modules/conformance.wasm");
         let module = Digest::of(&fs::read(&file).expect("the guest"));
         let artifact = folder.path().join("conformance.artifact");
-        compile_unlimited(&file, &artifact).expect("compiled");
+        compile_unlimited(&file, &artifact, Nans::Native).expect("compiled");
         Self { folder, runner, module, artifact }
     }
 

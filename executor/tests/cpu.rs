@@ -5,6 +5,7 @@
 
 use skep_executor::{GuestFiles, Runner, compile_unlimited};
 use skep_protocol::{
+    Nans,
     executor::{Report, StartGuest},
     ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
     outcome::{KilledBy, Outcome, Usage},
@@ -58,7 +59,7 @@ impl Bench {
         if !artifact.exists() {
             let file = self.folder.path().join(format!("{digest}.wasm"));
             fs::write(&file, &module).expect("written");
-            compile_unlimited(&file, &artifact).expect("compiled");
+            compile_unlimited(&file, &artifact, Nans::Native).expect("compiled");
         }
         StartGuest {
             key: key(name),

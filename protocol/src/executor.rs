@@ -1,6 +1,7 @@
 //! The conversation of an agent with one of its executors, over a Unix socket.
 
 use crate::{
+    artifact::Artifact,
     ids::{AgentId, Digest, TaskKey},
     outcome::{KilledBy, Outcome, Progress, Usage},
     resources::Amount,
@@ -69,13 +70,20 @@ pub struct StartGuest {
     pub sandbox: PathBuf,
 }
 
+impl StartGuest {
+    /// The machine code that it runs.
+    pub fn artifact(&self) -> Artifact {
+        Artifact::of(self.module, &self.grants)
+    }
+}
+
 /// A file that accompanies an order to start guests, open for reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartFile {
     /// The compiled module, for all guests of it in the order.
     Artifact {
-        /// Of which module.
-        module: Digest,
+        /// Which.
+        artifact: Artifact,
     },
     /// The standard input of one guest. An open file of its own, since it has a place in it.
     Stdin {
@@ -89,10 +97,11 @@ pub enum StartFile {
 /// The files that must accompany an order to start these guests, in their order: each module once,
 /// where its first guest stands, and each granted standard input.
 pub fn start_files(guests: &[StartGuest]) -> Vec<StartFile> {
-    let (mut files, mut modules) = (Vec::new(), BTreeSet::new());
+    let (mut files, mut artifacts) = (Vec::new(), BTreeSet::new());
     for (guest, start) in guests.iter().enumerate() {
-        if modules.insert(start.module) {
-            files.push(StartFile::Artifact { module: start.module });
+        let artifact = start.artifact();
+        if artifacts.insert(artifact) {
+            files.push(StartFile::Artifact { artifact });
         }
         files.extend(start.grants.stdin.map(|blob| StartFile::Stdin { guest, blob }));
     }

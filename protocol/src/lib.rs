@@ -22,6 +22,7 @@ pub mod rejection;
 pub mod task;
 
 pub mod agent;
+pub mod artifact;
 pub mod data;
 pub mod executor;
 pub mod framework;
@@ -31,6 +32,7 @@ pub mod operator;
 pub mod codec;
 pub mod frames;
 
+pub use artifact::{Artifact, Nans};
 pub use ids::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, Incarnation, OfferId, Role, TaskId,
     TaskKey,

@@ -9,6 +9,7 @@ pub use grants::{Access, Clock, DirGrant, DirSource, Grants, NetGrant, NetGrantE
 pub use limits::Limits;
 
 use crate::{
+    artifact::Artifact,
     bounds::{ARGS_BYTES_MAX, ARGS_MAX, ID_BYTES_MAX, LABELS_MAX},
     ids::{Attempt, Digest, TaskId},
     rejection::Rejection,
@@ -60,6 +61,11 @@ pub enum Diagnostics {
 }
 
 impl TaskSpec {
+    /// The machine code that it runs.
+    pub fn artifact(&self) -> Artifact {
+        Artifact::of(self.module, &self.grants)
+    }
+
     /// A task of `module` with no arguments, default limits and no grants.
     pub fn new(task: TaskId, module: Digest, resources: Resources) -> Self {
         Self {

@@ -12,7 +12,7 @@ use crate::{
 };
 use skep_agent_core::{Agent as Core, Effect, ExitReason, FetchFailure, Input, Policy, Record};
 use skep_protocol::{
-    AgentId, Digest, Resources, Time,
+    AgentId, Artifact, Digest, Resources, Time,
     agent::{AgentInfo, ToAgent, ToMaster},
     task::Feature,
 };
@@ -26,7 +26,7 @@ pub(crate) struct Agent {
     pub(crate) policy: Policy,
     pub(crate) disk: Disk<Record>,
     blobs: BTreeSet<Digest>,
-    artifacts: BTreeSet<Digest>,
+    artifacts: BTreeSet<Artifact>,
     /// None: it is down.
     pub(crate) process: Option<Process>,
     runs: u64,
@@ -112,7 +112,8 @@ impl Sim {
             executors: Executors::default(),
         });
         let blobs = agent.blobs.iter().map(|digest| Input::BlobReady { digest: *digest });
-        let artifacts = agent.artifacts.iter().map(|module| Input::Compiled { module: *module });
+        let artifacts =
+            agent.artifacts.iter().map(|artifact| Input::Compiled { artifact: *artifact });
         let found: Vec<Input> = blobs.chain(artifacts).collect();
         self.take_agent_effects(number, effects);
         for input in found {
@@ -180,9 +181,9 @@ impl Sim {
                 let at = self.now + self.random.duration(&self.weather.work);
                 self.schedule.arrange(at, Event::Fetched { agent: number, run, digest });
             }
-            Effect::Compile { module } => {
+            Effect::Compile { artifact } => {
                 let at = self.now + self.random.duration(&self.weather.work);
-                let what = Box::new(Input::Compiled { module });
+                let what = Box::new(Input::Compiled { artifact });
                 self.schedule.arrange(at, Event::AgentHears { agent: number, run, what });
             }
             Effect::StartExecutor { framework } => self.start_executor(number, framework),
@@ -263,8 +264,8 @@ impl Sim {
         if self.agents[number].running(run).is_none() {
             return;
         }
-        if let Input::Compiled { module } = &input {
-            self.agents[number].artifacts.insert(*module);
+        if let Input::Compiled { artifact } = &input {
+            self.agents[number].artifacts.insert(*artifact);
         }
         self.agent_takes(number, input);
     }

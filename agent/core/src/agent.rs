@@ -106,8 +106,8 @@ impl Agent {
             Input::Master(order) => self.master(order),
             Input::BlobReady { digest } => self.blob_ready(digest),
             Input::BlobFailed { digest, why } => self.blob_failed(digest, why),
-            Input::Compiled { module } => self.compiled(module),
-            Input::CompileFailed { module, why } => self.compile_failed(module, why),
+            Input::Compiled { artifact } => self.compiled(artifact),
+            Input::CompileFailed { artifact, why } => self.compile_failed(artifact, why),
             Input::ExecutorReady { framework } => self.executor_ready(&framework),
             Input::Executor { framework, message } => match message {
                 executor::ToAgent::Ready { .. } => self.executor_ready(&framework),

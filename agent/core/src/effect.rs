@@ -1,7 +1,7 @@
 //! Everything an agent's core can have done.
 
 use crate::record::Record;
-use skep_protocol::{Digest, FrameworkId, Rejection, TaskKey, agent, executor};
+use skep_protocol::{Artifact, Digest, FrameworkId, Rejection, TaskKey, agent, executor};
 use std::fmt;
 
 /// One thing for the shell to do, in the order given.
@@ -21,8 +21,8 @@ pub enum Effect {
     /// Makes the artifact of a module that is on the disk; answered by `Compiled` or
     /// `CompileFailed`.
     Compile {
-        /// Which module.
-        module: Digest,
+        /// Which.
+        artifact: Artifact,
     },
     /// Starts the executor of a framework; answered by `ExecutorReady` or `ExecutorEnded`.
     StartExecutor {

@@ -255,8 +255,8 @@ impl Agent {
             return;
         }
         if let Some(spec) = self.spec(key) {
-            let (module, stdin) = (spec.module, spec.grants.stdin);
-            self.modules.doubt(module, stdin);
+            let (artifact, stdin) = (spec.artifact(), spec.grants.stdin);
+            self.modules.doubt(&artifact, stdin);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that can happen to an agent.
 
-use skep_protocol::{Digest, FrameworkId, Rejection, TaskKey, agent, executor};
+use skep_protocol::{Artifact, Digest, FrameworkId, Rejection, TaskKey, agent, executor};
 
 /// One thing that happened, told to [`crate::Agent::handle`].
 ///
@@ -28,15 +28,15 @@ pub enum Input {
         /// Why.
         why: FetchFailure,
     },
-    /// A module's artifact is on the disk.
+    /// An artifact is on the disk.
     Compiled {
-        /// Which module.
-        module: Digest,
+        /// Which.
+        artifact: Artifact,
     },
-    /// A module has no artifact.
+    /// An artifact could not be made.
     CompileFailed {
-        /// Which module.
-        module: Digest,
+        /// Which.
+        artifact: Artifact,
         /// Why.
         why: CompileFailure,
     },

@@ -1,6 +1,6 @@
 //! Where an agent's files lie: names only, no file is touched here.
 
-use skep_protocol::{Digest, TaskKey};
+use skep_protocol::{Artifact, Digest, TaskKey};
 use std::path::PathBuf;
 
 /// The folders that hold what tasks need and leave behind.
@@ -27,9 +27,9 @@ impl Layout {
         self.blobs.join(digest.hex())
     }
 
-    /// The file of a module's artifact.
-    pub fn artifact(&self, module: &Digest) -> PathBuf {
-        self.artifacts.join(format!("{}.cwasm", module.hex()))
+    /// The file of an artifact.
+    pub fn artifact(&self, artifact: &Artifact) -> PathBuf {
+        self.artifacts.join(artifact.file_name())
     }
 
     /// The sandbox of an attempt, below [`Layout::tasks`]: `<framework>/<task>.<attempt>`.

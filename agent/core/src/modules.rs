@@ -11,16 +11,16 @@ use crate::{
     policy::Policy,
     waits::Need,
 };
-use skep_protocol::{Digest, Outcome, Time};
+use skep_protocol::{Artifact, Digest, Outcome, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
 pub(crate) struct Modules {
     blobs: BTreeSet<Digest>,
-    artifacts: BTreeSet<Digest>,
+    artifacts: BTreeSet<Artifact>,
     /// Why modules were rejected. Not recorded: another build of the compiler may judge otherwise.
     rejected: BTreeMap<Digest, String>,
-    compiling: BTreeSet<Digest>,
+    compiling: BTreeSet<Artifact>,
     fetches: BTreeMap<Digest, Fetch>,
     /// The fetches that wait for their next try, by its time.
     fetches_due: BTreeSet<(Time, Digest)>,
@@ -35,9 +35,9 @@ struct Fetch {
 
 impl Modules {
     /// Files that are to be asked for again when they are next needed.
-    pub(crate) fn doubt(&mut self, module: Digest, stdin: Option<Digest>) {
-        self.artifacts.remove(&module);
-        self.blobs.remove(&module);
+    pub(crate) fn doubt(&mut self, artifact: &Artifact, stdin: Option<Digest>) {
+        self.artifacts.remove(artifact);
+        self.blobs.remove(&artifact.module);
         if let Some(stdin) = stdin {
             self.blobs.remove(&stdin);
         }
@@ -53,7 +53,7 @@ impl Modules {
     pub(crate) fn is_on_its_way(&self, need: &Need) -> bool {
         match need {
             Need::Blob(digest) => self.fetches.contains_key(digest),
-            Need::Artifact(module) => self.compiling.contains(module),
+            Need::Artifact(artifact) => self.compiling.contains(artifact),
             Need::Executor(_) | Need::Departure(_) => false,
         }
     }
@@ -61,21 +61,22 @@ impl Modules {
 
 impl Agent {
     /// What a task of this module must wait for, having seen to it that it comes.
-    pub(crate) fn need_artifact(&mut self, module: Digest) -> Result<Option<Need>, Outcome> {
+    pub(crate) fn need_artifact(&mut self, artifact: Artifact) -> Result<Option<Need>, Outcome> {
+        let Artifact { module, .. } = artifact;
         let modules = &mut self.modules;
         if let Some(why) = modules.rejected.get(&module) {
             return Err(Outcome::ModuleRejected { why: why.clone() });
         }
-        if modules.artifacts.contains(&module) {
+        if modules.artifacts.contains(&artifact) {
             return Ok(None);
         }
-        if !modules.blobs.contains(&module) && !modules.compiling.contains(&module) {
+        if !modules.blobs.contains(&module) && !modules.compiling.contains(&artifact) {
             return Ok(self.need_blob(module));
         }
-        if modules.compiling.insert(module) {
-            self.effect(Effect::Compile { module });
+        if modules.compiling.insert(artifact) {
+            self.effect(Effect::Compile { artifact });
         }
-        Ok(Some(Need::Artifact(module)))
+        Ok(Some(Need::Artifact(artifact)))
     }
 
     /// What a task that reads this blob must wait for, having seen to it that it comes.
@@ -141,14 +142,15 @@ impl Agent {
         }
     }
 
-    pub(crate) fn compiled(&mut self, module: Digest) {
-        self.modules.compiling.remove(&module);
-        self.modules.artifacts.insert(module);
-        self.wake(&Need::Artifact(module));
+    pub(crate) fn compiled(&mut self, artifact: Artifact) {
+        self.modules.compiling.remove(&artifact);
+        self.modules.artifacts.insert(artifact);
+        self.wake(&Need::Artifact(artifact));
     }
 
-    pub(crate) fn compile_failed(&mut self, module: Digest, why: CompileFailure) {
-        self.modules.compiling.remove(&module);
+    pub(crate) fn compile_failed(&mut self, artifact: Artifact, why: CompileFailure) {
+        self.modules.compiling.remove(&artifact);
+        let Artifact { module, .. } = artifact;
         let outcome = match why {
             CompileFailure::Rejected { why } => {
                 self.modules.reject(module, why.clone(), &self.policy);
@@ -156,10 +158,10 @@ impl Agent {
             }
             CompileFailure::Failed { why } => {
                 // The file may be gone or spoilt: the next task asks for it anew.
-                self.modules.doubt(module, None);
+                self.modules.doubt(&artifact, None);
                 Outcome::Failed { why: format!("module {module} could not be compiled: {why}") }
             }
         };
-        self.give_up(&Need::Artifact(module), &outcome);
+        self.give_up(&Need::Artifact(artifact), &outcome);
     }
 }

@@ -49,8 +49,8 @@ impl Agent {
     /// executor overlap; it waits for one after the other.
     pub(crate) fn prepare(&mut self, key: &TaskKey) {
         let Some(spec) = self.spec(key) else { return };
-        let (module, stdin) = (spec.module, spec.grants.stdin);
-        let artifact = match self.need_artifact(module) {
+        let (artifact, stdin) = (spec.artifact(), spec.grants.stdin);
+        let artifact = match self.need_artifact(artifact) {
             Ok(need) => need,
             Err(outcome) => return self.end_here(key, outcome),
         };

@@ -1,13 +1,13 @@
 //! Who waits for what: the tasks that have room to run but miss a file or their executor.
 
-use skep_protocol::{Digest, FrameworkId, TaskKey};
+use skep_protocol::{Artifact, Digest, FrameworkId, TaskKey};
 use std::collections::BTreeMap;
 
 /// One thing that a task must have before it can start.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Need {
     Blob(Digest),
-    Artifact(Digest),
+    Artifact(Artifact),
     Executor(FrameworkId),
     /// That the guests of this removed framework are gone.
     Departure(FrameworkId),

@@ -7,7 +7,7 @@
 use crate::{artifacts::Artifacts, folders::Folders};
 use rustix::fs::{Mode, OFlags, openat};
 use skep_protocol::{
-    Digest, Outcome, Usage,
+    Artifact, Digest, Outcome, Usage,
     executor::{Report, StartFile, StartGuest, start_files},
 };
 use std::{collections::BTreeMap, fs::File, io, sync::Arc, time::UNIX_EPOCH};
@@ -26,17 +26,18 @@ pub(super) async fn attach(
     artifacts: &Arc<Artifacts>,
     guests: Vec<StartGuest>,
 ) -> Attached {
-    let mut modules = BTreeMap::new();
+    let mut opened = BTreeMap::new();
     for guest in &guests {
-        if !modules.contains_key(&guest.module) {
-            modules.insert(guest.module, artifact(artifacts, guest.module).await);
+        let artifact = guest.artifact();
+        if !opened.contains_key(&artifact) {
+            opened.insert(artifact, open(artifacts, artifact).await);
         }
     }
     let mut failed = Vec::new();
     let mut able = Vec::new();
     for guest in guests {
         let stdin = guest.grants.stdin.map(|blob| open_blob(folders, &blob)).transpose();
-        let why = match (&modules[&guest.module], stdin) {
+        let why = match (&opened[&guest.artifact()], stdin) {
             (Ok(_), Ok(stdin)) => {
                 able.push((guest, stdin));
                 continue;
@@ -48,19 +49,19 @@ pub(super) async fn attach(
     }
     let (guests, mut stdins): (Vec<_>, Vec<_>) = able.into_iter().unzip();
     let file = |file: StartFile| match file {
-        StartFile::Artifact { module } => modules[&module].as_ref().ok().cloned(),
+        StartFile::Artifact { artifact } => opened[&artifact].as_ref().ok().cloned(),
         StartFile::Stdin { guest, .. } => stdins[guest].take(),
     };
     let files: Vec<_> = start_files(&guests).into_iter().filter_map(file).collect();
     Attached { guests, files, failed }
 }
 
-async fn artifact(artifacts: &Arc<Artifacts>, module: Digest) -> Result<Arc<File>, String> {
-    if let Some(file) = artifacts.find(&module) {
+async fn open(artifacts: &Arc<Artifacts>, artifact: Artifact) -> Result<Arc<File>, String> {
+    if let Some(file) = artifacts.find(&artifact) {
         return Ok(file);
     }
     let artifacts = Arc::clone(artifacts);
-    match spawn_blocking(move || artifacts.open(&module)).await {
+    match spawn_blocking(move || artifacts.open(&artifact)).await {
         Ok(opened) => opened.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     }

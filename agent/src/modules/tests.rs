@@ -1,7 +1,7 @@
 //! The store against a real connection, with a peer that may lie.
 
 use super::*;
-use skep_protocol::{Rejection, operator::PeerKind};
+use skep_protocol::{Digest, Nans, Rejection, operator::PeerKind};
 use skep_transport::{Authority, ClusterName, Dialer, Listener, PeerName};
 use tempfile::TempDir;
 
@@ -66,6 +66,10 @@ impl Bench {
     }
 }
 
+fn native(module: Digest) -> Artifact {
+    Artifact { module, nans: Nans::Native }
+}
+
 #[tokio::test]
 async fn a_blob_that_came_whole_is_kept_under_its_digest() {
     let mut bench = Bench::new().await;
@@ -107,9 +111,9 @@ async fn a_compiler_that_makes_nothing_is_no_fault_of_the_module() {
     let mut bench = Bench::new().await;
     let module = Digest::of(b"module");
     bench.fetch(module, b"module").await;
-    bench.modules.compile(module);
+    bench.modules.compile(native(module));
     let why = CompileFailure::Failed { why: "the compiler ended with exit status: 1".into() };
-    assert_eq!(bench.input().await, Input::CompileFailed { module, why });
+    assert_eq!(bench.input().await, Input::CompileFailed { artifact: native(module), why });
 }
 
 #[tokio::test]
@@ -118,9 +122,9 @@ async fn an_artifact_that_is_there_is_not_made_again() {
     let module = Digest::of(b"module");
     let (name, path) = bench.modules.artifacts.draft();
     std::fs::write(path, "machine code").expect("written");
-    bench.modules.artifacts.seal(&name, &module).expect("sealed");
-    bench.modules.compile(module);
-    assert_eq!(bench.input().await, Input::Compiled { module });
+    bench.modules.artifacts.seal(&name, &native(module)).expect("sealed");
+    bench.modules.compile(native(module));
+    assert_eq!(bench.input().await, Input::Compiled { artifact: native(module) });
     // It is told when it is needed, not when the agent starts.
     assert_eq!(found(&bench.modules.folders).expect("listed"), []);
 }
@@ -130,12 +134,12 @@ async fn an_artifact_that_nobody_sealed_is_removed_and_made_anew() {
     let mut bench = Bench::new().await;
     let module = Digest::of(b"module");
     bench.fetch(module, b"module").await;
-    let artifact = bench.modules.folders.layout.artifact(&module);
+    let artifact = bench.modules.folders.layout.artifact(&native(module));
     std::fs::write(&artifact, "machine code of somebody else, and no seal of ours")
         .expect("written");
-    bench.modules.compile(module);
+    bench.modules.compile(native(module));
     // The compiler was asked, and it makes nothing here.
     let why = CompileFailure::Failed { why: "the compiler ended with exit status: 1".into() };
-    assert_eq!(bench.input().await, Input::CompileFailed { module, why });
+    assert_eq!(bench.input().await, Input::CompileFailed { artifact: native(module), why });
     assert!(!artifact.exists());
 }

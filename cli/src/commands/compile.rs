@@ -7,6 +7,7 @@ use crate::{
     output,
 };
 use skep_executor::CompileError;
+use skep_protocol::Nans;
 use std::process::ExitCode;
 
 /// What the agent reads as: the module's own fault, do not try again.
@@ -17,7 +18,8 @@ pub(super) fn compile(args: &args::Compile) -> Result<ExitCode> {
         output::print(&serde_json::to_string(&skep_executor::describe()?)?)?;
         return Ok(ExitCode::SUCCESS);
     };
-    match skep_executor::compile(module, artifact) {
+    let nans = if args.deterministic { Nans::Canonical } else { Nans::Native };
+    match skep_executor::compile(module, artifact, nans) {
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(error @ CompileError::Rejected { .. }) => Err(Failure::from(error).with_code(REJECTED)),
         Err(error) => Err(error.into()),

@@ -6,7 +6,7 @@ use rustix::{
     net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
 };
 use skep_protocol::{
-    ids::{AgentId, Attempt, FrameworkId, TaskId, TaskKey},
+    ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
     outcome::KilledBy,
     resources::Amount,
     task::{Diagnostics, Grants, Limits},

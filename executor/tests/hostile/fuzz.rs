@@ -11,7 +11,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use skep_executor::{CompileError, compile_unlimited};
-use skep_protocol::executor::StartGuest;
+use skep_protocol::{Nans, executor::StartGuest};
 use std::{fmt::Write as _, fs, time::Duration};
 use tokio::runtime::Runtime;
 
@@ -192,7 +192,7 @@ fn whatever_a_guest_asks_of_the_host_it_ends_and_nobody_else_does() {
 fn is_taken_or_rejected(bytes: &[u8], folder: &std::path::Path) -> Result<(), TestCaseError> {
     let (file, artifact) = (folder.join("module.wasm"), folder.join("artifact"));
     fs::write(&file, bytes).expect("written");
-    match compile_unlimited(&file, &artifact) {
+    match compile_unlimited(&file, &artifact, Nans::Native) {
         Ok(_) => fs::remove_file(&artifact).expect("removed"),
         Err(CompileError::Rejected { why }) => prop_assert!(!why.is_empty()),
         Err(CompileError::Failed { why }) => prop_assert!(false, "{why}"),

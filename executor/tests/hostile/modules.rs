@@ -4,6 +4,7 @@
 
 use crate::kit::{Bench, EXITED, guest_bytes};
 use skep_executor::{CompileError, compile_unlimited};
+use skep_protocol::Nans;
 use std::fs;
 use tempfile::TempDir;
 
@@ -60,7 +61,7 @@ impl Press {
         let (file, artifact) =
             (self.folder.path().join("module.wasm"), self.folder.path().join("artifact"));
         fs::write(&file, bytes).expect("written");
-        let compiled = compile_unlimited(&file, &artifact);
+        let compiled = compile_unlimited(&file, &artifact, Nans::Native);
         assert_eq!(artifact.exists(), compiled.is_ok(), "there is an artifact or an error");
         if compiled.is_ok() {
             fs::remove_file(artifact).expect("removed");

@@ -7,7 +7,7 @@ use skep_protocol::{
     outcome::{Outcome, Progress},
     task::{DirGrant, DirSource},
 };
-use std::{fs, path::PathBuf};
+use std::fs;
 
 #[tokio::test]
 async fn a_guest_that_ends_well_is_reported_started_and_ended() {

@@ -11,8 +11,8 @@ mod updates;
 
 use crate::{Agent, Effect, HostDirs, Input, Policy, Record, state::State};
 use skep_protocol::{
-    AgentId, AllocationId, Amount, Digest, FrameworkId, Outcome, Resources, Role, Source,
-    StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time, Usage,
+    AgentId, AllocationId, Amount, Artifact, Digest, FrameworkId, Nans, Outcome, Resources, Role,
+    Source, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time, Usage,
     agent::{AgentInfo, ToAgent, ToMaster},
     executor::{self, Report, StartGuest, ToExecutor},
     framework::Acknowledgement,
@@ -58,7 +58,7 @@ impl Bench {
 
     fn have_module(&mut self) {
         assert_eq!(self.act(Input::BlobReady { digest: module() }), []);
-        assert_eq!(self.act(Input::Compiled { module: module() }), []);
+        assert_eq!(self.act(Input::Compiled { artifact: artifact() }), []);
     }
 
     fn admit(&mut self) -> Vec<Effect> {
@@ -179,6 +179,14 @@ fn framework() -> FrameworkId {
 
 fn module() -> Digest {
     Digest::of(b"module")
+}
+
+fn artifact() -> Artifact {
+    native(module())
+}
+
+fn native(module: Digest) -> Artifact {
+    Artifact { module, nans: Nans::Native }
 }
 
 /// Room for two tasks.

@@ -98,9 +98,9 @@ fn inputs() -> impl Strategy<Value = Input> {
         12 => orders().prop_map(Input::Master),
         3 => blobs().prop_map(|digest| Input::BlobReady { digest }),
         1 => (blobs(), fetch_failures).prop_map(|(digest, why)| Input::BlobFailed { digest, why }),
-        3 => digests().prop_map(|module| Input::Compiled { module }),
+        3 => digests().prop_map(|module| Input::Compiled { artifact: native(module) }),
         1 => (digests(), compile_failures)
-            .prop_map(|(module, why)| Input::CompileFailed { module, why }),
+            .prop_map(|(module, why)| Input::CompileFailed { artifact: native(module), why }),
         3 => frameworks().prop_map(|framework| Input::ExecutorReady { framework }),
         8 => (frameworks(), prop::collection::vec(reports(), 1..6)).prop_map(
             |(framework, reports)| Input::Executor {

@@ -27,7 +27,7 @@ const WAYS: [Way; 6] = [
     ("fuel", Metering::Fuel, Nan::Processor),
     ("epoch", Metering::Epoch, Nan::Processor),
     ("both", Metering::Both, Nan::Processor),
-    ("skep", Metering::Fuel, Nan::Canonical),
+    ("deterministic", Metering::Fuel, Nan::Canonical),
 ];
 
 /// What was measured.

@@ -13,7 +13,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Serialize;
 use skep_executor::{GuestFiles, Runner, compile_unlimited};
 use skep_protocol::{
-    AgentId, Amount, Attempt, Digest, FrameworkId, TaskId, TaskKey,
+    AgentId, Amount, Attempt, Digest, FrameworkId, Nans, TaskId, TaskKey,
     executor::{Report, StartGuest},
     outcome::{KilledBy, Outcome},
     task::{Diagnostics, Grants, Limits},
@@ -123,7 +123,7 @@ impl Bench {
         for (name, module) in [("spin", SPIN), ("waker", WAKER)] {
             let file = bench.folder.path().join(name);
             fs::write(&file, module)?;
-            compile_unlimited(&file, &bench.artifact(name))?;
+            compile_unlimited(&file, &bench.artifact(name), Nans::Native)?;
         }
         Ok(bench)
     }
