@@ -6,8 +6,8 @@
 //!                                       executors <- an open descriptor <----+
 //! ```
 //! The seal is an HMAC-SHA-256 over fingerprint, file name and code, by a key that lies in the
-//! cache folder and that no executor can read. Always holds: a descriptor that leaves here is of a file
-//! whose seal was checked through that very descriptor; a sealed file is never changed.
+//! cache folder and that no executor can read. Always holds: a descriptor that leaves here is of a
+//! file whose seal was checked through that very descriptor; a sealed file is never changed.
 
 use crate::folders::Folders;
 use ring::{

@@ -5,8 +5,8 @@
 //! next task starts while the record of how the last one ended is on its way to the disk; where a
 //! task has a CPU for itself, that would be the longest part of the time between two tasks.
 
-use skep_agent_core::{Effect, Record};
-use skep_protocol::{FrameworkId, TaskKey, executor::ToExecutor};
+use skep_agent_core::{Effect, ExecutorKey, Record};
+use skep_protocol::{TaskKey, executor::ToExecutor};
 use skep_shell::{Journal, Row, WriteError};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ pub(crate) struct Barrier {
     /// The tasks whose acceptance is not on the disk.
     unsaved: BTreeSet<TaskKey>,
     /// How many orders are held, per executor that has any.
-    orders: BTreeMap<FrameworkId, usize>,
+    orders: BTreeMap<ExecutorKey, usize>,
 }
 
 /// What waits for the disk.
@@ -51,11 +51,11 @@ impl Barrier {
 
     /// Takes an effect; gives it back if it need not wait.
     pub(crate) fn pass(&mut self, connection: u64, effect: Effect) -> Option<Effect> {
-        if let Effect::SendExecutor { framework, message } = &effect {
-            if !self.orders.contains_key(framework) && self.is_saved(message) {
+        if let Effect::SendExecutor { executor, message } = &effect {
+            if !self.orders.contains_key(executor) && self.is_saved(message) {
                 return Some(effect);
             }
-            *self.orders.entry(framework.clone()).or_default() += 1;
+            *self.orders.entry(executor.clone()).or_default() += 1;
         }
         self.journal.hold(Held::Effect(connection, effect));
         None
@@ -79,8 +79,8 @@ impl Barrier {
             match self.journal.release()? {
                 Held::Accepted(key) => drop(self.unsaved.remove(&key)),
                 Held::Effect(connection, effect) => {
-                    if let Effect::SendExecutor { framework, .. } = &effect {
-                        self.one_order_less(framework);
+                    if let Effect::SendExecutor { executor, .. } = &effect {
+                        self.one_order_less(executor);
                     }
                     return Some((connection, effect));
                 }
@@ -88,11 +88,11 @@ impl Barrier {
         }
     }
 
-    fn one_order_less(&mut self, framework: &FrameworkId) {
-        if let Some(held) = self.orders.get_mut(framework) {
+    fn one_order_less(&mut self, executor: &ExecutorKey) {
+        if let Some(held) = self.orders.get_mut(executor) {
             *held -= 1;
             if *held == 0 {
-                self.orders.remove(framework);
+                self.orders.remove(executor);
             }
         }
     }
@@ -111,10 +111,10 @@ impl Barrier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skep_agent_core::ExitReason;
+    use skep_agent_core::{ExitReason, Profile};
     use skep_protocol::{
-        Amount, Digest, Resources, Role, TaskId, TaskSpec, executor::StartGuest, ids::Attempt,
-        outcome::KilledBy,
+        Amount, Digest, FrameworkId, Resources, Role, TaskId, TaskSpec, executor::StartGuest,
+        ids::Attempt, outcome::KilledBy,
     };
     use skep_shell::Store;
 
@@ -140,7 +140,11 @@ mod tests {
     }
 
     fn order(message: ToExecutor) -> Effect {
-        Effect::SendExecutor { framework: key("a").framework, message }
+        let profile = Profile::default();
+        Effect::SendExecutor {
+            executor: ExecutorKey { framework: key("a").framework, profile },
+            message,
+        }
     }
 
     fn start(task: &str) -> Effect {

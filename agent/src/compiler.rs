@@ -2,7 +2,8 @@
 //!
 //! Its contract: `compile --describe` prints one line of JSON; `compile MODULE ARTIFACT`, with
 //! [`DETERMINISTIC`] or without, makes the artifact whole or not at all, and ends with 0 if it did,
-//! with [`REJECTED`] and a sentence on stderr if the module is at fault, and otherwise if it is not.
+//! with [`REJECTED`] and a sentence on stderr if the module is at fault, and otherwise if it is
+//! not.
 
 use serde::Deserialize;
 use skep_agent_core::CompileFailure;
@@ -34,6 +35,8 @@ pub(crate) struct Description {
     pub(crate) fingerprint: String,
     /// The limits and grants that executors enforce.
     pub(crate) enforces: Vec<String>,
+    /// The layers of the jail that this kernel lacks.
+    pub(crate) missing_layers: Vec<String>,
 }
 
 /// The skep binary cannot compile.

@@ -1,8 +1,8 @@
 //! What an agent is started with.
 
-use skep_agent_core::HostDirs;
+use skep_agent_core::{HostDirs, NetRule, Volume};
 use skep_protocol::Resources;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 
 /// Where an agent keeps its records.
 pub use skep_shell::Store as Records;
@@ -24,4 +24,33 @@ pub struct Config {
     pub attributes: BTreeMap<String, String>,
     /// Whether tasks may be granted folders of the machine.
     pub host_dirs: HostDirs,
+    /// The folders that tasks may be granted by name. Their paths are made absolute.
+    pub volumes: BTreeMap<String, Volume>,
+    /// The peers that tasks may be granted.
+    pub network: Vec<NetRule>,
+    /// What is done about a kernel that lacks a layer of the jail.
+    pub sandbox: Sandbox,
+    /// The users that executors become, one for each framework. Only an agent that is root can have
+    /// any; none: executors are who the agent is.
+    pub users: Option<Range<u32>>,
+}
+
+/// What is done about a kernel that lacks a layer of the jail around executors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sandbox {
+    /// The agent does not start.
+    Strict,
+    /// The other layers must do; a warning says at the start which is missing.
+    #[default]
+    BestEffort,
+}
+
+impl Sandbox {
+    /// As on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::BestEffort => "best-effort",
+        }
+    }
 }

@@ -1,28 +1,19 @@
-//! Executors as processes: one per framework, each with a loop that talks to it.
+//! Executors as processes: one per framework and jail, each with a loop that talks to it.
 //!
 //! The socket is the executor's standard input: it needs no name, nobody else can reach it, and it
 //! closes with either side. Always holds: all that an executor said is told to the shell before
 //! its end is, and its end is told exactly once.
 
-use crate::{artifacts::Artifacts, folders::Folders, shell::Event, spawner::Spawner};
+use crate::{artifacts::Artifacts, launch::Launcher, shell::Event, spawner::Spawner};
 use cap_std::fs::OpenOptions;
 use files::Attached;
 use futures_util::StreamExt as _;
-use skep_agent_core::Input;
+use skep_agent_core::{ExecutorKey, Input};
 use skep_protocol::{
-    FrameworkId,
     codec::{DecodeError, Message as _},
     executor::{StartGuest, ToAgent, ToExecutor},
 };
-use std::{
-    collections::HashMap,
-    io,
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
-    process::Stdio,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd, process::Stdio, sync::Arc, time::Duration};
 use tokio::{
     fs::File,
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -30,7 +21,7 @@ use tokio::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    process::{Child, ChildStderr, Command},
+    process::{Child, ChildStderr},
     select,
     sync::mpsc,
     time::{sleep, timeout},
@@ -49,55 +40,54 @@ const LOG_BYTES_MAX: u64 = 1 << 20;
 
 /// See the module.
 pub(crate) struct Executors {
-    pub(crate) folders: Arc<Folders>,
-    pub(crate) artifacts: Arc<Artifacts>,
-    pub(crate) program: PathBuf,
-    pub(crate) spawner: Spawner,
-    pub(crate) inbox: mpsc::Sender<Event>,
-    running: HashMap<FrameworkId, mpsc::Sender<ToExecutor>>,
+    launcher: Arc<Launcher>,
+    artifacts: Arc<Artifacts>,
+    spawner: Spawner,
+    inbox: mpsc::Sender<Event>,
+    running: BTreeMap<ExecutorKey, mpsc::Sender<ToExecutor>>,
     loops: TaskTracker,
 }
 
 impl Executors {
     pub(crate) fn new(
-        folders: Arc<Folders>,
+        launcher: Launcher,
         artifacts: Arc<Artifacts>,
-        program: PathBuf,
         spawner: Spawner,
         inbox: mpsc::Sender<Event>,
     ) -> Self {
-        let (running, loops) = (HashMap::new(), TaskTracker::new());
-        Self { folders, artifacts, program, spawner, inbox, running, loops }
+        let (running, loops) = (BTreeMap::new(), TaskTracker::new());
+        Self { launcher: Arc::new(launcher), artifacts, spawner, inbox, running, loops }
     }
 
-    /// Starts the executor of a framework. Its end comes as an input, even if it never began.
-    pub(crate) fn start(&mut self, framework: FrameworkId) {
+    /// Starts an executor. Its end comes as an input, even if it never began.
+    pub(crate) fn start(&mut self, key: ExecutorKey) {
         let (orders, queue) = mpsc::channel(ORDERS_MAX);
-        self.running.insert(framework.clone(), orders);
+        self.running.insert(key.clone(), orders);
         let place = Place {
-            framework,
-            folders: self.folders.clone(),
+            key,
+            launcher: self.launcher.clone(),
             artifacts: self.artifacts.clone(),
             spawner: self.spawner.clone(),
             inbox: self.inbox.clone(),
         };
-        let command = command(&self.program);
         self.loops.spawn(async move {
-            let why = match place.serve(command, queue).await {
+            let why = match place.serve(queue).await {
                 Ok(why) => why,
                 Err(error) => error.to_string(),
             };
-            let framework = place.framework.clone();
-            place.tell(Input::ExecutorEnded { framework, why }).await;
+            place.tell(Input::ExecutorEnded { executor: place.key.clone(), why }).await;
         });
     }
 
     /// Gives an order to an executor. One that has ended is past orders.
-    pub(crate) fn send(&mut self, framework: &FrameworkId, message: ToExecutor) {
-        let Some(orders) = self.running.get(framework) else { return };
+    pub(crate) fn send(&mut self, key: &ExecutorKey, mut message: ToExecutor) {
+        let Some(orders) = self.running.get(key) else { return };
+        if let ToExecutor::Start { guests } = &mut message {
+            guests.iter_mut().for_each(|guest| self.launcher.localise(&key.framework, guest));
+        }
         if let Err(mpsc::error::TrySendError::Full(_)) = orders.try_send(message) {
-            tracing::warn!(%framework, "the executor takes no orders: ending it");
-            self.running.remove(framework);
+            tracing::warn!(executor = %key, "the executor takes no orders: ending it");
+            self.running.remove(key);
         }
     }
 
@@ -109,28 +99,15 @@ impl Executors {
     }
 
     /// Ends an executor: it gets the orders that wait for it, and then the one to stop.
-    pub(crate) fn stop(&mut self, framework: &FrameworkId) {
-        self.running.remove(framework);
+    pub(crate) fn stop(&mut self, key: &ExecutorKey) {
+        self.running.remove(key);
     }
-}
-
-fn command(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    command
-        .arg("executor")
-        .env_clear()
-        // Backtraces cost a guest's trap a hundred times its own price.
-        .env("RUST_BACKTRACE", "0")
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command
 }
 
 /// What the loop of one executor works with.
 struct Place {
-    framework: FrameworkId,
-    folders: Arc<Folders>,
+    key: ExecutorKey,
+    launcher: Arc<Launcher>,
     artifacts: Arc<Artifacts>,
     spawner: Spawner,
     inbox: mpsc::Sender<Event>,
@@ -138,11 +115,8 @@ struct Place {
 
 impl Place {
     /// Runs one executor from its start to its end. Gives how it ended, in words.
-    async fn serve(
-        &self,
-        mut command: Command,
-        orders: mpsc::Receiver<ToExecutor>,
-    ) -> io::Result<String> {
+    async fn serve(&self, orders: mpsc::Receiver<ToExecutor>) -> io::Result<String> {
+        let mut command = self.launcher.command(&self.key)?;
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let (reader, writer) = UnixStream::from_std(ours)?.into_split();
@@ -150,7 +124,7 @@ impl Place {
         // The command holds their end of the socket; it is gone when this returns, so that the
         // socket closes when the executor ends.
         let mut child = self.spawner.spawn(command).await?;
-        tracing::info!(framework = %self.framework, pid = child.id(), "executor started");
+        tracing::info!(executor = %self.key, pid = child.id(), "executor started");
         let stderr = child.stderr.take().expect("it is piped");
         let log = tokio::spawn(keep_log(stderr, self.log_file()?));
         select! {
@@ -160,34 +134,34 @@ impl Place {
         let why = end(child).await?;
         // Its last words are in the log before anybody is told to look there.
         let _ = timeout(END_MAX, log).await;
-        tracing::info!(framework = %self.framework, why, "executor ended");
+        tracing::info!(executor = %self.key, why, "executor ended");
         Ok(why)
     }
 
     /// Passes on what the executor says until it says no more.
     async fn listen(&self, reader: OwnedReadHalf) {
-        let framework = &self.framework;
+        let executor = &self.key;
         let mut frames = FramedRead::new(reader, wire::framing());
         while let Some(frame) = frames.next().await {
             let message = match frame.map(|frame| ToAgent::decode(&frame)) {
                 Ok(Ok(message)) => message,
                 Ok(Err(error @ DecodeError::UnknownVariant { .. })) => {
-                    tracing::warn!(%framework, %error, "passed over a newer report");
+                    tracing::warn!(%executor, %error, "passed over a newer report");
                     continue;
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(%framework, %error, "the executor sends no reports: ending it");
+                    tracing::warn!(%executor, %error, "the executor sends no reports: ending it");
                     return;
                 }
                 Err(error) => {
-                    tracing::debug!(%framework, %error, "the executor's socket broke");
+                    tracing::debug!(%executor, %error, "the executor's socket broke");
                     return;
                 }
             };
-            let framework = framework.clone();
+            let executor = executor.clone();
             self.tell(match message {
-                ToAgent::Ready { .. } => Input::ExecutorReady { framework },
-                message @ ToAgent::Reports { .. } => Input::Executor { framework, message },
+                ToAgent::Ready { .. } => Input::ExecutorReady { executor },
+                message @ ToAgent::Reports { .. } => Input::Executor { executor, message },
             })
             .await;
         }
@@ -226,12 +200,12 @@ impl Place {
     }
 
     async fn start(&self, executor: &mut wire::Orders, guests: Vec<StartGuest>) -> io::Result<()> {
-        let attached = files::attach(&self.folders, &self.artifacts, guests).await;
+        let attached = files::attach(&self.launcher.folders, &self.artifacts, guests).await;
         let Attached { guests, files, failed: reports } = attached;
         if !reports.is_empty() {
             // The core takes it as the executor's word that these guests did not come to run.
-            let (framework, message) = (self.framework.clone(), ToAgent::Reports { reports });
-            self.tell(Input::Executor { framework, message }).await;
+            let (executor, message) = (self.key.clone(), ToAgent::Reports { reports });
+            self.tell(Input::Executor { executor, message }).await;
         }
         if guests.is_empty() {
             return Ok(());
@@ -246,7 +220,8 @@ impl Place {
 
     /// Opens the log file for more, or anew if it is full.
     fn log_file(&self) -> io::Result<std::fs::File> {
-        let (dir, name) = (&self.folders.executors, format!("{}.log", self.framework));
+        let dir = &self.launcher.folders.executors;
+        let name = format!("{}.log", self.key.framework);
         let full = dir.metadata(&name).is_ok_and(|file| file.len() >= LOG_BYTES_MAX);
         let mut options = OpenOptions::new();
         options.create(true).write(true).append(!full).truncate(full);

@@ -23,12 +23,13 @@ mod artifacts;
 mod compiler;
 mod executors;
 mod folders;
+mod launch;
 mod logs;
 mod modules;
 mod sandboxes;
 mod spawner;
 
-pub use config::{Config, Records};
+pub use config::{Config, Records, Sandbox};
 pub use machine::{OfferError, machine_resources};
 pub use run::{RunError, run};
-pub use skep_agent_core::HostDirs;
+pub use skep_agent_core::{HostDirs, NetRule, Volume};

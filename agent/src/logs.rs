@@ -123,7 +123,7 @@ impl Log {
 
     /// The file, once the task has written its first byte.
     async fn open(&self) -> io::Result<Option<File>> {
-        match self.folders.tasks.open(&self.path) {
+        match self.open_below() {
             Ok(file) => {
                 let mut file = File::from_std(file.into_std());
                 file.seek(SeekFrom::Start(self.offset)).await?;
@@ -132,6 +132,17 @@ impl Log {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Log {
+    /// Through the framework's own folder, out of which no name leads: what lies in it is an
+    /// executor's, which may have been taken over and have put links to others' outputs there.
+    fn open_below(&self) -> io::Result<cap_std::fs::File> {
+        let mut parts = self.path.components();
+        let framework = parts.next().map(|part| PathBuf::from(part.as_os_str()));
+        let framework = self.folders.tasks.open_dir(framework.unwrap_or_default())?;
+        framework.open(parts.as_path())
     }
 }
 

@@ -4,9 +4,10 @@ use crate::{
     artifacts::Artifacts,
     barrier::Barrier,
     compiler::{self, CompilerError, Description},
-    config::Config,
+    config::{Config, Sandbox},
     executors::Executors,
     folders::{self, FolderError, Folders},
+    launch::Launcher,
     logs::Logs,
     machine::{self, OfferError},
     modules::{self, Modules},
@@ -15,11 +16,16 @@ use crate::{
     shell::{INBOX_MAX, Parts, Shell},
     spawner::Spawner,
 };
-use skep_agent_core::{Agent as Core, ExitReason, HostDirs, Input, Policy, Record};
+use skep_agent_core::{Agent as Core, ExitReason, HostDirs, Input, Policy, Record, Volume};
 use skep_protocol::{Rejection, agent::AgentInfo, hello::Hello, task::Feature};
 use skep_shell::{Journal, OpenError, WriteError};
 use skep_transport::{Address, Dialer, Identity, SetupError};
-use std::{io, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -56,10 +62,32 @@ pub enum RunError {
         /// Why, and what to do.
         rejection: Rejection,
     },
+    /// The operator wants all layers of the jail.
+    #[error(
+        "the sandbox is strict and this kernel lacks {layers}; allow it with --sandbox best-effort"
+    )]
+    Sandbox {
+        /// Which layers.
+        layers: String,
+    },
+    /// A volume is not there.
+    #[error("the volume {name}, {path:?}, is no folder that can be opened")]
+    Volume {
+        /// Its name.
+        name: String,
+        /// Where it was to be.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: io::Error,
+    },
     /// The disk failed while it ran.
     #[error(transparent)]
     Disk(#[from] WriteError),
 }
+
+/// The attribute that lists an agent's volumes, with commas between them.
+const VOLUMES: &str = "volumes";
 
 /// Runs an agent until `stop`, or until its master refuses it for good or its disk fails. When it
 /// is stopped it kills its tasks and tells the master before it ends.
@@ -77,17 +105,31 @@ pub async fn run(
     // First of all: the records also keep a second agent off the folder.
     let (journal, records) = Journal::open::<Record>(&config.records)?;
     let compiler = compiler::describe(&config.program).await?;
+    check_sandbox(config.sandbox, &compiler.missing_layers)?;
+    let volumes = volumes(&config.volumes)?;
     let folders =
         Arc::new(Folders::open(&config.work_dir, &config.cache_dir, &compiler.fingerprint)?);
     let artifacts = Arc::new(Artifacts::new(folders.clone()).map_err(RunError::Key)?);
     let dialer = Dialer::new(&identity)?;
 
-    let policy =
-        Policy { host_dirs: config.host_dirs, layout: folders.layout.clone(), ..Policy::default() };
+    let policy = Policy {
+        host_dirs: config.host_dirs,
+        volumes,
+        network: config.network.clone(),
+        layout: folders.layout.clone(),
+        ..Policy::default()
+    };
     let (core, effects) = Core::recover(records, policy, info(&config, compiler), run_number());
     let (inbox, events) = mpsc::channel(INBOX_MAX);
     let (link, connection) = watch::channel(None);
     let spawner = Spawner::start().map_err(RunError::Thread)?;
+    let launcher = Launcher {
+        program: config.program.clone(),
+        sandbox: config.sandbox,
+        users: config.users.clone(),
+        folders: folders.clone(),
+        choosing: Mutex::default(),
+    };
     let parts = Parts {
         modules: Modules::new(
             folders.clone(),
@@ -96,13 +138,7 @@ pub async fn run(
             connection,
             inbox.clone(),
         ),
-        executors: Executors::new(
-            folders.clone(),
-            artifacts,
-            config.program,
-            spawner,
-            inbox.clone(),
-        ),
+        executors: Executors::new(launcher, artifacts, spawner, inbox.clone()),
         folders: folders.clone(),
     };
     let mut shell = Shell::new(core, effects, Barrier::new(journal), events, parts);
@@ -124,6 +160,31 @@ pub async fn run(
     }
 }
 
+fn check_sandbox(sandbox: Sandbox, missing: &[String]) -> Result<(), RunError> {
+    if sandbox == Sandbox::Strict && !missing.is_empty() {
+        return Err(RunError::Sandbox { layers: missing.join(" and ") });
+    }
+    for layer in missing {
+        tracing::warn!("this kernel lacks a wall of the jail around executors: {layer}");
+    }
+    Ok(())
+}
+
+/// The volumes by the paths that they really have: what a symbolic link leads to is jailed, not
+/// the link.
+fn volumes(named: &BTreeMap<String, Volume>) -> Result<BTreeMap<String, Volume>, RunError> {
+    let resolve = |(name, volume): (&String, &Volume)| {
+        let path =
+            fs::canonicalize(&volume.path).and_then(|path| fs::read_dir(&path).map(|_| path));
+        let path = path.map_err(|source| {
+            let (name, path) = (name.clone(), volume.path.clone());
+            RunError::Volume { name, path, source }
+        })?;
+        Ok::<_, RunError>((name.clone(), Volume { path, access: volume.access }))
+    };
+    named.iter().map(resolve).collect()
+}
+
 fn found(folders: &Folders) -> io::Result<Vec<Input>> {
     let mut inputs = modules::found(folders)?;
     inputs.extend(sandboxes::found(folders)?);
@@ -133,13 +194,23 @@ fn found(folders: &Folders) -> io::Result<Vec<Input>> {
 fn info(config: &Config, compiler: Description) -> AgentInfo {
     let mut enforces = compiler.enforces;
     if config.host_dirs == HostDirs::Refused {
-        // An agent that serves others lets their tasks neither into its folders nor its network.
-        let own = [Feature::HostDir.name(), Feature::Network.name()];
-        enforces.retain(|name| !own.contains(&name.as_str()));
+        enforces.retain(|name| name != Feature::HostDir.name());
+    }
+    if config.volumes.is_empty() {
+        enforces.retain(|name| name != Feature::VolumeDir.name());
+    }
+    if config.network.is_empty() {
+        enforces.retain(|name| name != Feature::Network.name());
+    }
+    let mut attributes = config.attributes.clone();
+    if !config.volumes.is_empty() {
+        // So that a framework can tell the offers where its tasks find their folders.
+        let names: Vec<&str> = config.volumes.keys().map(String::as_str).collect();
+        attributes.entry(VOLUMES.into()).or_insert_with(|| names.join(","));
     }
     AgentInfo {
         hostname: machine::hostname(),
-        attributes: config.attributes.clone(),
+        attributes,
         architecture: std::env::consts::ARCH.into(),
         enforces,
         resources: config.resources.clone().unwrap_or_else(machine::machine_resources),
@@ -150,4 +221,19 @@ fn info(config: &Config, compiler: Description) -> AgentInfo {
 /// Tells two processes of one agent apart, so it is random.
 fn run_number() -> u64 {
     uuid::Uuid::now_v7().as_u64_pair().1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_lacks_a_wall_is_refused_if_the_operator_wants_all() {
+        let missing = ["landlock (Linux 6.2 or later)".to_owned()];
+        let refused = check_sandbox(Sandbox::Strict, &missing).expect_err("a wall is missing");
+        let why = refused.to_string();
+        assert!(why.contains("lacks landlock") && why.contains("--sandbox best-effort"), "{why}");
+        check_sandbox(Sandbox::BestEffort, &missing).expect("it is not asked for");
+        check_sandbox(Sandbox::Strict, &[]).expect("nothing is missing");
+    }
 }

@@ -199,11 +199,11 @@ impl Shell {
         let Parts { folders, modules, executors } = &mut self.parts;
         match effect {
             Effect::SendMaster(message) => self.send_master(connection, message),
-            Effect::SendExecutor { framework, message } => executors.send(&framework, message),
+            Effect::SendExecutor { executor, message } => executors.send(&executor, message),
             Effect::FetchBlob { digest } => modules.fetch(digest),
             Effect::Compile { artifact } => modules.compile(artifact),
-            Effect::StartExecutor { framework } => executors.start(framework),
-            Effect::StopExecutor { framework } => executors.stop(&framework),
+            Effect::StartExecutor { executor } => executors.start(executor),
+            Effect::StopExecutor { executor } => executors.stop(&executor),
             Effect::RemoveSandbox { key } => sandboxes::remove(folders, key),
             Effect::Reconnect => self.outbox = None,
             Effect::Persist(_) | Effect::Exit { .. } => unreachable!("dealt with before"),

@@ -1,6 +1,10 @@
 //! The command line: what can be typed, and what it is parsed into.
 
-use crate::units::{Bytes, ClockArg, Env, Fuel, HostDir, IndexRange, Scalars, Span};
+mod sandbox;
+
+pub(crate) use sandbox::{Executor, Walls};
+
+use crate::units::{Bytes, ClockArg, Env, Fuel, HostDir, IndexRange, Scalars, Span, VolumeDir};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use skep_protocol::{Role, operator::PeerKind, task::NetGrant};
 use std::{
@@ -49,12 +53,14 @@ pub(crate) enum Command {
     Offers(Client),
     /// The cluster in a few lines: what it does, or why nothing runs
     Status(Client),
+    /// What this machine offers to sandboxes, and what it lacks
+    Doctor(Doctor),
     /// Measure
     #[command(subcommand)]
     Bench(Bench),
     /// Run guests for an agent (started by agents)
     #[command(hide = true)]
-    Executor,
+    Executor(Executor),
     /// Check and compile a module (started by agents)
     #[command(hide = true)]
     Compile(Compile),
@@ -103,6 +109,8 @@ pub(crate) struct Run {
     pub(crate) grants: Grants,
     #[command(flatten)]
     pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) walls: Walls,
     /// Role to ask for resources in
     #[arg(long, default_value_t, value_name = "ROLE")]
     pub(crate) role: Role,
@@ -168,9 +176,13 @@ pub(crate) struct Limits {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Grants")]
 pub(crate) struct Grants {
-    /// Let the guest read and write a directory (private cluster only)
-    #[arg(long = "dir", value_name = "HOST[::GUEST]")]
+    /// Let the guest read and write a directory, or only read it (private cluster only)
+    #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]")]
     pub(crate) dirs: Vec<HostDir>,
+    /// Let the guest read and write, or only read, a folder that agents' operators named; /NAME if
+    /// it is not said what the guest calls it
+    #[arg(long = "volume", value_name = "NAME[::GUEST][:ro]")]
+    pub(crate) volumes: Vec<VolumeDir>,
     /// Give the guest an empty folder of its own as its working directory
     #[arg(long)]
     pub(crate) scratch: bool,
@@ -227,6 +239,8 @@ pub(crate) struct Dev {
     /// Address to listen on [default: 127.0.0.1:5050, for a command any free port]
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) walls: Walls,
     /// Run this command with SKEP_MASTER and SKEP_IDENTITY set, and end with it
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
@@ -271,6 +285,30 @@ pub(crate) struct AgentStart {
     /// What to say about this node, such as "zone:a;disk:ssd"
     #[arg(long, env = "SKEP_ATTRIBUTES", value_name = "LIST", default_value = "")]
     pub(crate) attributes: crate::units::Attributes,
+    /// Let tasks be granted a folder of this machine under a name; :ro so that none writes it
+    #[arg(long = "volume", value_name = "NAME=PATH[:ro]")]
+    pub(crate) volumes: Vec<sandbox::NamedVolume>,
+    /// Let tasks be granted connections to these peers: host:port, host:* or *
+    #[arg(long = "allow-net", env = "SKEP_ALLOW_NET", value_name = "PEER", value_delimiter = ',')]
+    pub(crate) network: Vec<skep_agent::NetRule>,
+    #[command(flatten)]
+    pub(crate) walls: Walls,
+    /// Users that executors become if the agent is root, one for each framework, or none; agents
+    /// of one machine need ranges of their own
+    #[arg(
+        long,
+        env = "SKEP_UID_RANGE",
+        default_value = "600000-665535",
+        value_name = "FIRST-LAST"
+    )]
+    pub(crate) uid_range: sandbox::Users,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: Format,
 }
 
 #[derive(Debug, Subcommand)]
@@ -360,6 +398,8 @@ pub(crate) struct Kill {
 pub(crate) struct Replay {
     #[command(flatten)]
     pub(crate) client: Client,
+    #[command(flatten)]
+    pub(crate) walls: Walls,
     /// Whose task, where several frameworks had one of that name
     #[arg(long, value_name = "ID")]
     pub(crate) framework: Option<skep_protocol::FrameworkId>,
@@ -404,6 +444,8 @@ pub(crate) struct BenchCpu {
 pub(crate) struct BenchTasks {
     #[command(flatten)]
     pub(crate) client: Client,
+    #[command(flatten)]
+    pub(crate) walls: Walls,
     /// Tasks to run one at a time
     #[arg(long, default_value = "1000", value_name = "N")]
     pub(crate) latency: NonZeroUsize,

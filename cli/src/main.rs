@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 fn init_tracing(command: &Command) {
     let default = match command {
         Command::Master(_) | Command::Agent(_) => "info,quinn=warn,quinn_proto=warn",
-        Command::Executor => "warn",
+        Command::Executor(_) => "warn",
         _ => "off",
     };
     let filter = EnvFilter::try_from_env("SKEP_LOG").unwrap_or_else(|_| EnvFilter::new(default));

@@ -2,7 +2,7 @@
 //! real executor process. Nothing of it is kept but the cache of compiled modules.
 
 use crate::failure::{Failure, Result, Sentence};
-use skep_agent::{Config, HostDirs};
+use skep_agent::{Config, HostDirs, NetRule, Sandbox};
 use skep_framework::Cluster;
 use skep_master::{Keep, Master, Policy};
 use skep_protocol::{
@@ -31,18 +31,19 @@ pub(crate) struct Private {
     failed: watch::Sender<Option<String>>,
     stop: CancellationToken,
     work: TempDir,
+    sandbox: Sandbox,
 }
 
 impl Private {
     /// Starts a cluster whose agents share this machine's resources.
-    pub(crate) async fn start(agents: usize, listen: SocketAddr) -> Result<Self> {
+    pub(crate) async fn start(agents: usize, listen: SocketAddr, sandbox: Sandbox) -> Result<Self> {
         let keep = Keep::Nothing;
         let master =
             Master::start(skep_master::Config { listen, keep, policy: Policy::default() }).await?;
         let work = tempfile::Builder::new().prefix("skep-").tempdir()?;
         let stop = CancellationToken::new();
         let failed = watch::Sender::new(None);
-        let mut private = Self { master, agents: JoinSet::new(), failed, stop, work };
+        let mut private = Self { master, agents: JoinSet::new(), failed, stop, work, sandbox };
         let token = private.agent_token(agents).await?;
         let each = split(&skep_agent::machine_resources(), agents);
         for number in 0..agents {
@@ -79,6 +80,12 @@ impl Private {
             resources: Some(resources),
             attributes: BTreeMap::new(),
             host_dirs: HostDirs::Allowed,
+            volumes: BTreeMap::new(),
+            // Its operator is the one who launches. For the same reason executors stay who they
+            // are: the user's own folders are the user's alone.
+            network: vec![NetRule::Any],
+            sandbox: self.sandbox,
+            users: None,
             records: skep_agent::Records::Memory,
         };
         let running = skep_agent::run(config, vec![address], identity, self.stop.clone());

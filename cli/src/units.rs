@@ -1,6 +1,9 @@
 //! Values that people type with units, each parsed once into what it means.
 
-use skep_protocol::{Amount, Resources, Time, task::Clock};
+use skep_protocol::{
+    Amount, Resources, TaskId, Time,
+    task::{Access, Clock},
+};
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
 
 /// Why a typed value is not one.
@@ -127,23 +130,68 @@ impl FromStr for IndexRange {
     }
 }
 
-/// `HOST[::GUEST]`: a directory here, and what the guest calls it.
+/// `HOST[::GUEST][:ro]`: a directory here, what the guest calls it, and whether it may write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostDir {
     pub(crate) host: PathBuf,
     pub(crate) guest: String,
+    pub(crate) access: Access,
 }
 
 impl FromStr for HostDir {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        let (host, guest) = text.split_once("::").unwrap_or((text, text));
+        let (names, access) = with_access(text);
+        let (host, guest) = names.split_once("::").unwrap_or((names, names));
         if host.is_empty() || guest.is_empty() {
-            return error(format!("{text:?} is no directory: write HOST or HOST::GUEST"));
+            return error(format!(
+                "{text:?} is no directory: write HOST or HOST::GUEST, and :ro behind it if it is \
+                 only to be read"
+            ));
         }
-        Ok(Self { host: host.into(), guest: guest.into() })
+        Ok(Self { host: host.into(), guest: guest.into(), access })
     }
+}
+
+/// What stands before `:ro`, and what it means that it is there or is not.
+pub(crate) fn with_access(text: &str) -> (&str, Access) {
+    match text.strip_suffix(":ro") {
+        Some(text) => (text, Access::ReadOnly),
+        None => (text, Access::ReadWrite),
+    }
+}
+
+/// `NAME[::GUEST][:ro]`: a volume of the agent, what the guest calls it, and whether it may write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VolumeDir {
+    pub(crate) name: String,
+    pub(crate) guest: String,
+    pub(crate) access: Access,
+}
+
+impl FromStr for VolumeDir {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let (names, access) = with_access(text);
+        let (name, guest) = match names.split_once("::") {
+            Some((name, guest)) => (name, guest.to_owned()),
+            None => (names, format!("/{names}")),
+        };
+        if !is_volume_name(name) || guest.is_empty() {
+            return error(format!(
+                "{text:?} is no volume: write NAME or NAME::GUEST, and :ro behind it if it is only \
+                 to be read"
+            ));
+        }
+        Ok(Self { name: name.into(), guest, access })
+    }
+}
+
+/// Volumes are named as tasks are.
+pub(crate) fn is_volume_name(name: &str) -> bool {
+    TaskId::new(name).is_ok()
 }
 
 /// `K=V`, or `K` for the value it has here.
@@ -232,9 +280,17 @@ mod tests {
         assert_eq!("3-5".parse(), Ok(IndexRange { first: 3, last: 5 }));
         assert_eq!("7".parse(), Ok(IndexRange { first: 7, last: 7 }));
         assert!("5-3".parse::<IndexRange>().is_err());
-        let dir = HostDir { host: "in".into(), guest: "/data".into() };
-        assert_eq!("in::/data".parse(), Ok(dir));
+        let dir = |access| HostDir { host: "in".into(), guest: "/data".into(), access };
+        assert_eq!("in::/data".parse(), Ok(dir(Access::ReadWrite)));
+        assert_eq!("in::/data:ro".parse(), Ok(dir(Access::ReadOnly)));
         assert!("::x".parse::<HostDir>().is_err());
+        let volume =
+            |guest: &str, access| VolumeDir { name: "in".into(), guest: guest.into(), access };
+        assert_eq!("in".parse(), Ok(volume("/in", Access::ReadWrite)));
+        assert_eq!("in::d:ro".parse(), Ok(volume("d", Access::ReadOnly)));
+        for bad in ["", ":ro", "::d", "in::", "a/b"] {
+            assert!(bad.parse::<VolumeDir>().is_err(), "{bad:?} was taken");
+        }
         assert_eq!("A=b=c".parse(), Ok(Env { name: "A".into(), value: Some("b=c".into()) }));
         assert_eq!("A".parse(), Ok(Env { name: "A".into(), value: None }));
         assert!("=x".parse::<Env>().is_err());

@@ -1,6 +1,6 @@
 //! What this executor is: which artifacts it takes, and what it can enforce.
 
-use crate::engine;
+use crate::{engine, jail};
 use serde::Serialize;
 use skep_protocol::{Nans, task::Feature};
 
@@ -11,6 +11,8 @@ pub struct Description {
     pub fingerprint: String,
     /// The limits and grants that it enforces, by their names on the wire.
     pub enforces: Vec<&'static str>,
+    /// The layers of the jail that this kernel lacks.
+    pub missing_layers: Vec<String>,
 }
 
 /// wasmtime does not support this machine.
@@ -31,12 +33,13 @@ pub fn describe() -> Result<Description, Unsupported> {
     Ok(Description {
         fingerprint: engine::fingerprint(&engine),
         enforces: enforced().map(Feature::name).collect(),
+        missing_layers: jail::missing_layers().iter().map(ToString::to_string).collect(),
     })
 }
 
 /// What the protocol can say and an executor of this build cannot do: a task that asks for it is
-/// refused. Nobody resolves a volume's name yet, and nobody writes core dumps.
-const NOT_ENFORCED: [Feature; 2] = [Feature::VolumeDir, Feature::Coredump];
+/// refused. Nobody writes core dumps.
+const NOT_ENFORCED: [Feature; 1] = [Feature::Coredump];
 
 fn enforced() -> impl Iterator<Item = Feature> {
     Feature::ALL.into_iter().filter(|feature| !NOT_ENFORCED.contains(feature))
@@ -51,7 +54,7 @@ mod tests {
         let description = describe().expect("this machine is supported");
         assert!(Feature::ALWAYS.iter().all(|always| description.enforces.contains(&always.name())));
         assert!(!description.enforces.contains(&"policy.coredump"));
-        assert!(!description.enforces.contains(&"grant.dir.volume"));
+        assert!(description.enforces.contains(&"grant.dir.volume"));
         assert!(description.enforces.contains(&"grant.dir.host"));
     }
 }

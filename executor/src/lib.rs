@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `engine` | with which settings is code compiled and run? |
 //! | `precheck`, `compile` | which modules are taken, and how do they become artifacts? |
+//! | `jail` | what does this process give up before it reads what others wrote? |
 //! | `serve`, `wire` | how does the agent talk to this process? |
 //! | `runner` | how do many guests run at once? |
 //! | `cpu` | whose turn is it on the processors? |
@@ -26,6 +27,9 @@ mod compile;
 mod precheck;
 
 mod cpu;
+
+pub mod jail;
+
 mod runner;
 mod serve;
 mod wire;

@@ -57,17 +57,18 @@ impl Runner {
     /// # Errors
     /// If the machine refuses the threads.
     pub fn new(workers: NonZeroUsize) -> io::Result<Self> {
+        Self::with(Lanes::new(), workers)
+    }
+
+    /// Sets up `workers` threads for guests on engines that are there.
+    pub(crate) fn with(lanes: Lanes, workers: NonZeroUsize) -> io::Result<Self> {
         let background = Builder::new_multi_thread()
             .worker_threads(BACKGROUND_THREADS)
             .max_blocking_threads(BLOCKING_THREADS_MAX)
             .thread_name("background")
             .enable_all()
             .build()?;
-        let shared = Shared {
-            lanes: Lanes::new(),
-            outbox: Arc::new(Outbox::new()),
-            running: Mutex::default(),
-        };
+        let shared = Shared { lanes, outbox: Arc::new(Outbox::new()), running: Mutex::default() };
         let workers = Workers::new(workers.get(), background)?;
         Ok(Self { shared: Arc::new(shared), workers })
     }

@@ -6,12 +6,13 @@
 //! any decision about which guest to run.
 
 use crate::{
+    jail::{self, Jail, JailError},
+    lanes::Lanes,
     runner::Runner,
     wire::{FilesError, Order, Orders, framing},
 };
 use bytes::Bytes;
 use futures_util::SinkExt as _;
-use rustix::process::{Signal, set_parent_process_death_signal};
 use skep_protocol::{
     codec::{DecodeError, Message as _},
     executor::{ToAgent, ToExecutor},
@@ -37,6 +38,9 @@ pub enum ServeError {
     /// The machine gives no threads or no event queue.
     #[error("the executor cannot set itself up")]
     Setup(#[source] io::Error),
+    /// What was inherited cannot be closed, or the process is not in jail.
+    #[error("no guest may run: the executor is not in jail")]
+    Jail(#[from] JailError),
     /// The socket failed.
     #[error("the connection with the agent broke")]
     Socket(#[source] io::Error),
@@ -48,20 +52,24 @@ pub enum ServeError {
     Files(#[from] FilesError),
 }
 
-/// Serves the agent on the Unix socket that is this process's standard input, until it orders to
-/// stop or goes away. All guests end with it.
+/// Enters the jail, then serves the agent on the Unix socket that is this process's standard input,
+/// until it orders to stop or goes away. All guests end with it.
+///
+/// To be called by the only thread of a process that has opened nothing.
 ///
 /// # Errors
 /// [`ServeError`]
-pub fn serve() -> Result<(), ServeError> {
-    // The socket tells of an agent's death, too; the signal also ends a process that hangs.
-    set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(|error| ServeError::Setup(error.into()))?;
+pub fn serve(jail: &Jail) -> Result<(), ServeError> {
+    jail::close_inherited().map_err(ServeError::Setup)?;
     let socket = standard_input().map_err(ServeError::NotASocket)?;
+    // These look at files that are out of reach afterwards, and the first runtime makes a pair of
+    // sockets that all others use. It has no thread of its own.
     let workers = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let runner = Runner::new(workers).map_err(ServeError::Setup)?;
+    let lanes = Lanes::new();
     let runtime =
         runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Setup)?;
+    jail::enter(jail)?;
+    let runner = Runner::with(lanes, workers).map_err(ServeError::Setup)?;
     tracing::info!(workers, pid = process::id(), "executor ready");
     runtime.block_on(converse(socket, &runner))
 }

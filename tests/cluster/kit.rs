@@ -21,6 +21,7 @@ pub(crate) fn module(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     match name {
         "hello" => root.join("examples/hello/hello.wasm"),
+        "network" => root.join("tests/guests/components/network.wasm"),
         _ => root.join(format!("guests/modules/{name}.wasm")),
     }
 }
@@ -45,6 +46,8 @@ impl Home {
             command.env_remove(name);
         }
         command
+            // All walls, or the test fails: a machine of a CI has them.
+            .env("SKEP_SANDBOX", "strict")
             .env("SKEP_CONFIG_DIR", self.path("config"))
             .env("SKEP_CACHE_DIR", self.path("cache"))
             .stdin(Stdio::null());
@@ -201,10 +204,15 @@ impl Cluster {
     }
 
     pub(crate) fn start_agent(&mut self, resources: &str) {
+        self.start_agent_with(resources, &[]);
+    }
+
+    /// Starts an agent that is told more.
+    pub(crate) fn start_agent_with(&mut self, resources: &str, more: &[&str]) {
         let number = self.agents.len();
         let (token, work) = (self.token("agent"), format!("agent-{number}"));
         let words = ["agent", "--join", &token, "--master", &self.address, "--work", &work];
-        let words = [&words[..], &["--resources", resources]].concat();
+        let words = [&words[..], &["--resources", resources], more].concat();
         let process = Process::start(&work, &mut self.home.skep(words));
         self.agents.push(process);
     }

@@ -14,3 +14,4 @@ mod one;
 mod peers;
 mod programs;
 mod sharing;
+mod walls;

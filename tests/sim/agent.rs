@@ -174,8 +174,8 @@ impl Sim {
         let run = process.run;
         match effect {
             Effect::SendMaster(message) => self.tell_master(number, connection, message),
-            Effect::SendExecutor { framework, message } => {
-                self.order_executor(number, &framework, message);
+            Effect::SendExecutor { executor, message } => {
+                self.order_executor(number, &executor, message);
             }
             Effect::FetchBlob { digest } => {
                 let at = self.now + self.random.duration(&self.weather.work);
@@ -186,8 +186,8 @@ impl Sim {
                 let what = Box::new(Input::Compiled { artifact });
                 self.schedule.arrange(at, Event::AgentHears { agent: number, run, what });
             }
-            Effect::StartExecutor { framework } => self.start_executor(number, framework),
-            Effect::StopExecutor { framework } => self.stop_executor(number, &framework),
+            Effect::StartExecutor { executor } => self.start_executor(number, executor),
+            Effect::StopExecutor { executor } => self.stop_executor(number, &executor),
             Effect::RemoveSandbox { .. } => {}
             Effect::Reconnect => {
                 if let Some(link) = process.link.take() {

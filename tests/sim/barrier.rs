@@ -2,8 +2,8 @@
 //! lower in front of executors, as [`skep_agent_core::Effect::Persist`] allows it.
 
 use crate::journal::{Begun, Disk, Journal, LastCommit, Row};
-use skep_agent_core::{Effect, Record};
-use skep_protocol::{FrameworkId, TaskKey, Time, executor::ToExecutor};
+use skep_agent_core::{Effect, ExecutorKey, Record};
+use skep_protocol::{TaskKey, Time, executor::ToExecutor};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -15,7 +15,7 @@ pub(crate) struct Barrier {
     /// The tasks whose acceptance is not on the disk.
     unsaved: BTreeSet<TaskKey>,
     /// How many orders are held, per executor that has any.
-    orders: BTreeMap<FrameworkId, usize>,
+    orders: BTreeMap<ExecutorKey, usize>,
 }
 
 #[derive(Debug)]
@@ -50,11 +50,11 @@ impl Barrier {
 
     /// Takes an effect; gives it back if it need not wait.
     pub(crate) fn pass(&mut self, connection: u64, effect: Effect) -> Option<Effect> {
-        if let Effect::SendExecutor { framework, message } = &effect {
-            if !self.orders.contains_key(framework) && self.is_saved(message) {
+        if let Effect::SendExecutor { executor, message } = &effect {
+            if !self.orders.contains_key(executor) && self.is_saved(message) {
                 return Some(effect);
             }
-            *self.orders.entry(framework.clone()).or_default() += 1;
+            *self.orders.entry(executor.clone()).or_default() += 1;
         }
         self.journal.hold(Held::Effect(connection, effect));
         None
@@ -86,8 +86,8 @@ impl Barrier {
             match self.journal.release()? {
                 Held::Accepted(key) => drop(self.unsaved.remove(&key)),
                 Held::Effect(connection, effect) => {
-                    if let Effect::SendExecutor { framework, .. } = &effect {
-                        self.one_order_less(framework);
+                    if let Effect::SendExecutor { executor, .. } = &effect {
+                        self.one_order_less(executor);
                     }
                     return Some((connection, effect));
                 }
@@ -95,11 +95,11 @@ impl Barrier {
         }
     }
 
-    fn one_order_less(&mut self, framework: &FrameworkId) {
-        if let Some(held) = self.orders.get_mut(framework) {
+    fn one_order_less(&mut self, executor: &ExecutorKey) {
+        if let Some(held) = self.orders.get_mut(executor) {
             *held -= 1;
             if *held == 0 {
-                self.orders.remove(framework);
+                self.orders.remove(executor);
             }
         }
     }

@@ -8,9 +8,9 @@ use crate::{
     schedule::{Event, ExecutorRun},
     sim::Sim,
 };
-use skep_agent_core::Input;
+use skep_agent_core::{ExecutorKey, Input};
 use skep_protocol::{
-    FrameworkId, Outcome, TaskKey, Time, Usage,
+    Outcome, TaskKey, Time, Usage,
     executor::{Report, StartGuest, ToAgent, ToExecutor},
     outcome::KilledBy,
 };
@@ -21,7 +21,7 @@ const HOP: std::ops::Range<Duration> = Duration::from_micros(20)..Duration::from
 
 #[derive(Debug, Default)]
 pub(crate) struct Executors {
-    running: BTreeMap<FrameworkId, Executor>,
+    running: BTreeMap<ExecutorKey, Executor>,
 }
 
 #[derive(Debug)]
@@ -54,26 +54,26 @@ impl Executors {
     }
 
     /// Those that could die now.
-    pub(crate) fn frameworks(&self) -> Vec<FrameworkId> {
+    pub(crate) fn keys(&self) -> Vec<ExecutorKey> {
         let running = self.running.iter().filter(|(_, known)| known.stage == Stage::Running);
-        running.map(|(framework, _)| framework.clone()).collect()
+        running.map(|(key, _)| key.clone()).collect()
     }
 }
 
 impl Sim {
     fn executor(&mut self, run: &ExecutorRun) -> Option<&mut Executor> {
         let process = self.agents[run.agent].process.as_mut()?;
-        let known = process.executors.running.get_mut(&run.framework)?;
+        let known = process.executors.running.get_mut(&run.key)?;
         (known.number == run.number).then_some(known)
     }
 
-    fn executor_run(&self, agent: usize, framework: &FrameworkId) -> Option<ExecutorRun> {
+    fn executor_run(&self, agent: usize, key: &ExecutorKey) -> Option<ExecutorRun> {
         let process = self.agents[agent].process.as_ref()?;
-        let number = process.executors.running.get(framework)?.number;
-        Some(ExecutorRun { agent, framework: framework.clone(), number })
+        let number = process.executors.running.get(key)?.number;
+        Some(ExecutorRun { agent, key: key.clone(), number })
     }
 
-    pub(crate) fn start_executor(&mut self, agent: usize, framework: FrameworkId) {
+    pub(crate) fn start_executor(&mut self, agent: usize, key: ExecutorKey) {
         self.executors += 1;
         let number = self.executors;
         let ready = self.now + self.random.duration(&self.weather.work);
@@ -86,25 +86,20 @@ impl Sim {
             orders_until: ready,
             reports_until: ready,
         };
-        let before = process.executors.running.insert(framework.clone(), executor);
-        assert!(before.is_none(), "agent {agent} starts a second executor of {framework}");
+        let before = process.executors.running.insert(key.clone(), executor);
+        assert!(before.is_none(), "agent {agent} starts a second executor {key}");
         if self.random.once_in(30) {
-            let executor = ExecutorRun { agent, framework, number };
+            let executor = ExecutorRun { agent, key, number };
             self.schedule.arrange(ready, Event::ExecutorEnds { executor });
         } else {
-            let what = Box::new(Input::ExecutorReady { framework });
+            let what = Box::new(Input::ExecutorReady { executor: key });
             self.schedule.arrange(ready, Event::AgentHears { agent, run, what });
         }
     }
 
-    pub(crate) fn order_executor(
-        &mut self,
-        agent: usize,
-        framework: &FrameworkId,
-        order: ToExecutor,
-    ) {
+    pub(crate) fn order_executor(&mut self, agent: usize, key: &ExecutorKey, order: ToExecutor) {
         let at = self.now + self.random.duration(&HOP);
-        let Some(run) = self.executor_run(agent, framework) else { return };
+        let Some(run) = self.executor_run(agent, key) else { return };
         let Some(executor) = self.executor(&run).filter(|known| known.stage == Stage::Running)
         else {
             return;
@@ -115,10 +110,10 @@ impl Sim {
     }
 
     /// Tells an executor to stop, which it does once it has heard its last orders; or kills it.
-    pub(crate) fn stop_executor(&mut self, agent: usize, framework: &FrameworkId) {
+    pub(crate) fn stop_executor(&mut self, agent: usize, key: &ExecutorKey) {
         let rest = self.random.duration(&self.weather.dying);
         let now = self.now;
-        let Some(run) = self.executor_run(agent, framework) else { return };
+        let Some(run) = self.executor_run(agent, key) else { return };
         let Some(executor) = self.executor(&run).filter(|known| known.stage == Stage::Running)
         else {
             return;
@@ -183,7 +178,7 @@ impl Sim {
         executor.reports_until = executor.reports_until.max(at);
         let at = executor.reports_until;
         let message = ToAgent::Reports { reports: vec![report] };
-        let what = Input::Executor { framework: run.framework.clone(), message };
+        let what = Input::Executor { executor: run.key.clone(), message };
         self.tell_agent(at, run.agent, what);
     }
 
@@ -202,9 +197,9 @@ impl Sim {
             self.promises.ends(run.agent, &key);
         }
         if let Some(process) = &mut self.agents[run.agent].process {
-            process.executors.running.remove(&run.framework);
+            process.executors.running.remove(&run.key);
         }
-        let (framework, why) = (run.framework.clone(), "it was killed".to_owned());
-        self.tell_agent(at, run.agent, Input::ExecutorEnded { framework, why });
+        let (executor, why) = (run.key.clone(), "it was killed".to_owned());
+        self.tell_agent(at, run.agent, Input::ExecutorEnded { executor, why });
     }
 }

@@ -151,9 +151,9 @@ impl Sim {
 
     fn kill_an_executor(&mut self, agent: usize) {
         let process = self.agents[agent].process.as_ref();
-        let frameworks = process.map(|process| process.executors.frameworks());
-        if let Some(framework) = self.random.pick(&frameworks.unwrap_or_default()).cloned() {
-            self.stop_executor(agent, &framework);
+        let executors = process.map(|process| process.executors.keys());
+        if let Some(executor) = self.random.pick(&executors.unwrap_or_default()).cloned() {
+            self.stop_executor(agent, &executor);
         }
     }
 

@@ -6,8 +6,8 @@ use crate::{
     faults::Fault,
     network::{Link, Peer, Side},
 };
-use skep_agent_core::Input as AgentInput;
-use skep_protocol::{Digest, FrameworkId, TaskKey, Time, executor::ToExecutor};
+use skep_agent_core::{ExecutorKey, Input as AgentInput};
+use skep_protocol::{Digest, TaskKey, Time, executor::ToExecutor};
 use std::collections::BTreeMap;
 
 /// One thing that is going to happen.
@@ -90,7 +90,7 @@ pub(crate) enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExecutorRun {
     pub(crate) agent: usize,
-    pub(crate) framework: FrameworkId,
+    pub(crate) key: ExecutorKey,
     /// Counted over all executors of all agents.
     pub(crate) number: u64,
 }

@@ -3,6 +3,7 @@
 use crate::{
     effect::Effect,
     executors::Executors,
+    grants::Profiles,
     input::Input,
     launch::Batch,
     modules::Modules,
@@ -45,6 +46,7 @@ pub struct Agent {
     pub(crate) waits: Waits,
     pub(crate) modules: Modules,
     pub(crate) executors: Executors,
+    pub(crate) profiles: Profiles,
     pub(crate) retries: Retries,
     /// The sandboxes of ended tasks, oldest first.
     pub(crate) sandboxes: VecDeque<TaskKey>,
@@ -80,6 +82,7 @@ impl Agent {
             waits: Waits::default(),
             modules: Modules::default(),
             executors: Executors::default(),
+            profiles: Profiles::default(),
             retries: Retries::default(),
             sandboxes: VecDeque::new(),
             inputs: 0,
@@ -108,12 +111,12 @@ impl Agent {
             Input::BlobFailed { digest, why } => self.blob_failed(digest, why),
             Input::Compiled { artifact } => self.compiled(artifact),
             Input::CompileFailed { artifact, why } => self.compile_failed(artifact, why),
-            Input::ExecutorReady { framework } => self.executor_ready(&framework),
-            Input::Executor { framework, message } => match message {
-                executor::ToAgent::Ready { .. } => self.executor_ready(&framework),
-                executor::ToAgent::Reports { reports } => self.reports(&framework, reports),
+            Input::ExecutorReady { executor } => self.executor_ready(&executor),
+            Input::Executor { executor, message } => match message {
+                executor::ToAgent::Ready { .. } => self.executor_ready(&executor),
+                executor::ToAgent::Reports { reports } => self.reports(&executor, reports),
             },
-            Input::ExecutorEnded { framework, why } => self.executor_ended(&framework, &why),
+            Input::ExecutorEnded { executor, why } => self.executor_ended(&executor, &why),
             Input::SandboxKept { key } => self.keep_sandbox(key),
             Input::Tick => self.tick(),
             Input::Stop => self.stop(),

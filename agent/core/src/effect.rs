@@ -1,7 +1,7 @@
 //! Everything an agent's core can have done.
 
-use crate::record::Record;
-use skep_protocol::{Artifact, Digest, FrameworkId, Rejection, TaskKey, agent, executor};
+use crate::{profile::ExecutorKey, record::Record};
+use skep_protocol::{Artifact, Digest, Rejection, TaskKey, agent, executor};
 use std::fmt;
 
 /// One thing for the shell to do, in the order given.
@@ -24,22 +24,22 @@ pub enum Effect {
         /// Which.
         artifact: Artifact,
     },
-    /// Starts the executor of a framework; answered by `ExecutorReady` or `ExecutorEnded`.
+    /// Starts an executor; answered by `ExecutorReady` or `ExecutorEnded`.
     StartExecutor {
-        /// Whose.
-        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorKey,
     },
-    /// Tells the executor of a framework.
+    /// Tells an executor.
     SendExecutor {
-        /// Whose.
-        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorKey,
         /// What.
         message: executor::ToExecutor,
     },
-    /// Ends the executor of a framework and all in it; answered by `ExecutorEnded`.
+    /// Ends an executor and all in it; answered by `ExecutorEnded`.
     StopExecutor {
-        /// Whose.
-        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorKey,
     },
     /// Removes the sandbox of an attempt that has ended. It may never have been made.
     RemoveSandbox {

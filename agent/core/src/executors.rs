@@ -1,8 +1,8 @@
-//! The executors: one process per framework, started when its first task needs it.
+//! The executors: one process per framework and jail, started when the first task needs it.
 //!
 //! ```text
 //! (none) -> Starting -> Ready -> Stopping -> (none)
-//!              |          |         idle for too long, or the framework is gone
+//!              |          |         idle for too long, in the way, or the framework is gone
 //!              |          +-> ended by itself: its guests are lost
 //!              +-> ended before it was ready: started again, a few times
 //! ```
@@ -10,6 +10,7 @@
 use crate::{
     agent::Agent,
     effect::Effect,
+    profile::ExecutorKey,
     tasks::{Compilation, Stage},
     turn::Change,
     waits::Need,
@@ -24,10 +25,10 @@ use std::{
 
 #[derive(Debug, Default)]
 pub(crate) struct Executors {
-    executors: BTreeMap<FrameworkId, Executor>,
-    /// Removed frameworks whose guests may still run: what these use is given to others already,
-    /// so nobody starts before they are gone. Each has an executor that is stopping.
-    leaving: BTreeSet<FrameworkId>,
+    executors: BTreeMap<ExecutorKey, Executor>,
+    /// Those of removed frameworks whose guests may still run: what these use is given to others
+    /// already, so nobody starts before they are gone. Each of them is stopping.
+    leaving: BTreeSet<ExecutorKey>,
 }
 
 #[derive(Debug)]
@@ -48,32 +49,32 @@ enum Phase {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StoppedFor {
-    /// Nobody needs it.
+    /// Nobody needs it, or others need its place more.
     Idleness,
     /// It did not get ready in time.
     Slowness,
 }
 
 impl Executors {
-    pub(crate) fn guest_joins(&mut self, key: &TaskKey) {
-        if let Some(executor) = self.executors.get_mut(&key.framework) {
+    pub(crate) fn guest_joins(&mut self, executor: &ExecutorKey, key: &TaskKey) {
+        if let Some(executor) = self.executors.get_mut(executor) {
             executor.guests.insert(key.clone());
         }
     }
 
-    pub(crate) fn guest_leaves(&mut self, key: &TaskKey, now: Time) {
-        let Some(executor) = self.executors.get_mut(&key.framework) else { return };
+    pub(crate) fn guest_leaves(&mut self, executor: &ExecutorKey, key: &TaskKey, now: Time) {
+        let Some(executor) = self.executors.get_mut(executor) else { return };
         executor.guests.remove(key);
         if let Phase::Ready { idle_since } = &mut executor.phase {
             *idle_since = now;
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&FrameworkId, &Executor)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ExecutorKey, &Executor)> {
         self.executors.iter()
     }
 
-    pub(crate) const fn leaving(&self) -> &BTreeSet<FrameworkId> {
+    pub(crate) const fn leaving(&self) -> &BTreeSet<ExecutorKey> {
         &self.leaving
     }
 }
@@ -93,73 +94,96 @@ impl Executor {
 }
 
 impl Agent {
-    /// What a task of this framework must wait for, having seen to it that it comes.
-    pub(crate) fn need_executor(&mut self, framework: &FrameworkId) -> Option<Need> {
-        match self.executors.executors.get(framework) {
+    /// What a guest of this executor must wait for, having seen to it that it comes.
+    pub(crate) fn need_executor(&mut self, key: &ExecutorKey) -> Option<Need> {
+        match self.executors.executors.get(key) {
             Some(executor) if executor.is_ready() => return None,
             Some(_) => {}
-            None => self.start_executor(framework, 0),
+            None => self.start_executor(key, 0),
         }
-        Some(Need::Executor(framework.clone()))
+        Some(Need::Executor(key.clone()))
     }
 
-    /// The removed framework, if there is one, whose guests a task must wait for.
+    /// The executor of a removed framework, if there is one, whose guests a task must wait for.
     pub(crate) fn need_departure(&self) -> Option<Need> {
         self.executors.leaving.first().cloned().map(Need::Departure)
     }
 
-    fn start_executor(&mut self, framework: &FrameworkId, failures: u32) {
+    fn start_executor(&mut self, key: &ExecutorKey, failures: u32) {
+        self.make_room(&key.framework);
         let phase = Phase::Starting { since: self.turn.now };
         let executor = Executor { phase, failures, guests: BTreeSet::new() };
-        self.executors.executors.insert(framework.clone(), executor);
-        self.effect(Effect::StartExecutor { framework: framework.clone() });
+        self.executors.executors.insert(key.clone(), executor);
+        self.effect(Effect::StartExecutor { executor: key.clone() });
     }
 
-    pub(crate) fn executor_ready(&mut self, framework: &FrameworkId) {
+    /// Stops executors of a framework that none of its tasks needs, until it may have another. The
+    /// launch let in no more kinds of tasks than there may be executors, so there is one to stop.
+    fn make_room(&mut self, framework: &FrameworkId) {
+        let theirs = |(key, executor): &(&ExecutorKey, &Executor)| {
+            key.framework == *framework && !executor.is_stopping()
+        };
+        let running = self.executors.iter().filter(theirs);
+        let (count, spare) = running.fold((0_usize, Vec::new()), |(count, mut spare), (key, _)| {
+            if !self.profiles.is_needed(key) {
+                spare.push(key.clone());
+            }
+            (count + 1, spare)
+        });
+        let excess = (count + 1).saturating_sub(self.policy.executors_per_framework_max);
+        for key in spare.iter().take(excess) {
+            self.stop_executor_for(key, StoppedFor::Idleness);
+        }
+    }
+
+    pub(crate) fn executor_ready(&mut self, key: &ExecutorKey) {
         let now = self.turn.now;
-        let Some(executor) = self.executors.executors.get_mut(framework) else { return };
+        let Some(executor) = self.executors.executors.get_mut(key) else { return };
         if !matches!(executor.phase, Phase::Starting { .. }) {
             return;
         }
         executor.phase = Phase::Ready { idle_since: now };
         executor.failures = 0;
-        self.wake(&Need::Executor(framework.clone()));
+        self.wake(&Need::Executor(key.clone()));
     }
 
-    /// Ends the executor of a removed framework and all in it.
-    pub(crate) fn dismiss_executor(&mut self, framework: &FrameworkId) {
-        let executor = self.executors.executors.get(framework);
-        if executor.is_some_and(|executor| !executor.guests.is_empty()) {
-            self.executors.leaving.insert(framework.clone());
+    /// Ends the executors of a removed framework and all in them.
+    pub(crate) fn dismiss_executors(&mut self, framework: &FrameworkId) {
+        let theirs = self.executors.iter().filter(|(key, _)| key.framework == *framework);
+        let theirs = theirs.map(|(key, executor)| (key.clone(), executor.guests.is_empty()));
+        for (key, is_idle) in theirs.collect::<Vec<_>>() {
+            self.stop_executor_for(&key, StoppedFor::Idleness);
+            if !is_idle {
+                self.executors.leaving.insert(key);
+            }
         }
-        self.stop_executor_for(framework, StoppedFor::Idleness);
     }
 
-    fn stop_executor_for(&mut self, framework: &FrameworkId, why: StoppedFor) {
-        let Some(executor) = self.executors.executors.get_mut(framework) else { return };
+    fn stop_executor_for(&mut self, key: &ExecutorKey, why: StoppedFor) {
+        let Some(executor) = self.executors.executors.get_mut(key) else { return };
         if !matches!(executor.phase, Phase::Stopping(_)) {
             executor.phase = Phase::Stopping(why);
-            self.effect(Effect::StopExecutor { framework: framework.clone() });
+            self.effect(Effect::StopExecutor { executor: key.clone() });
         }
     }
 
-    pub(crate) fn executor_ended(&mut self, framework: &FrameworkId, why: &str) {
-        let Some(ended) = self.executors.executors.remove(framework) else { return };
+    pub(crate) fn executor_ended(&mut self, key: &ExecutorKey, why: &str) {
+        let Some(ended) = self.executors.executors.remove(key) else { return };
         let failed = match ended.phase {
             Phase::Starting { .. } | Phase::Stopping(StoppedFor::Slowness) => true,
             Phase::Ready { .. } | Phase::Stopping(StoppedFor::Idleness) => false,
         };
         let failures = ended.failures + u32::from(failed);
         ended.guests.iter().for_each(|key| self.lose_guest(key));
-        let need = Need::Executor(framework.clone());
+        let need = Need::Executor(key.clone());
         if failures >= self.policy.executor_tries_max {
             let why = format!("the executor did not start: {why}");
             self.give_up(&need, &Outcome::Failed { why });
         } else if self.waits.is_awaited(&need) {
-            self.start_executor(framework, failures);
+            self.start_executor(key, failures);
         }
-        if self.executors.leaving.remove(framework) {
-            self.wake(&Need::Departure(framework.clone()));
+        if self.executors.leaving.remove(key) {
+            self.wake(&Need::Departure(key.clone()));
         }
     }
 
@@ -186,23 +210,23 @@ impl Agent {
             .executors
             .iter()
             .filter(|(_, executor)| is_due(executor))
-            .map(|(framework, executor)| match executor.phase {
-                Phase::Starting { .. } => (framework.clone(), StoppedFor::Slowness),
-                _ => (framework.clone(), StoppedFor::Idleness),
+            .map(|(key, executor)| match executor.phase {
+                Phase::Starting { .. } => (key.clone(), StoppedFor::Slowness),
+                _ => (key.clone(), StoppedFor::Idleness),
             })
             .collect();
-        for (framework, why) in due {
-            self.stop_executor_for(&framework, why);
+        for (key, why) in due {
+            self.stop_executor_for(&key, why);
         }
     }
 
-    /// What an executor says of its guests. It speaks for its own framework and for guests that
-    /// it was given; anything else it says is not heard.
-    pub(crate) fn reports(&mut self, framework: &FrameworkId, reports: Vec<Report>) {
+    /// What an executor says of its guests. It speaks for the guests that it was given and
+    /// that have not ended; anything else it says is not heard.
+    pub(crate) fn reports(&mut self, executor: &ExecutorKey, reports: Vec<Report>) {
         for report in reports {
             match report {
                 Report::Started { key, at } => {
-                    if self.is_guest_of(framework, &key) && self.has_started(&key) {
+                    if self.is_guest_of(executor, &key) && self.has_started(&key) {
                         let state = TaskState::Running;
                         let source = Source::Executor;
                         let change = Change { source, ..Change::ours(state, at) };
@@ -211,15 +235,15 @@ impl Agent {
                 }
                 // Nobody orders it yet, so nobody waits for the word.
                 Report::Paused { key, .. } | Report::Resumed { key, .. } => {
-                    debug_assert!(self.is_guest_of(framework, &key));
+                    debug_assert!(self.is_guest_of(executor, &key));
                 }
                 Report::Progressed(progress) => {
-                    if self.is_guest_of(framework, &progress.key) {
+                    if self.is_guest_of(executor, &progress.key) {
                         self.turn.progress.push(progress);
                     }
                 }
                 Report::Ended { key, at, outcome, usage, result, last_words } => {
-                    if self.is_guest_of(framework, &key) {
+                    if self.is_guest_of(executor, &key) {
                         self.check_files_after(&key, &outcome);
                         let (state, source) = (TaskState::Ended(outcome), Source::Executor);
                         let usage = Some(Usage { compile: self.compile_time(&key), ..usage });
@@ -238,9 +262,9 @@ impl Agent {
         }
     }
 
-    fn is_guest_of(&self, framework: &FrameworkId, key: &TaskKey) -> bool {
-        let stage = self.live.get(key).map(|live| &live.stage);
-        key.framework == *framework && matches!(stage, Some(Stage::Sent | Stage::Running))
+    fn is_guest_of(&self, executor: &ExecutorKey, key: &TaskKey) -> bool {
+        let executor = self.executors.executors.get(executor);
+        executor.is_some_and(|executor| executor.guests.contains(key))
     }
 
     fn has_started(&mut self, key: &TaskKey) -> bool {

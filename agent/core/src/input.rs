@@ -1,6 +1,7 @@
 //! Everything that can happen to an agent.
 
-use skep_protocol::{Artifact, Digest, FrameworkId, Rejection, TaskKey, agent, executor};
+use crate::profile::ExecutorKey;
+use skep_protocol::{Artifact, Digest, Rejection, TaskKey, agent, executor};
 
 /// One thing that happened, told to [`crate::Agent::handle`].
 ///
@@ -40,22 +41,22 @@ pub enum Input {
         /// Why.
         why: CompileFailure,
     },
-    /// A framework's executor can take guests.
+    /// An executor can take guests.
     ExecutorReady {
-        /// Whose executor.
-        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorKey,
     },
-    /// A framework's executor says something.
+    /// An executor says something.
     Executor {
-        /// Whose executor.
-        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorKey,
         /// What it says.
         message: executor::ToAgent,
     },
-    /// A framework's executor has ended, or could not be started.
+    /// An executor has ended, or could not be started.
     ExecutorEnded {
-        /// Whose executor.
-        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorKey,
         /// How, in a sentence.
         why: String,
     },

@@ -89,11 +89,11 @@ impl Agent {
             let stage = self.live.get(key).map(|live| &live.stage);
             assert_eq!(stage, Some(&Stage::Preparing(need.clone())), "{key} is in another list");
             let coming = match need {
-                Need::Executor(framework) => {
-                    let executor = self.executors.iter().find(|(owner, _)| *owner == framework);
+                Need::Executor(wanted) => {
+                    let executor = self.executors.iter().find(|(key, _)| *key == wanted);
                     executor.is_some_and(|(_, executor)| !executor.is_ready())
                 }
-                Need::Departure(framework) => self.executors.leaving().contains(framework),
+                Need::Departure(executor) => self.executors.leaving().contains(executor),
                 _ => self.modules.is_on_its_way(need),
             };
             assert!(coming, "{key} waits for {need:?}, which nobody brings");
@@ -106,19 +106,38 @@ impl Agent {
         let expected: BTreeSet<_> =
             self.live.iter().filter(|(_, live)| sent(live)).map(|(key, _)| key).collect();
         let mut guests = BTreeSet::new();
-        for (framework, executor) in self.executors.iter() {
+        let mut running = BTreeMap::<_, usize>::new();
+        for (owner, executor) in self.executors.iter() {
+            if !executor.is_stopping() {
+                *running.entry(&owner.framework).or_default() += 1;
+            }
             for key in executor.guests() {
                 assert!(executor.is_ready(), "{key} is in an executor that is not ready");
-                assert_eq!(key.framework, *framework, "{key} is another framework's guest");
+                assert_eq!(self.executor_of(key).as_ref(), Some(owner), "{key} is in a wrong jail");
                 guests.insert(key);
             }
         }
         assert_eq!(guests, expected, "the guests of all executors");
+        let max = self.policy.executors_per_framework_max;
+        for (framework, running) in running {
+            assert!(running <= max, "{framework} has {running} executors, at most {max} may be");
+        }
+        self.check_profiles();
         for leaving in self.executors.leaving() {
-            let executor = self.executors.iter().find(|(owner, _)| *owner == leaving);
+            let executor = self.executors.iter().find(|(key, _)| *key == leaving);
             let stops = executor.is_some_and(|(_, executor)| executor.is_stopping());
             assert!(stops, "{leaving} is leaving, and its executor does not stop");
         }
+    }
+
+    /// The jails that are needed are those of the tasks that have not ended.
+    fn check_profiles(&self) {
+        let mut expected = BTreeMap::<_, BTreeMap<_, usize>>::new();
+        for executor in self.live.keys().filter_map(|key| self.executor_of(key)) {
+            let theirs = expected.entry(executor.framework).or_default();
+            *theirs.entry(executor.profile).or_default() += 1;
+        }
+        assert!(self.profiles.iter().eq(expected.iter()), "the jails that tasks need");
     }
 
     /// While the agent is registered every task with unacknowledged updates is due to be sent

@@ -7,7 +7,6 @@
 
 use crate::{
     agent::Agent,
-    policy::HostDirs,
     record::Record,
     session::Phase,
     state::Work,
@@ -16,7 +15,7 @@ use crate::{
 };
 use skep_protocol::{
     AllocationId, FrameworkId, Outcome, Rejection, Resources, Role, TaskKey, TaskSpec,
-    framework::LaunchTask, outcome::KilledBy, task::DirSource,
+    framework::LaunchTask, outcome::KilledBy,
 };
 use std::time::Duration;
 
@@ -70,7 +69,8 @@ impl Agent {
             return Err(Rejection::AllocationEnded { allocation: batch.allocation });
         }
         spec.check()?;
-        self.check_features(spec)
+        self.check_features(spec)?;
+        self.check_grants(&batch.framework, spec)
     }
 
     fn check_features(&self, spec: &TaskSpec) -> Result<(), Rejection> {
@@ -82,19 +82,7 @@ impl Agent {
                 return Err(Rejection::NotEnforced { agent, name });
             }
         }
-        let host = spec.grants.dirs.iter().find_map(|dir| match &dir.source {
-            DirSource::Host(path) => Some(path),
-            DirSource::Sandbox | DirSource::Volume(_) => None,
-        });
-        match (self.policy.host_dirs, host) {
-            (HostDirs::Refused, Some(path)) => {
-                let what = format!(
-                    "this agent grants no folders of its machine, and the task asks for {path}"
-                );
-                Err(Rejection::NotAllowed { what })
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn too_many(&self) -> Rejection {
@@ -115,6 +103,9 @@ impl Agent {
         let compilation = Compilation::Took(Duration::ZERO);
         let live = Live { arrival, stage: Stage::Queued, compilation };
         self.live.insert(key.clone(), live);
+        if let Some(executor) = self.executor_of(&key) {
+            self.profiles.join(executor);
+        }
         self.queues.join(batch.allocation, &batch.granted, arrival, key.clone());
         self.turn.changed_queues.insert(batch.allocation);
         self.turn.accepted.push(key);

@@ -29,7 +29,9 @@ mod start;
 mod tasks;
 
 mod executors;
+mod grants;
 mod modules;
+mod profile;
 mod waits;
 
 mod state;
@@ -44,5 +46,6 @@ pub use agent::Agent;
 pub use effect::{Effect, ExitReason};
 pub use input::{CompileFailure, FetchFailure, Input};
 pub use layout::Layout;
-pub use policy::{HostDirs, Policy};
+pub use policy::{HostDirs, NetRule, Policy, Volume};
+pub use profile::{ExecutorKey, Network, Profile};
 pub use record::Record;

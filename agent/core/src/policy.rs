@@ -1,8 +1,11 @@
 //! What an agent's operator decides, and the bounds of the core.
 
 use crate::layout::Layout;
-use skep_protocol::bounds::AGENT_TASKS_MAX;
-use std::time::Duration;
+use skep_protocol::{
+    bounds::AGENT_TASKS_MAX,
+    task::{Access, NetGrant, NetGrantError},
+};
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
 
 /// The core's settings; never changed while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,9 @@ pub struct Policy {
     pub executor_ready_max: Duration,
     /// Starts of an executor that never got ready before the tasks that wait for it fail.
     pub executor_tries_max: u32,
+    /// Executors of one framework that are not stopping: one for each set of folders and network
+    /// that its tasks are granted.
+    pub executors_per_framework_max: usize,
     /// How long a broken fetch waits before it is tried again; doubles.
     pub fetch_retry: Duration,
     /// Tries of one fetch before the tasks that wait for it fail.
@@ -33,6 +39,10 @@ pub struct Policy {
     pub stop_max: Duration,
     /// Whether tasks may be granted folders of the machine.
     pub host_dirs: HostDirs,
+    /// The folders that tasks may be granted by name.
+    pub volumes: BTreeMap<String, Volume>,
+    /// The peers that tasks may be granted: those that any of these allows.
+    pub network: Vec<NetRule>,
     /// Where the files lie.
     pub layout: Layout,
 }
@@ -44,6 +54,39 @@ pub enum HostDirs {
     Refused,
     /// Yes: the agent's operator is the one who launches (a private cluster).
     Allowed,
+}
+
+/// A folder that the operator named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// Where it is: an absolute path.
+    pub path: PathBuf,
+    /// What tasks may do there at most.
+    pub access: Access,
+}
+
+/// Which peers tasks may be granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetRule {
+    /// All.
+    Any,
+    /// A host's every port.
+    Host(String),
+    /// One.
+    Peer(NetGrant),
+}
+
+impl FromStr for NetRule {
+    type Err = NetGrantError;
+
+    fn from_str(text: &str) -> Result<Self, NetGrantError> {
+        match text.strip_suffix(":*") {
+            _ if text == "*" => Ok(Self::Any),
+            // Any port will do to see whether the host is one.
+            Some(host) => Ok(Self::Host(format!("{host}:1").parse::<NetGrant>()?.host)),
+            None => Ok(Self::Peer(text.parse()?)),
+        }
+    }
 }
 
 impl Default for Policy {
@@ -58,12 +101,16 @@ impl Default for Policy {
             // A start takes some 10 ms; a machine that swaps takes its time.
             executor_ready_max: Duration::from_secs(30),
             executor_tries_max: 3,
+            // An executor takes some 15 MiB; who mixes more kinds of grants is likely mistaken.
+            executors_per_framework_max: 16,
             fetch_retry: Duration::from_secs(1),
             fetch_tries_max: 5,
             modules_rejected_max: 1_000,
             sandboxes_kept_max: 10_000,
             stop_max: Duration::from_secs(10),
             host_dirs: HostDirs::Refused,
+            volumes: BTreeMap::new(),
+            network: Vec::new(),
             layout: Layout::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     agent::Agent,
+    profile::ExecutorKey,
     queue::Next,
     state::Work,
     tasks::{Compilation, Stage},
@@ -9,7 +10,9 @@ use crate::{
     waits::Need,
 };
 use skep_protocol::{
-    AllocationId, Outcome, Rejection, Resources, TaskKey, TaskState, executor::StartGuest,
+    AllocationId, Outcome, Rejection, Resources, TaskKey, TaskState,
+    executor::StartGuest,
+    task::{DirSource, Grants},
 };
 use std::mem::replace;
 
@@ -48,7 +51,7 @@ impl Agent {
     /// All that it misses is asked for at once, so that fetching, compiling and the start of the
     /// executor overlap; it waits for one after the other.
     pub(crate) fn prepare(&mut self, key: &TaskKey) {
-        let Some(spec) = self.spec(key) else { return };
+        let (Some(spec), Some(executor)) = (self.spec(key), self.executor_of(key)) else { return };
         let (artifact, stdin) = (spec.artifact(), spec.grants.stdin);
         let artifact = match self.need_artifact(artifact) {
             Ok(need) => need,
@@ -58,12 +61,12 @@ impl Agent {
         let needs = [
             artifact,
             stdin.and_then(|digest| self.need_blob(digest)),
-            self.need_executor(&key.framework),
+            self.need_executor(&executor),
             self.need_departure(),
         ];
         match needs.into_iter().flatten().next() {
             Some(need) => self.wait_for(key, need),
-            None => self.send_start(key),
+            None => self.send_start(key, executor),
         }
     }
 
@@ -105,15 +108,28 @@ impl Agent {
         }
     }
 
-    fn send_start(&mut self, key: &TaskKey) {
+    fn send_start(&mut self, key: &TaskKey, executor: ExecutorKey) {
         let Some(guest) = self.guest(key) else { return };
         let Some(live) = self.live.get_mut(key) else { return };
         if let Stage::Preparing(before) = &live.stage {
             self.waits.leave(before, live.arrival);
         }
         live.stage = Stage::Sent;
-        self.executors.guest_joins(key);
-        self.turn.starts.entry(key.framework.clone()).or_default().push(guest);
+        self.executors.guest_joins(&executor, key);
+        self.turn.starts.entry(executor).or_default().push(guest);
+    }
+
+    /// The grants with the path of each volume in place of its name, which only this agent knows.
+    fn resolved(&self, grants: &Grants) -> Grants {
+        let mut grants = grants.clone();
+        for dir in &mut grants.dirs {
+            if let DirSource::Volume(name) = &dir.source
+                && let Some(volume) = self.policy.volumes.get(name)
+            {
+                dir.source = DirSource::Host(volume.path.to_string_lossy().into_owned());
+            }
+        }
+        grants
     }
 
     fn guest(&self, key: &TaskKey) -> Option<StartGuest> {
@@ -128,7 +144,7 @@ impl Agent {
             cpus: spec.resources.cpus(),
             memory_bytes: spec.resources.mem_bytes(),
             limits: spec.limits.clone(),
-            grants: spec.grants.clone(),
+            grants: self.resolved(&spec.grants),
             diagnostics: spec.diagnostics,
             sandbox: layout.sandbox(key),
         })

@@ -70,9 +70,9 @@ impl Agent {
                 self.end_here(key, Outcome::Killed { by: by.clone() });
             }
             Stage::Sent | Stage::Running => {
+                let Some(executor) = self.executor_of(key) else { return };
                 let message = ToExecutor::Kill { key: key.clone(), by: by.clone() };
-                let framework = key.framework.clone();
-                self.effect(Effect::SendExecutor { framework, message });
+                self.effect(Effect::SendExecutor { executor, message });
             }
         }
     }
@@ -91,7 +91,7 @@ impl Agent {
     }
 
     pub(crate) fn remove_framework(&mut self, framework: &FrameworkId) {
-        self.dismiss_executor(framework);
+        self.dismiss_executors(framework);
         let held = self.state.tasks().iter().filter(|(key, _)| key.framework == *framework);
         let numbered = held.map(|(key, task)| (key.clone(), task.numbered()));
         for (key, seq) in numbered.collect::<Vec<_>>() {
@@ -151,10 +151,14 @@ impl Agent {
         let Some(Live { arrival, stage, .. }) = self.live.remove(key) else { return };
         let Some(task) = self.state.task(key) else { return };
         let allocation = task.allocation;
+        let executor = self.executor_of(key);
         let resources = match &task.work {
             Work::Accepted(spec) => spec.resources.clone(),
             Work::Refused => Resources::none(),
         };
+        if let Some(executor) = &executor {
+            self.profiles.leave(executor);
+        }
         match &stage {
             Stage::Queued => self.queues.leave_waiting(allocation, arrival),
             Stage::Placed => self.queues.leave_placed(allocation, &resources),
@@ -163,7 +167,9 @@ impl Agent {
                 self.queues.leave_placed(allocation, &resources);
             }
             Stage::Sent | Stage::Running => {
-                self.executors.guest_leaves(key, self.turn.now);
+                if let Some(executor) = &executor {
+                    self.executors.guest_leaves(executor, key, self.turn.now);
+                }
                 self.queues.leave_placed(allocation, &resources);
             }
         }

@@ -8,9 +8,9 @@
 //!    passes through in a turn only the last is kept, numbered as one;
 //! 4. what is left over: progress, sandboxes to remove, the exit.
 
-use crate::{agent::Agent, effect::Effect, record::Record};
+use crate::{agent::Agent, effect::Effect, profile::ExecutorKey, record::Record};
 use skep_protocol::{
-    AllocationId, FrameworkId, Outcome, Source, StatusUpdate, TaskKey, TaskState, Time, Usage,
+    AllocationId, Outcome, Source, StatusUpdate, TaskKey, TaskState, Time, Usage,
     agent::ToMaster,
     executor::{StartGuest, ToExecutor},
     frames,
@@ -29,7 +29,7 @@ pub(crate) struct Turn {
     pub(crate) accepted: Vec<TaskKey>,
     /// Queues that have changed, so that their head may have room now.
     pub(crate) changed_queues: BTreeSet<AllocationId>,
-    pub(crate) starts: BTreeMap<FrameworkId, Vec<StartGuest>>,
+    pub(crate) starts: BTreeMap<ExecutorKey, Vec<StartGuest>>,
     updates: BTreeMap<TaskKey, StatusUpdate>,
     /// Refusals that are sent once and not kept.
     pub(crate) unkept: Vec<StatusUpdate>,
@@ -114,10 +114,10 @@ impl Agent {
     }
 
     fn send_starts(&mut self) {
-        for (framework, guests) in take(&mut self.turn.starts) {
+        for (executor, guests) in take(&mut self.turn.starts) {
             for guests in frames::cut_starts(guests) {
                 let message = ToExecutor::Start { guests };
-                self.effect(Effect::SendExecutor { framework: framework.clone(), message });
+                self.effect(Effect::SendExecutor { executor: executor.clone(), message });
             }
         }
     }

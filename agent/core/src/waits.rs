@@ -1,6 +1,7 @@
 //! Who waits for what: the tasks that have room to run but miss a file or their executor.
 
-use skep_protocol::{Artifact, Digest, FrameworkId, TaskKey};
+use crate::profile::ExecutorKey;
+use skep_protocol::{Artifact, Digest, TaskKey};
 use std::collections::BTreeMap;
 
 /// One thing that a task must have before it can start.
@@ -8,9 +9,9 @@ use std::collections::BTreeMap;
 pub(crate) enum Need {
     Blob(Digest),
     Artifact(Artifact),
-    Executor(FrameworkId),
-    /// That the guests of this removed framework are gone.
-    Departure(FrameworkId),
+    Executor(ExecutorKey),
+    /// That the guests in this executor of a removed framework are gone.
+    Departure(ExecutorKey),
 }
 
 /// The waiting tasks per need, in the order of their arrival.

@@ -10,7 +10,13 @@ use skep_protocol::{
     Artifact, Digest, Outcome, Usage,
     executor::{Report, StartFile, StartGuest, start_files},
 };
-use std::{collections::BTreeMap, fs::File, io, sync::Arc, time::UNIX_EPOCH};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fs::File,
+    io,
+    sync::Arc,
+    time::UNIX_EPOCH,
+};
 use tokio::task::spawn_blocking;
 
 /// An order that can be given, and the guests that had to be left out of it.
@@ -29,8 +35,8 @@ pub(super) async fn attach(
     let mut opened = BTreeMap::new();
     for guest in &guests {
         let artifact = guest.artifact();
-        if !opened.contains_key(&artifact) {
-            opened.insert(artifact, open(artifacts, artifact).await);
+        if let Entry::Vacant(vacant) = opened.entry(artifact) {
+            vacant.insert(open(artifacts, artifact).await);
         }
     }
     let mut failed = Vec::new();

@@ -2,6 +2,10 @@
 //! the cluster.
 
 use super::*;
+use crate::{config::Sandbox, folders::Folders};
+use skep_agent_core::Profile;
+use skep_protocol::FrameworkId;
+use std::sync::Mutex;
 use tempfile::TempDir;
 
 /// Starts `program` as an executor and waits for how it ended.
@@ -12,12 +16,20 @@ async fn end_of(program: &str) -> (String, TempDir) {
     let artifacts = Arc::new(Artifacts::new(folders.clone()).expect("a key"));
     let (inbox, mut events) = mpsc::channel(8);
     let spawner = Spawner::start().expect("a thread");
-    let mut executors = Executors::new(folders, artifacts, program.into(), spawner, inbox);
+    let launcher = Launcher {
+        program: program.into(),
+        sandbox: Sandbox::BestEffort,
+        users: None,
+        folders,
+        choosing: Mutex::default(),
+    };
+    let mut executors = Executors::new(launcher, artifacts, spawner, inbox);
     let framework = FrameworkId::new("f1").expect("an id");
-    executors.start(framework.clone());
+    let key = ExecutorKey { framework, profile: Profile::default() };
+    executors.start(key.clone());
     match events.recv().await {
-        Some(Event::Input(Input::ExecutorEnded { framework: ended, why })) => {
-            assert_eq!(ended, framework);
+        Some(Event::Input(Input::ExecutorEnded { executor, why })) => {
+            assert_eq!(executor, key);
             (why, outer)
         }
         _ => panic!("the first input is not the end"),
@@ -37,9 +49,9 @@ async fn a_process_that_ends_at_once_is_told_by_its_status() {
 
 #[tokio::test]
 async fn what_an_executor_complains_about_is_kept_in_its_log() {
-    // It takes the word `executor` for a file that it cannot find.
+    // It knows none of the options of an executor.
     let (why, outer) = end_of("/bin/cat").await;
     assert_eq!(why, "exit status: 1");
     let log = std::fs::read_to_string(outer.path().join("executors/f1.log")).expect("a log");
-    assert!(log.contains("executor"), "{log}");
+    assert!(log.contains("--root"), "{log}");
 }

@@ -27,6 +27,11 @@ pub(super) async fn agent(args: args::AgentStart) -> Result {
         resources: args.resources.map(|scalars| scalars.0),
         attributes: args.attributes.0,
         host_dirs: HostDirs::Refused,
+        volumes: args.volumes.into_iter().map(|named| (named.name, named.volume)).collect(),
+        network: args.network,
+        sandbox: args.walls.mode(),
+        // Who is not root cannot become another.
+        users: args.uid_range.0.filter(|_| rustix::process::geteuid().is_root()),
     };
     let stop = CancellationToken::new();
     let running = tokio::spawn(skep_agent::run(config, addresses, identity, stop.clone()));

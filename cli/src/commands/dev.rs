@@ -17,7 +17,7 @@ const SIGNALLED: i32 = 128;
 pub(super) async fn dev(args: args::Dev) -> Result<ExitCode> {
     let any_free = if args.command.is_empty() { "127.0.0.1:5050" } else { "127.0.0.1:0" };
     let listen = args.listen.map_or_else(|| any_free.parse(), Ok)?;
-    let cluster = Private::start(args.agents.get(), listen).await?;
+    let cluster = Private::start(args.agents.get(), listen, args.walls.mode()).await?;
     let serve = async {
         match args.command.split_first() {
             Some((program, words)) => command(&cluster, program, words).await,

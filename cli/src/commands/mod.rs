@@ -4,6 +4,7 @@ mod agent;
 mod bench;
 mod compile;
 mod dev;
+mod doctor;
 mod lists;
 mod logs;
 mod master;
@@ -25,7 +26,10 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Bench(Bench::Tasks(args)) => done(block_on(bench::tasks(args))),
         Command::Bench(Bench::Cpu(args)) => done(block_on(bench::cpu(args))),
         Command::Bench(Bench::Compute(args)) => done(bench::compute(&args)),
-        Command::Executor => Ok(skep_executor::serve().map(|()| ExitCode::SUCCESS)?),
+        Command::Executor(args) => {
+            Ok(skep_executor::serve(&args.jail()).map(|()| ExitCode::SUCCESS)?)
+        }
+        Command::Doctor(args) => done(doctor::doctor(args.output)),
         Command::Compile(args) => compile::compile(&args),
         Command::Dev(args) => block_on(dev::dev(args)),
         Command::Master(args) => done(block_on(master::master(args))),

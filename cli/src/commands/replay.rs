@@ -52,7 +52,7 @@ pub(super) async fn replay(args: args::Replay) -> Result<ExitCode> {
     };
     let blobs = fetch(&cluster, &first.spec).await?;
     cluster.close().await;
-    let private = Private::start(1, "127.0.0.1:0".parse()?).await?;
+    let private = Private::start(1, "127.0.0.1:0".parse()?, args.walls.mode()).await?;
     let second = tokio::select! {
         second = run_again(&private, &first.spec, &blobs) => second,
         failure = private.failed() => Err(failure),

@@ -57,11 +57,12 @@ async fn run_job(args: &args::Run) -> Result<ExitCode> {
     check_needs(args, &module)?;
     if !args.client.masters().is_empty() && !args.grants.dirs.is_empty() {
         let why = "--dir names folders of this machine, which agents of a cluster do not have: \
-                   leave --master out to run here, or hand the input over by --stdin";
+                   leave --master out to run here, name a --volume of the agents, or hand the \
+                   input over by --stdin";
         return Err(Sentence(why.into()).into());
     }
     if args.client.masters().is_empty() {
-        let private = Private::start(1, "127.0.0.1:0".parse()?).await?;
+        let private = Private::start(1, "127.0.0.1:0".parse()?, args.walls.mode()).await?;
         let cluster = private.connect().await?;
         let result = tokio::select! {
             result = run_on(cluster, args, &module) => result,
@@ -177,8 +178,19 @@ async fn find_room(cluster: &Cluster, job: &Fitting) -> Result {
             Err(refused) => return Err(refused.into()),
         };
         let connected = views.agents.into_iter().filter(|agent| agent.state == "connected");
+        let (suited, others): (Vec<_>, Vec<_>) =
+            connected.partition(|agent| job.lacking(&agent.attributes).is_none());
+        if suited.is_empty()
+            && let Some(volume) = others.iter().find_map(|agent| job.lacking(&agent.attributes))
+        {
+            let why = format!(
+                "no agent has all volumes of the task, {volume:?} among them; an agent's operator \
+                 names one by skep agent --volume {volume}=PATH"
+            );
+            return Err(Sentence(why).into());
+        }
         let totals: Vec<Resources> =
-            connected.filter_map(|agent| agent.resources.try_into().ok()).collect();
+            suited.into_iter().filter_map(|agent| agent.resources.try_into().ok()).collect();
         if totals.iter().any(|total| job.fit(total).is_some()) {
             return Ok(());
         }

@@ -3,10 +3,12 @@
 use crate::args;
 use skep_protocol::{
     Amount, Digest, Resources, TaskId, TaskSpec,
-    task::{Access, Clock, DirGrant, DirSource, Grants, Limits, Random},
+    task::{Clock, DirGrant, DirSource, Grants, Limits, Random},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+/// The attribute by which agents tell their volumes.
+const VOLUMES: &str = "volumes";
 /// What stands for the index or line in an argument.
 const PLACE: &str = "{}";
 /// What one task gets if it does not say: a whole processor, and memory for real programs.
@@ -161,10 +163,15 @@ fn grants(
     let host = asked.dirs.iter().zip(&inputs.dirs).map(|(dir, path)| DirGrant {
         source: DirSource::Host(path.clone()),
         guest: dir.guest.clone(),
-        access: Access::ReadWrite,
+        access: dir.access,
+    });
+    let volumes = asked.volumes.iter().map(|volume| DirGrant {
+        source: DirSource::Volume(volume.name.clone()),
+        guest: volume.guest.clone(),
+        access: volume.access,
     });
     let scratch = asked.scratch.then(|| DirGrant::read_write(DirSource::Sandbox, "."));
-    let dirs = host.chain(scratch).collect();
+    let dirs = host.chain(volumes).chain(scratch).collect();
     let clock = asked.clock.map(|clock| clock.0).unwrap_or_default();
     let random = asked.random_seed.map_or(Random::Real, |seed| Random::Seeded { seed });
     let (clock, random) = match asked.deterministic {
@@ -192,12 +199,20 @@ fn least(run: &args::Run, shape: Shape, wanted: &Resources) -> Resources {
 pub(crate) struct Fitting {
     most: Resources,
     least: Resources,
+    volumes: BTreeSet<String>,
 }
 
 impl Fitting {
     /// What a task must have at least.
     pub(crate) fn least(&self) -> &Resources {
         &self.least
+    }
+
+    /// The first volume that a task needs and an agent with these attributes does not have.
+    pub(crate) fn lacking<'a>(&'a self, attributes: &BTreeMap<String, String>) -> Option<&'a str> {
+        let named = attributes.get(VOLUMES).map_or("", String::as_str);
+        let is_there = |volume: &&String| named.split(',').any(|name| name == **volume);
+        self.volumes.iter().find(|volume| !is_there(volume)).map(String::as_str)
     }
 
     /// What a task would get of `offered`, and how many such tasks fit at once; none if not one.
@@ -216,7 +231,12 @@ impl Job {
     /// What each of its tasks needs; they differ in their arguments alone.
     pub(crate) fn fitting(&self) -> Fitting {
         let most = self.tasks.first().map(|spec| spec.resources.clone()).unwrap_or_default();
-        Fitting { most, least: self.least.clone() }
+        let dirs = self.tasks.first().map_or(&[][..], |spec| &spec.grants.dirs);
+        let volumes = dirs.iter().filter_map(|dir| match &dir.source {
+            DirSource::Volume(name) => Some(name.clone()),
+            DirSource::Sandbox | DirSource::Host(_) => None,
+        });
+        Fitting { most, least: self.least.clone(), volumes: volumes.collect() }
     }
 }
 
@@ -224,7 +244,7 @@ impl Job {
 mod tests {
     use super::*;
     use clap::Parser as _;
-    use skep_protocol::Time;
+    use skep_protocol::{Time, task::Access};
     use std::time::Duration;
 
     fn parse(words: &[&str]) -> args::Run {
@@ -321,5 +341,20 @@ mod tests {
         assert_eq!(job.tasks[0].limits.deadline, Some(Duration::from_secs(1)));
         let grant = DirGrant::read_write(DirSource::Host("/abs".into()), "/d");
         assert_eq!(job.tasks[0].grants.dirs, [grant]);
+    }
+
+    #[test]
+    fn a_task_with_a_volume_suits_agents_that_have_it() {
+        let job = planned(&["--volume", "books::/b:ro", "m.wasm"]);
+        let (source, access) = (DirSource::Volume("books".into()), Access::ReadOnly);
+        let grant = DirGrant { source, guest: "/b".into(), access };
+        assert_eq!(job.tasks[0].grants.dirs, [grant]);
+        let lacking = |volumes: &str| {
+            let attributes = BTreeMap::from([("volumes".to_owned(), volumes.to_owned())]);
+            job.fitting().lacking(&attributes).map(str::to_owned)
+        };
+        assert_eq!(lacking("data,books"), None);
+        assert_eq!(lacking("data,book"), Some("books".to_owned()));
+        assert_eq!(planned(&["m.wasm"]).fitting().lacking(&BTreeMap::new()), None);
     }
 }

@@ -143,6 +143,14 @@ impl RunScheduler {
         places.into_iter().map(spec).collect()
     }
 
+    /// What a task would get of an offer, and how many fit into it; none if not one.
+    fn fit(&self, offer: &Offer) -> Option<(Resources, u64)> {
+        match self.fitting.lacking(&offer.attributes) {
+            None => self.fitting.fit(&offer.resources),
+            Some(_) => None,
+        }
+    }
+
     /// Uses an offer. `all_fit` is how many tasks fit into all offers that came with it: what
     /// waits is spread over them, at most twice as deep as fits.
     fn use_offer(&mut self, driver: &mut Driver, offer: &Offer, all_fit: u64, all_wait: u64) {
@@ -150,7 +158,7 @@ impl RunScheduler {
             driver.decline(offer.id, None);
             return;
         }
-        let Some((each, fits)) = self.fitting.fit(&offer.resources) else {
+        let Some((each, fits)) = self.fit(offer) else {
             driver.decline(offer.id, Some(TOO_SMALL_REFUSE));
             return;
         };
@@ -279,7 +287,7 @@ impl Scheduler for RunScheduler {
     }
 
     fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
-        let fits = |offer: &Offer| self.fitting.fit(&offer.resources).map_or(0, |(_, fits)| fits);
+        let fits = |offer: &Offer| self.fit(offer).map_or(0, |(_, fits)| fits);
         let (all_fit, all_wait) = (offers.iter().map(fits).sum(), self.waiting.len() as u64);
         for offer in &offers {
             self.use_offer(driver, offer, all_fit, all_wait);

@@ -10,6 +10,7 @@ mod escape;
 mod forge;
 mod fuzz;
 mod hoard;
+mod jailed;
 mod modules;
 mod ordinary;
 mod pace;

@@ -4,11 +4,11 @@ use super::*;
 use skep_protocol::outcome::{LostBy, Progress};
 
 fn executor_ended() -> Input {
-    Input::ExecutorEnded { framework: framework(), why: "exit status 1".into() }
+    Input::ExecutorEnded { executor: executor(), why: "exit status 1".into() }
 }
 
 fn executor_ready() -> Input {
-    Input::ExecutorReady { framework: framework() }
+    Input::ExecutorReady { executor: executor() }
 }
 
 #[test]
@@ -96,14 +96,14 @@ fn nobody_starts_before_the_guests_of_a_removed_framework_are_gone() {
         tasks: vec![Ok(spec("b"))],
     };
     let effects = bench.master(launch);
-    assert!(effects.contains(&Effect::StartExecutor { framework: other() }));
-    assert_eq!(bench.act(Input::ExecutorReady { framework: other() }), []);
+    assert!(effects.contains(&Effect::StartExecutor { executor: executor_of(other()) }));
+    assert_eq!(bench.act(Input::ExecutorReady { executor: executor_of(other()) }), []);
     let effects = bench.act(executor_ended());
-    let [Effect::SendExecutor { framework, message: ToExecutor::Start { guests } }] = &effects[..]
+    let [Effect::SendExecutor { executor, message: ToExecutor::Start { guests } }] = &effects[..]
     else {
         panic!("{effects:?} starts nothing");
     };
-    assert_eq!((framework, &guests[0].key.task), (&other(), &key("b").task));
+    assert_eq!((&executor.framework, &guests[0].key.task), (&other(), &key("b").task));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn an_executor_cannot_speak_for_other_frameworks_or_for_guests_it_does_not_have(
     bench.launch(1, [spec("a"), spec("b"), spec("queued")]);
     let message = executor::ToAgent::Reports { reports: vec![ended("a")] };
     let other = FrameworkId::new("f2").expect("an id");
-    assert_eq!(bench.act(Input::Executor { framework: other, message }), []);
+    assert_eq!(bench.act(Input::Executor { executor: executor_of(other), message }), []);
     assert_eq!(bench.report([ended("queued"), ended("first"), started("queued")]), []);
 }
 

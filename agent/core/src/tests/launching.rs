@@ -9,10 +9,7 @@ use skep_protocol::{
 };
 
 fn kill(task: &str, by: KilledBy) -> Effect {
-    Effect::SendExecutor {
-        framework: framework(),
-        message: ToExecutor::Kill { key: key(task), by },
-    }
+    Effect::SendExecutor { executor: executor(), message: ToExecutor::Kill { key: key(task), by } }
 }
 
 fn kill_order(task: &str, attempt: u32) -> ToAgent {
@@ -95,7 +92,9 @@ fn a_folder_of_the_machine_is_granted_only_by_policy() {
     let mut with_dir = spec("a");
     let source = DirSource::Host("/data".into());
     with_dir.grants.dirs.push(DirGrant::read_write(source, "/data"));
-    let what = "this agent grants no folders of its machine, and the task asks for /data".into();
+    let what = "this agent grants no folders of its machine, and the task asks for /data; its \
+                operator can name it a volume (skep agent --volume NAME=/data)"
+        .into();
     assert_refused(&mut Bench::warm(), with_dir.clone(), Rejection::NotAllowed { what });
 
     let policy = Policy { host_dirs: HostDirs::Allowed, ..policy() };
@@ -161,5 +160,5 @@ fn a_removed_framework_leaves_nothing_behind() {
     let left: Vec<_> = bench.disk.keys().collect();
     assert_eq!(left, ["agent", "incarnation"]);
     let why = "ended by order".into();
-    assert_eq!(bench.act(Input::ExecutorEnded { framework: framework(), why }), []);
+    assert_eq!(bench.act(Input::ExecutorEnded { executor: executor(), why }), []);
 }

@@ -1,6 +1,7 @@
 //! Scenarios of the core, each told as inputs and the exact effects they have.
 
 mod executors;
+mod grants;
 mod launching;
 mod modules;
 mod queueing;
@@ -9,7 +10,9 @@ mod session;
 mod swarm;
 mod updates;
 
-use crate::{Agent, Effect, HostDirs, Input, Policy, Record, state::State};
+use crate::{
+    Agent, Effect, ExecutorKey, HostDirs, Input, Policy, Profile, Record, Volume, state::State,
+};
 use skep_protocol::{
     AgentId, AllocationId, Amount, Artifact, Digest, FrameworkId, Nans, Outcome, Resources, Role,
     Source, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time, Usage,
@@ -17,7 +20,7 @@ use skep_protocol::{
     executor::{self, Report, StartGuest, ToExecutor},
     framework::Acknowledgement,
     ids::Attempt,
-    task::Feature,
+    task::{Access, Feature},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -69,7 +72,7 @@ impl Bench {
     /// Runs a first task to its end, so that the executor is there.
     fn warm_up(&mut self) {
         self.launch(9, [spec("first")]);
-        self.act(Input::ExecutorReady { framework: framework() });
+        self.act(Input::ExecutorReady { executor: executor() });
         self.report([ended("first")]);
         self.acknowledge("first", 2);
     }
@@ -121,7 +124,7 @@ impl Bench {
 
     fn report<const N: usize>(&mut self, reports: [Report; N]) -> Vec<Effect> {
         let message = executor::ToAgent::Reports { reports: reports.into() };
-        self.act(Input::Executor { framework: framework(), message })
+        self.act(Input::Executor { executor: executor(), message })
     }
 
     fn acknowledge(&mut self, task: &str, seq: u64) -> Vec<Effect> {
@@ -150,7 +153,19 @@ fn write(disk: &mut BTreeMap<String, Record>, effects: &[Effect]) {
 }
 
 fn policy() -> Policy {
-    Policy { tasks_max: 8, sandboxes_kept_max: 3, ..Policy::default() }
+    let volume = |path: &str, access| Volume { path: path.into(), access };
+    let volumes = [
+        ("data".into(), volume("/srv/data", Access::ReadWrite)),
+        ("books".into(), volume("/srv/books", Access::ReadOnly)),
+    ];
+    Policy {
+        tasks_max: 8,
+        sandboxes_kept_max: 3,
+        executors_per_framework_max: 2,
+        volumes: volumes.into(),
+        network: vec!["example.org:*".parse().expect("a rule")],
+        ..Policy::default()
+    }
 }
 
 fn info() -> AgentInfo {
@@ -175,6 +190,14 @@ fn agent() -> AgentId {
 
 fn framework() -> FrameworkId {
     FrameworkId::new("f1").expect("an id")
+}
+
+fn executor() -> ExecutorKey {
+    executor_of(framework())
+}
+
+fn executor_of(framework: FrameworkId) -> ExecutorKey {
+    ExecutorKey { framework, profile: Profile::default() }
 }
 
 fn module() -> Digest {
@@ -239,7 +262,7 @@ fn confirmed<const N: usize>(tasks: [&str; N]) -> Effect {
 
 fn start<const N: usize>(specs: [TaskSpec; N]) -> Effect {
     let message = ToExecutor::Start { guests: specs.into_iter().map(guest).collect() };
-    Effect::SendExecutor { framework: framework(), message }
+    Effect::SendExecutor { executor: executor(), message }
 }
 
 fn guest(spec: TaskSpec) -> StartGuest {
@@ -260,11 +283,11 @@ fn guest(spec: TaskSpec) -> StartGuest {
 }
 
 fn start_executor() -> Effect {
-    Effect::StartExecutor { framework: framework() }
+    Effect::StartExecutor { executor: executor() }
 }
 
 fn stop_executor() -> Effect {
-    Effect::StopExecutor { framework: framework() }
+    Effect::StopExecutor { executor: executor() }
 }
 
 fn update(key: TaskKey, seq: u64, state: TaskState, at: Time) -> StatusUpdate {

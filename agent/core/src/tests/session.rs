@@ -32,7 +32,7 @@ fn held(task: &str, state: TaskState) -> HeldTask {
 
 fn kill_by_stop(task: &str) -> Effect {
     let message = ToExecutor::Kill { key: key(task), by: KilledBy::AgentStopped };
-    Effect::SendExecutor { framework: framework(), message }
+    Effect::SendExecutor { executor: executor(), message }
 }
 
 #[test]

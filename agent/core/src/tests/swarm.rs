@@ -2,7 +2,7 @@
 //! and the same inputs have the same effects.
 
 use super::*;
-use crate::{CompileFailure, FetchFailure};
+use crate::{CompileFailure, FetchFailure, Network};
 use proptest::prelude::*;
 use skep_protocol::{Rejection, outcome::KilledBy, task::DirGrant};
 
@@ -23,12 +23,21 @@ fn keys() -> impl Strategy<Value = TaskKey> {
 }
 
 fn specs() -> impl Strategy<Value = TaskSpec> {
-    (0..6, 1..4_u32, digests(), 1..4_u64, any::<bool>()).prop_map(
-        |(task, attempt, module, cpus, sandbox)| {
+    (0..6, 1..4_u32, digests(), 1..4_u64, any::<bool>(), 0..5).prop_map(
+        |(task, attempt, module, cpus, sandbox, jail)| {
             let resources = Resources::new(Amount::units(cpus), Amount::units(32));
             let task = TaskId::new(format!("t{task}")).expect("an id");
             let mut spec = TaskSpec::new(task, module, resources);
             spec.attempt = Attempt(attempt);
+            // Three jails, one more than there may be at once.
+            match jail {
+                0 => spec.grants.network.extend("example.org:443".parse()),
+                1 => {
+                    let source = skep_protocol::task::DirSource::Volume("data".into());
+                    spec.grants.dirs.push(DirGrant::read_write(source, "/data"));
+                }
+                _ => {}
+            }
             if sandbox {
                 spec.grants.stdin = Some(Digest::of(b"input"));
                 let source = skep_protocol::task::DirSource::Sandbox;
@@ -82,6 +91,15 @@ fn reports() -> impl Strategy<Value = Report> {
     ]
 }
 
+/// Of either framework, with and without network.
+fn executors() -> impl Strategy<Value = ExecutorKey> {
+    let network = prop_oneof![3 => Just(Network::Closed), 1 => Just(Network::Open)];
+    (frameworks(), network).prop_map(|(framework, network)| {
+        let profile = Profile { network, ..Profile::default() };
+        ExecutorKey { framework, profile }
+    })
+}
+
 fn inputs() -> impl Strategy<Value = Input> {
     let fetch_failures = prop_oneof![
         Just(FetchFailure::Failed { why: "cut off".into() }),
@@ -101,15 +119,15 @@ fn inputs() -> impl Strategy<Value = Input> {
         3 => digests().prop_map(|module| Input::Compiled { artifact: native(module) }),
         1 => (digests(), compile_failures)
             .prop_map(|(module, why)| Input::CompileFailed { artifact: native(module), why }),
-        3 => frameworks().prop_map(|framework| Input::ExecutorReady { framework }),
-        8 => (frameworks(), prop::collection::vec(reports(), 1..6)).prop_map(
-            |(framework, reports)| Input::Executor {
-                framework,
+        3 => executors().prop_map(|executor| Input::ExecutorReady { executor }),
+        8 => (executors(), prop::collection::vec(reports(), 1..6)).prop_map(
+            |(executor, reports)| Input::Executor {
+                executor,
                 message: executor::ToAgent::Reports { reports },
             }
         ),
-        1 => frameworks()
-            .prop_map(|framework| Input::ExecutorEnded { framework, why: "killed".into() }),
+        1 => executors()
+            .prop_map(|executor| Input::ExecutorEnded { executor, why: "killed".into() }),
         1 => keys().prop_map(|key| Input::SandboxKept { key }),
         4 => Just(Input::Tick),
         1 => Just(Input::Stop),

@@ -96,7 +96,7 @@ fn large_updates_are_sent_in_several_frames() {
             TaskSpec { resources, ..spec(task) }
         }),
     );
-    bench.act(Input::ExecutorReady { framework: framework() });
+    bench.act(Input::ExecutorReady { executor: executor() });
     let effects = bench.report(names.map(|task| Report::Ended {
         key: key(task),
         at: at(0),

@@ -56,7 +56,7 @@ struct Throughput {
 pub(in crate::commands) async fn tasks(args: args::BenchTasks) -> Result {
     let format = args.client.output;
     let figures = if args.client.masters().is_empty() {
-        let private = Private::start(1, "127.0.0.1:0".parse()?).await?;
+        let private = Private::start(1, "127.0.0.1:0".parse()?, args.walls.mode()).await?;
         let cluster = private.connect().await?;
         let figures = tokio::select! {
             figures = measure(&cluster, &args) => figures,
