@@ -12,6 +12,9 @@
 //! library of WASI 0.2 links those into programs that never open one.
 
 mod component;
+mod outline;
+
+pub use outline::{Memory, Outline};
 
 use skep_protocol::task::Grants;
 use std::fmt;
@@ -122,6 +125,11 @@ impl Needs {
     /// What the program imports, in the order of its bytes.
     pub fn imports(&self) -> &[Import] {
         &self.imports
+    }
+
+    /// Whether it is a component.
+    pub const fn is_component(&self) -> bool {
+        self.component
     }
 
     /// Whether any import opens the network.

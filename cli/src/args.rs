@@ -1,7 +1,9 @@
 //! The command line: what can be typed, and what it is parsed into.
 
+mod module;
 mod sandbox;
 
+pub(crate) use module::{Inspect, Module, Push, TryCompile};
 pub(crate) use sandbox::{Executor, Walls};
 
 use crate::units::{Bytes, ClockArg, Env, Fuel, HostDir, IndexRange, Scalars, Span, VolumeDir};
@@ -49,6 +51,9 @@ pub(crate) enum Command {
     /// Roles and their weights
     #[command(subcommand)]
     Role(RoleCommand),
+    /// Modules: store, list, inspect, compile
+    #[command(subcommand)]
+    Module(Module),
     /// List the offers that are out: whose, to whom, for how long
     Offers(Client),
     /// The cluster in a few lines: what it does, or why nothing runs
@@ -125,7 +130,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// The module's file.
+    /// The module: a file, or the digest of a stored one.
     pub(crate) fn module(&self) -> &Path {
         Path::new(&self.words[0])
     }

@@ -4,7 +4,7 @@ use crate::args::Format;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 use skep_protocol::operator::view::{
-    AgentView, FrameworkView, OfferView, RoleView, StatusView, TaskView, TokenView,
+    AgentView, FrameworkView, ModuleView, OfferView, RoleView, StatusView, TaskView, TokenView,
 };
 use std::{
     collections::BTreeMap,
@@ -178,15 +178,33 @@ impl Row for TokenView {
     const HEADINGS: &'static [&'static str] = &["TOKEN", "ADMITS", "USES LEFT", "EXPIRES"];
 
     fn cells(&self) -> Vec<String> {
-        let micros = i64::try_from(self.expires_micros).unwrap_or(i64::MAX);
-        let expires = jiff::Timestamp::from_microsecond(micros);
         vec![
             self.id.clone(),
             self.kind.clone(),
             self.uses_left.to_string(),
-            expires.map_or("never".into(), |time| format!("{time:.0}")),
+            time(self.expires_micros),
         ]
     }
+}
+
+impl Row for ModuleView {
+    const HEADINGS: &'static [&'static str] = &["MODULE", "KIND", "SIZE", "STORED"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.digest.clone(),
+            self.kind.clone(),
+            bytesize::ByteSize(self.bytes).to_string(),
+            time(self.stored_micros),
+        ]
+    }
+}
+
+/// A moment, to the second.
+fn time(micros: u64) -> String {
+    let micros = i64::try_from(micros).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_microsecond(micros);
+    time.map_or("never".into(), |time| format!("{time:.0}"))
 }
 
 /// Prints the state of the cluster.

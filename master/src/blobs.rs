@@ -4,8 +4,16 @@
 //! digest, because it is written under another name, synced, and renamed only when it is verified.
 
 use cap_std::{ambient_authority, fs::Dir};
-use skep_protocol::Digest;
-use std::{io, path::Path};
+use skep_protocol::{Digest, operator::view::ModuleView};
+use std::{
+    io::{self, Read as _},
+    path::Path,
+    time::UNIX_EPOCH,
+};
+
+/// How every Wasm file begins; behind it stand its version and whether it is a component.
+const MAGIC: &[u8] = b"\0asm";
+const HEADER_BYTES: u64 = 8;
 
 /// A folder of blobs.
 #[derive(Debug)]
@@ -53,6 +61,35 @@ impl Blobs {
             stored.extend(format!("sha256:{}", name.to_string_lossy()).parse::<Digest>());
         }
         Ok(stored)
+    }
+
+    /// What is stored and is a module or component, by its first bytes; newest first.
+    pub(crate) fn modules(&self) -> io::Result<Vec<ModuleView>> {
+        let mut modules = Vec::new();
+        for entry in self.dir.entries()? {
+            let name = entry?.file_name();
+            let Ok(digest) = format!("sha256:{}", name.to_string_lossy()).parse::<Digest>() else {
+                continue;
+            };
+            let mut file = self.dir.open(&name)?;
+            let mut header = Vec::new();
+            (&mut file).take(HEADER_BYTES).read_to_end(&mut header)?;
+            if !header.starts_with(MAGIC) {
+                continue;
+            }
+            let metadata = file.metadata()?;
+            let stored = metadata.modified()?.into_std().duration_since(UNIX_EPOCH);
+            let micros = stored.unwrap_or_default().as_micros();
+            let kind = if header.get(6) == Some(&1) { "component" } else { "module" };
+            modules.push(ModuleView {
+                digest: digest.to_string(),
+                kind: kind.into(),
+                bytes: metadata.len(),
+                stored_micros: u64::try_from(micros).unwrap_or(u64::MAX),
+            });
+        }
+        modules.sort_by(|a, b| (b.stored_micros, &a.digest).cmp(&(a.stored_micros, &b.digest)));
+        Ok(modules)
     }
 
     /// A stored blob and its size; none if there is no such blob.

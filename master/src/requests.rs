@@ -13,7 +13,10 @@ use skep_protocol::{
     Digest, Rejection, TaskKey,
     data::{Follow, LogStream, Request, Response},
     hello::Hello,
-    operator::{self, PeerKind, view::StatusView},
+    operator::{
+        self, PeerKind,
+        view::{ModuleViews, StatusView},
+    },
 };
 use skep_transport::{
     Connection, IncomingRequest, JoinToken, PeerName, RequestError, StreamError,
@@ -99,6 +102,7 @@ fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
             | operator::Request::Frameworks
             | operator::Request::Roles
             | operator::Request::Offers
+            | operator::Request::Modules
             | operator::Request::Status => &[PeerKind::Framework, PeerKind::Operator],
         },
     };
@@ -211,6 +215,13 @@ async fn order_answer(
     hub: &Hub,
     order: operator::Request,
 ) -> Result<operator::Response, Rejection> {
+    if order == operator::Request::Modules {
+        let hub = hub.clone();
+        let listed = tokio::task::spawn_blocking(move || hub.blobs().modules()).await;
+        let modules = listed.map_err(io::Error::other).and_then(|modules| modules);
+        let modules = modules.map_err(|error| Rejection::invalid("modules", error.to_string()))?;
+        return Ok(operator::Response::Modules(ModuleViews { modules }));
+    }
     let operator::Request::CreateToken { kind, uses, ttl } = order else {
         return match hub.ask(Ask::Order(order)).await? {
             Answer::Operator(operator::Response::Status(status)) => {

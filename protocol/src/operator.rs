@@ -15,8 +15,8 @@ use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 /// Messages of views, as generated from `proto/operator.proto`, which documents their fields.
 pub mod view {
     pub use crate::codec::wire::operator::{
-        AgentView, AgentViews, FrameworkView, FrameworkViews, OfferView, OfferViews, RoleView,
-        RoleViews, StatusView, TaskView, TaskViews, TokenView, TokenViews,
+        AgentView, AgentViews, FrameworkView, FrameworkViews, ModuleView, ModuleViews, OfferView,
+        OfferViews, RoleView, RoleViews, StatusView, TaskView, TaskViews, TokenView, TokenViews,
     };
 }
 
@@ -63,6 +63,8 @@ pub enum Request {
     Offers,
     /// The cluster in a few numbers and a sentence.
     Status,
+    /// The modules and components that the master has stored.
+    Modules,
     /// Makes a join token. Only the operator of the master may.
     CreateToken {
         /// What it admits.
@@ -109,6 +111,7 @@ pub enum Response {
         id: String,
     },
     Tokens(view::TokenViews),
+    Modules(view::ModuleViews),
 }
 
 /// A run that can be repeated: what was run, and what came of it.

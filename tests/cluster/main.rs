@@ -10,6 +10,7 @@ mod bad_input;
 mod deterministic;
 mod kit;
 mod many;
+mod modules;
 mod one;
 mod peers;
 mod programs;

@@ -8,11 +8,12 @@ mod doctor;
 mod lists;
 mod logs;
 mod master;
+mod module;
 mod orders;
 mod replay;
 
 use crate::{
-    args::{Bench, Command, List, RoleCommand, Token},
+    args::{Bench, Command, List, Module, RoleCommand, Token},
     failure::Result,
     run,
 };
@@ -60,6 +61,12 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Role(RoleCommand::Set { client, role, weight }) => {
             done(block_on(orders::set_role(client, role, weight)))
         }
+        Command::Module(module) => match module {
+            Module::Push(args) => done(block_on(module::push(args))),
+            Module::List(client) => done(block_on(module::list(client))),
+            Module::Inspect(args) => done(block_on(module::inspect(args))),
+            Module::Compile(args) => done(module::compile(&args)),
+        },
         Command::Offers(client) => done(block_on(lists::offers(client))),
         Command::Status(client) => done(block_on(lists::status(client))),
     }

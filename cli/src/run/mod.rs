@@ -25,7 +25,7 @@ use plan::{Fitting, Inputs, Job};
 use scheduler::{Order, RunScheduler};
 use skep_framework::Cluster;
 use skep_protocol::{
-    Resources,
+    Digest, Resources,
     bounds::MODULE_BYTES_MAX,
     framework::FrameworkInfo,
     operator::{Request, Response},
@@ -53,8 +53,7 @@ pub(crate) async fn run(args: args::Run) -> Result<ExitCode> {
 }
 
 async fn run_job(args: &args::Run) -> Result<ExitCode> {
-    let module = read_module(args.module())?;
-    check_needs(args, &module)?;
+    let program = Program::of(args)?;
     if !args.client.masters().is_empty() && !args.grants.dirs.is_empty() {
         let why = "--dir names folders of this machine, which agents of a cluster do not have: \
                    leave --master out to run here, name a --volume of the agents, or hand the \
@@ -65,18 +64,44 @@ async fn run_job(args: &args::Run) -> Result<ExitCode> {
         let private = Private::start(1, "127.0.0.1:0".parse()?, args.walls.mode()).await?;
         let cluster = private.connect().await?;
         let result = tokio::select! {
-            result = run_on(cluster, args, &module) => result,
+            result = run_on(cluster, args, &program) => result,
             failure = private.failed() => Err(failure),
         };
         private.stop().await;
         result
     } else {
-        run_on(connect(&args.client).await?, args, &module).await
+        run_on(connect(&args.client).await?, args, &program).await
     }
 }
 
-async fn run_on(cluster: Cluster, args: &args::Run, module: &[u8]) -> Result<ExitCode> {
-    let job = prepare(&cluster, args, module).await?;
+/// What is to run.
+enum Program {
+    /// A file of this machine, read and checked.
+    Read(Vec<u8>),
+    /// What the master has stored; it is checked where it runs.
+    Stored(Digest),
+}
+
+impl Program {
+    fn of(args: &args::Run) -> Result<Self> {
+        match args.module().to_str().unwrap_or_default().parse() {
+            Ok(_) if args.client.masters().is_empty() => {
+                let why = "a digest names a module that a master has stored: say which master \
+                           with --master, or name a file";
+                Err(Sentence(why.into()).into())
+            }
+            Ok(digest) => Ok(Self::Stored(digest)),
+            Err(_) => {
+                let module = read_module(args.module())?;
+                check_needs(args, &module)?;
+                Ok(Self::Read(module))
+            }
+        }
+    }
+}
+
+async fn run_on(cluster: Cluster, args: &args::Run, program: &Program) -> Result<ExitCode> {
+    let job = prepare(&cluster, args, program).await?;
     let Collected { summary, code } = execute(&cluster, args, job).await?;
     cluster.close().await;
     if let Some(summary) = summary {
@@ -86,7 +111,7 @@ async fn run_on(cluster: Cluster, args: &args::Run, module: &[u8]) -> Result<Exi
 }
 
 /// Reads a module far enough to say what is wrong with it before anything is started.
-fn read_module(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>> {
     let cannot = |why: String| Sentence(format!("{}: {why}", path.display()));
     let size = std::fs::metadata(path).map_err(|error| cannot(error.to_string()))?.len();
     if size > MODULE_BYTES_MAX {
@@ -116,7 +141,7 @@ fn check_needs(args: &args::Run, module: &[u8]) -> Result<()> {
 }
 
 /// Stores what the tasks need at the master, and plans them.
-async fn prepare(cluster: &Cluster, args: &args::Run, module: &[u8]) -> Result<Job> {
+async fn prepare(cluster: &Cluster, args: &args::Run, program: &Program) -> Result<Job> {
     let file_name = args.module().file_name().unwrap_or_default().to_string_lossy().into_owned();
     let stdin = match &args.grants.stdin {
         Some(path) => Some(cluster.push(&read_stdin(path)?).await?),
@@ -139,7 +164,10 @@ async fn prepare(cluster: &Cluster, args: &args::Run, module: &[u8]) -> Result<J
         // The last digits of a version 7 id are random; the first are the time.
         job: id[id.len() - 8..].into(),
         name: args.name.clone().unwrap_or(file_name),
-        module: cluster.push(module).await?,
+        module: match program {
+            Program::Read(module) => cluster.push(module).await?,
+            Program::Stored(digest) => *digest,
+        },
         stdin,
         dirs,
         lines,

@@ -38,7 +38,9 @@ impl Master {
             Request::Offers => Response::Offers(self.offer_views(now)),
             Request::Status => Response::Status(self.status_view()),
             Request::Tokens => Response::Tokens(self.token_views(now)),
-            Request::Kill { .. }
+            // The shell has the blobs.
+            Request::Modules
+            | Request::Kill { .. }
             | Request::Recorded { .. }
             | Request::SetRole { .. }
             | Request::CreateToken { .. }

@@ -42,6 +42,7 @@ impl Convert for Request {
                 ttl_micros: ttl.to_wire(),
             }),
             Self::Tokens => Kind::Tokens(Tokens {}),
+            Self::Modules => Kind::Modules(Modules {}),
             Self::RevokeToken { id } => Kind::RevokeToken(RevokeToken { id: id.clone() }),
         };
         wire::Request { kind: Some(kind) }
@@ -78,6 +79,7 @@ impl Convert for Request {
                 ttl: read("create_token.ttl_micros", m.ttl_micros)?,
             },
             Kind::Tokens(_) => Self::Tokens,
+            Kind::Modules(_) => Self::Modules,
             Kind::RevokeToken(m) => {
                 Self::RevokeToken { id: text("revoke_token.id", ID_BYTES_MAX, m.id)? }
             }
@@ -127,6 +129,7 @@ impl Convert for Response {
                 Kind::CreatedToken(wire::CreatedToken { token: token.clone(), id: id.clone() })
             }
             Self::Tokens(views) => Kind::Tokens(views.clone()),
+            Self::Modules(views) => Kind::Modules(views.clone()),
         };
         wire::Response { kind: Some(kind) }
     }
@@ -144,6 +147,7 @@ impl Convert for Response {
             Kind::Status(view) => Self::Status(view),
             Kind::CreatedToken(m) => Self::CreatedToken { token: m.token, id: m.id },
             Kind::Tokens(views) => Self::Tokens(views),
+            Kind::Modules(views) => Self::Modules(views),
         })
     }
 }

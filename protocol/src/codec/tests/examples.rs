@@ -209,6 +209,7 @@ pub(super) fn requests() -> Examples<data::Request> {
         ("status", order(Order::Status)),
         ("create_token", order(create_token)),
         ("tokens", order(Order::Tokens)),
+        ("modules", order(Order::Modules)),
         ("revoke_token", order(Order::RevokeToken { id: "t-1".into() })),
     ]
 }
@@ -237,6 +238,7 @@ pub(super) fn responses() -> Examples<data::Response> {
         ("status", shown(Shown::Status(views::status()))),
         ("created_token", shown(created)),
         ("tokens", shown(Shown::Tokens(views::tokens()))),
+        ("modules", shown(Shown::Modules(views::modules()))),
     ]
 }
 

@@ -256,6 +256,7 @@ fn operator_request() -> impl Strategy<Value = operator::Request> {
             ttl
         }),
         Just(Request::Tokens),
+        Just(Request::Modules),
         text().prop_map(|id| Request::RevokeToken { id }),
     ]
 }

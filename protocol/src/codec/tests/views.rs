@@ -114,3 +114,13 @@ pub(super) fn tokens() -> TokenViews {
 fn resources() -> BTreeMap<String, f64> {
     BTreeMap::from([("cpus".into(), 1.5), ("mem".into(), 512.0)])
 }
+
+pub(super) fn modules() -> ModuleViews {
+    let module = ModuleView {
+        digest: "sha256:00".into(),
+        kind: "component".into(),
+        bytes: 70 << 20,
+        stored_micros: 1_700_000_000_000_000,
+    };
+    ModuleViews { modules: vec![module] }
+}
