@@ -4,102 +4,26 @@
 //! preview-1 adapter (how: `tests/guests/components/README.md`), so that the guests of `hostile.rs`
 //! sin through WASI 0.2 here.
 
-use skep_executor::{GuestFiles, Runner, compile_unlimited};
+mod kit;
+
+use kit::{Bench, EXITED, End, SOON};
 use skep_protocol::{
-    Nans,
-    executor::{Report, StartGuest},
-    ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
-    outcome::{Outcome, Trap, Usage},
-    resources::Amount,
-    task::{Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Random},
+    executor::StartGuest,
+    outcome::{Outcome, Trap},
+    task::{Clock, DirGrant, DirSource, Random},
 };
 use std::{
-    fs::{self, File},
+    fs,
     io::Read as _,
     net::TcpListener,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
-
-struct Bench {
-    folder: TempDir,
-    runner: Runner,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let runner = Runner::new(NonZeroUsize::new(2).expect("two")).expect("threads");
-        Self { folder: tempfile::tempdir().expect("a folder"), runner }
-    }
-
-    fn guest(&self, name: &str) -> StartGuest {
-        let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/components");
-        let module = guests.join(format!("{name}.wasm"));
-        let digest = Digest::of(&fs::read(&module).expect("a guest of ours"));
-        let artifact = self.file(&digest);
-        if !artifact.exists() {
-            compile_unlimited(&module, &artifact, Nans::Native).expect("compiled");
-        }
-        let framework = FrameworkId::new("framework").expect("an id");
-        let task = TaskId::new(name).expect("an id");
-        StartGuest {
-            key: TaskKey { framework, task, attempt: Attempt::FIRST },
-            agent: AgentId::new("agent").expect("an id"),
-            module: digest,
-            name: format!("{name}.wasm"),
-            args: Vec::new(),
-            index: None,
-            cpus: Amount::units(1),
-            memory_bytes: 64 << 20,
-            limits: Limits::default(),
-            grants: Grants::default(),
-            diagnostics: Diagnostics::default(),
-            sandbox: self.folder.path().join(format!("{name}.sandbox")),
-        }
-    }
-
-    /// The artifact of a module, or a standard input.
-    fn file(&self, digest: &Digest) -> PathBuf {
-        self.folder.path().join(digest.hex())
-    }
-
-    /// Starts a guest with the files that it needs, as an agent does.
-    fn start(&self, guest: StartGuest) {
-        let open = |digest: &Digest| File::open(self.file(digest)).expect("opened");
-        let (artifact, stdin) = (open(&guest.module), guest.grants.stdin.as_ref().map(open));
-        self.runner.start(guest, GuestFiles { artifact: Arc::new(artifact), stdin });
-    }
-
-    async fn run(&self, guest: StartGuest) -> (Outcome, Usage) {
-        let expected = guest.key.clone();
-        self.start(guest);
-        loop {
-            for report in self.runner.reports().await {
-                if let Report::Ended { key, outcome, usage, .. } = report
-                    && key == expected
-                {
-                    return (outcome, usage);
-                }
-            }
-        }
-    }
-
-    async fn outcome(&self, guest: StartGuest) -> Outcome {
-        self.run(guest).await.0
-    }
-}
-
-const EXITED: Outcome = Outcome::Exited { code: 0 };
-const SOON: Duration = Duration::from_millis(50);
 
 #[tokio::test]
 async fn a_component_ends_well_or_with_its_code_or_its_trap() {
     let bench = Bench::new();
-    assert_eq!(bench.outcome(bench.guest("noop")).await, EXITED);
-    let failed = bench.outcome(bench.guest("exit_code")).await;
+    assert_eq!(bench.outcome(bench.component("noop")).await, EXITED);
+    let failed = bench.outcome(bench.component("exit_code")).await;
     assert!(matches!(failed, Outcome::Exited { code } if code != 0), "{failed}");
     for (name, expected) in [
         ("trap_unreachable", Trap::Unreachable),
@@ -107,7 +31,7 @@ async fn a_component_ends_well_or_with_its_code_or_its_trap() {
         ("trap_signature", Trap::BadSignature),
         ("recurse", Trap::StackOverflow),
     ] {
-        let outcome = bench.outcome(bench.guest(name)).await;
+        let outcome = bench.outcome(bench.component(name)).await;
         assert!(
             matches!(&outcome, Outcome::Trapped { trap, .. } if *trap == expected),
             "{name}: {outcome}"
@@ -118,19 +42,19 @@ async fn a_component_ends_well_or_with_its_code_or_its_trap() {
 #[tokio::test]
 async fn a_component_dies_of_the_limits_of_a_module() {
     let bench = Bench::new();
-    let outcome = bench.outcome(bench.guest("hoard")).await;
+    let outcome = bench.outcome(bench.component("hoard")).await;
     assert!(matches!(outcome, Outcome::OutOfMemory { limit, .. } if limit == 64 << 20));
-    let mut flood = bench.guest("flood_stdout");
+    let mut flood = bench.component("flood_stdout");
     flood.limits.output_bytes = 100_000;
     assert_eq!(bench.outcome(flood).await, Outcome::OutputLimit { limit: 100_000 });
     for name in ["spin", "host_call_hog", "sleep_forever"] {
-        let mut guest = bench.guest(name);
+        let mut guest = bench.component(name);
         guest.limits.deadline = Some(SOON);
-        let (outcome, usage) = bench.run(guest).await;
+        let End { outcome, usage, .. } = bench.run(guest).await;
         assert_eq!(outcome, Outcome::DeadlinePassed { limit: SOON }, "{name}");
         assert!(usage.wall < 20 * SOON, "{name}: {:?}", usage.wall);
     }
-    let mut random = bench.guest("random_bytes");
+    let mut random = bench.component("random_bytes");
     random.limits.random_bytes = Some(1_000);
     assert_eq!(bench.outcome(random).await, Outcome::RandomLimit { limit: 1_000 });
 }
@@ -139,10 +63,10 @@ async fn a_component_dies_of_the_limits_of_a_module() {
 async fn host_calls_of_a_component_cost_fuel_and_always_the_same() {
     let bench = Bench::new();
     for name in ["host_call_hog", "flood_stdout", "random_bytes"] {
-        let mut guest = bench.guest(name);
+        let mut guest = bench.component(name);
         guest.limits.fuel = Some(5_000_000);
         guest.limits.output_bytes = 1 << 30;
-        let (outcome, _) = bench.run(guest.clone()).await;
+        let outcome = bench.outcome(guest.clone()).await;
         assert_eq!(outcome, Outcome::OutOfFuel { limit: 5_000_000 }, "{name}");
         let lines =
             |guest: &StartGuest| fs::metadata(guest.sandbox.join("stdout")).map(|m| m.len());
@@ -155,11 +79,11 @@ async fn host_calls_of_a_component_cost_fuel_and_always_the_same() {
 #[tokio::test]
 async fn a_component_writes_where_it_may_and_as_much_as_it_may() {
     let bench = Bench::new();
-    let outcome = bench.outcome(bench.guest("write_file")).await;
+    let outcome = bench.outcome(bench.component("write_file")).await;
     assert!(!outcome.is_success(), "{outcome}");
-    let mut guest = bench.guest("write_file");
+    let mut guest = bench.component("write_file");
     guest.grants.dirs = vec![DirGrant::read_write(DirSource::Sandbox, ".")];
-    let (outcome, usage) = bench.run(guest.clone()).await;
+    let End { outcome, usage, .. } = bench.run(guest.clone()).await;
     assert_eq!((outcome, usage.bytes_out), (EXITED, 7));
     assert_eq!(fs::read(guest.sandbox.join("files/out")).expect("out"), b"written");
     fs::remove_file(guest.sandbox.join("files/out")).expect("removed");
@@ -176,17 +100,16 @@ async fn a_component_writes_where_it_may_and_as_much_as_it_may() {
 #[tokio::test]
 async fn the_environment_and_input_of_a_component_are_what_is_granted() {
     let bench = Bench::new();
-    let mut guest = bench.guest("environment");
+    let mut guest = bench.component("environment");
     guest.grants.env.insert("COLOUR".into(), "blue".into());
     assert_eq!(bench.outcome(guest.clone()).await, EXITED);
     let text = fs::read_to_string(guest.sandbox.join("stdout")).expect("stdout");
     assert!(text.contains("COLOUR=blue\0") && text.contains("SKEP_TASK_ID=environment\0"));
 
     let input = vec![7; 100_000];
-    fs::write(bench.file(&Digest::of(&input)), &input).expect("written");
-    let mut guest = bench.guest("cat");
-    guest.grants.stdin = Some(Digest::of(&input));
-    let (outcome, usage) = bench.run(guest.clone()).await;
+    let mut guest = bench.component("cat");
+    bench.give_input(&mut guest, &input);
+    let End { outcome, usage, .. } = bench.run(guest.clone()).await;
     assert_eq!((outcome, usage.bytes_in, usage.bytes_out), (EXITED, 100_000, 100_000));
     assert!(fs::read(guest.sandbox.join("stdout")).expect("stdout") == input);
 }
@@ -194,14 +117,14 @@ async fn the_environment_and_input_of_a_component_are_what_is_granted() {
 #[tokio::test]
 async fn under_a_virtual_clock_a_component_does_not_wait() {
     let bench = Bench::new();
-    let mut guest = bench.guest("sleep_once");
+    let mut guest = bench.component("sleep_once");
     guest.grants.clock = Clock::Virtual { start: Clock::VIRTUAL_START };
     guest.grants.random = Random::Seeded { seed: 1 };
     let since = Instant::now();
-    let (outcome, usage) = bench.run(guest.clone()).await;
+    let End { outcome, usage, .. } = bench.run(guest.clone()).await;
     assert_eq!(outcome, EXITED);
     assert!(since.elapsed() < Duration::from_secs(600));
-    let (_, again) = bench.run(guest).await;
+    let again = bench.run(guest).await.usage;
     assert_eq!((usage.fuel, usage.run_digest), (again.fuel, again.run_digest));
     assert!(usage.run_digest.is_some());
 }
@@ -210,7 +133,7 @@ async fn under_a_virtual_clock_a_component_does_not_wait() {
 const DENIED: Outcome = Outcome::Exited { code: 10 + 1 };
 
 fn network(bench: &Bench, what: &str, peer: &str) -> StartGuest {
-    let mut guest = bench.guest("network");
+    let mut guest = bench.component("network");
     guest.args = vec![what.into()];
     guest.grants.network.insert(peer.parse().expect("a peer"));
     guest
@@ -223,7 +146,7 @@ async fn a_component_connects_to_a_granted_peer_and_to_no_other() {
     let port = listener.local_addr().expect("bound").port();
     let connect = format!("c{port}");
     for peer in [format!("127.0.0.1:{port}"), format!("localhost:{port}")] {
-        let (outcome, usage) = bench.run(network(&bench, &connect, &peer)).await;
+        let End { outcome, usage, .. } = bench.run(network(&bench, &connect, &peer)).await;
         assert_eq!((outcome, usage.bytes_out), (EXITED, 5), "{peer}");
         let mut told = String::new();
         let (mut connection, _) = listener.accept().expect("it connected");
@@ -249,7 +172,7 @@ async fn a_component_binds_nothing_and_looks_up_granted_names_only() {
 #[tokio::test]
 async fn a_component_that_opens_sockets_is_rejected_without_a_grant() {
     let bench = Bench::new();
-    let Outcome::ModuleRejected { why } = bench.outcome(bench.guest("network")).await else {
+    let Outcome::ModuleRejected { why } = bench.outcome(bench.component("network")).await else {
         panic!("it ran");
     };
     assert!(why.contains("create-tcp-socket of wasi:sockets/tcp-create-socket"), "{why}");

@@ -3,23 +3,15 @@
 //! What is asserted of time are ratios within one run, with wide margins: how exact shares are is
 //! for the queue's own tests, in virtual time, and for `skep bench cpu`.
 
-use skep_executor::{GuestFiles, Runner, compile_unlimited};
+mod kit;
+
+use kit::{Bench, EXITED, End, key};
 use skep_protocol::{
-    Nans,
     executor::{Report, StartGuest},
-    ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
-    outcome::{KilledBy, Outcome, Usage},
+    outcome::{KilledBy, Outcome},
     resources::Amount,
-    task::{Diagnostics, Grants, Limits},
 };
-use std::{
-    fs::{self, File},
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
-use tempfile::TempDir;
+use std::time::Duration;
 
 /// Spins for ever.
 const SPIN: &str = r#"(module (func (export "_start") (loop $more (br $more))))"#;
@@ -38,99 +30,34 @@ const COUNT_ALOUD: &str = r#"(module
     (loop $more
       (br_if $more (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))))"#;
 
-/// A runner with a folder for its modules and sandboxes.
-struct Bench {
-    folder: TempDir,
-    runner: Runner,
-}
-
-impl Bench {
-    fn new(workers: usize) -> Self {
-        let workers = NonZeroUsize::new(workers).expect("some");
-        let runner = Runner::new(workers).expect("threads");
-        Self { folder: tempfile::tempdir().expect("a folder"), runner }
-    }
-
-    /// A guest of a module given as text, with a share in thousandths.
-    fn guest(&self, name: &str, text: &str, share: u64) -> StartGuest {
-        let module = wat::parse_str(text).expect("a guest of ours");
-        let digest = Digest::of(&module);
-        let artifact = self.artifact(&digest);
-        if !artifact.exists() {
-            let file = self.folder.path().join(format!("{digest}.wasm"));
-            fs::write(&file, &module).expect("written");
-            compile_unlimited(&file, &artifact, Nans::Native).expect("compiled");
-        }
-        StartGuest {
-            key: key(name),
-            agent: AgentId::new("agent").expect("an id"),
-            module: digest,
-            name: format!("{name}.wasm"),
-            args: Vec::new(),
-            index: None,
-            cpus: Amount::millis(share),
-            memory_bytes: 1 << 20,
-            limits: Limits::default(),
-            grants: Grants::default(),
-            diagnostics: Diagnostics::default(),
-            sandbox: Path::new("/nowhere").into(),
-        }
-    }
-
-    fn artifact(&self, module: &Digest) -> PathBuf {
-        self.folder.path().join(format!("{module}.artifact"))
-    }
-
-    fn start(&self, guest: StartGuest) {
-        let artifact = File::open(self.artifact(&guest.module)).expect("opened");
-        self.runner.start(guest, GuestFiles { artifact: Arc::new(artifact), stdin: None });
-    }
-
-    /// Waits for reports until one is wanted.
-    async fn wait_for(&self, wanted: impl Fn(&Report) -> bool) -> Report {
-        loop {
-            for report in self.runner.reports().await {
-                if wanted(&report) {
-                    return report;
-                }
-            }
-        }
-    }
-
-    async fn end_of(&self, name: &str) -> (Outcome, Usage) {
-        let expected = key(name);
-        let ended =
-            |report: &Report| matches!(report, Report::Ended { key, .. } if *key == expected);
-        let Report::Ended { outcome, usage, .. } = self.wait_for(ended).await else {
-            unreachable!("only ends are wanted");
-        };
-        (outcome, usage)
-    }
-}
-
-fn key(task: &str) -> TaskKey {
-    let framework = FrameworkId::new("framework").expect("an id");
-    TaskKey { framework, task: TaskId::new(task).expect("an id"), attempt: Attempt::FIRST }
-}
-
-const EXITED: Outcome = Outcome::Exited { code: 0 };
 const KILLED: Outcome = Outcome::Killed { by: KilledBy::Operator };
+
+/// A guest of a module given as text, with a share in thousandths.
+fn guest(bench: &Bench, name: &str, text: &str, share: u64) -> StartGuest {
+    let module = wat::parse_str(text).expect("a guest of ours");
+    let cpus = Amount::millis(share);
+    StartGuest { cpus, memory_bytes: 1 << 20, ..bench.guest_of(name, &module) }
+}
+
+async fn end_of(bench: &Bench, name: &str) -> End {
+    bench.end_of(&key(name)).await
+}
 
 #[tokio::test]
 async fn guests_that_compute_get_what_their_shares_say() {
-    let bench = Bench::new(1);
+    let bench = Bench::with_workers(1);
     // All die together when the first of them, which has the largest share, has used its fuel.
     for (name, share) in [("one", 100), ("three", 300), ("six", 600)] {
-        let mut guest = bench.guest(name, SPIN, share);
+        let mut guest = guest(&bench, name, SPIN, share);
         guest.limits.fuel = (share == 600).then_some(600_000_000);
         bench.start(guest);
     }
-    let (outcome, six) = bench.end_of("six").await;
+    let End { outcome, usage: six, .. } = end_of(&bench, "six").await;
     assert_eq!(outcome, Outcome::OutOfFuel { limit: 600_000_000 });
     let mut others = Vec::new();
     for name in ["three", "one"] {
         bench.runner.kill(&key(name), KilledBy::Operator);
-        let (outcome, usage) = bench.end_of(name).await;
+        let End { outcome, usage, .. } = end_of(&bench, name).await;
         assert_eq!(outcome, KILLED);
         others.push(usage);
     }
@@ -142,9 +69,9 @@ async fn guests_that_compute_get_what_their_shares_say() {
 
 #[tokio::test]
 async fn processor_time_is_counted_and_no_more_than_passed() {
-    let bench = Bench::new(2);
-    bench.start(bench.guest("counts", COUNT, 1_000));
-    let (outcome, usage) = bench.end_of("counts").await;
+    let bench = Bench::with_workers(2);
+    bench.start(guest(&bench, "counts", COUNT, 1_000));
+    let End { outcome, usage, .. } = end_of(&bench, "counts").await;
     assert_eq!(outcome, EXITED);
     assert!(usage.cpu > Duration::ZERO);
     assert!(usage.cpu <= usage.wall + usage.start, "{usage:?}");
@@ -152,17 +79,17 @@ async fn processor_time_is_counted_and_no_more_than_passed() {
 
 #[tokio::test]
 async fn a_paused_guest_stands_still_and_then_ends_as_if_nothing_had_been() {
-    let bench = Bench::new(1);
-    bench.start(bench.guest("undisturbed", COUNT_ALOUD, 500));
-    let (_, undisturbed) = bench.end_of("undisturbed").await;
+    let bench = Bench::with_workers(1);
+    bench.start(guest(&bench, "undisturbed", COUNT_ALOUD, 500));
+    let undisturbed = end_of(&bench, "undisturbed").await.usage;
 
-    bench.start(bench.guest("paused", COUNT_ALOUD, 500));
+    bench.start(guest(&bench, "paused", COUNT_ALOUD, 500));
     bench.wait_for(|report| matches!(report, Report::Started { .. })).await;
     bench.runner.pause(&key("paused"));
     bench.runner.pause(&key("paused"));
     bench.wait_for(|report| matches!(report, Report::Paused { .. })).await;
     // Another guest with the same work ends meanwhile, with all of the processor to itself.
-    bench.start(bench.guest("other", COUNT, 10));
+    bench.start(guest(&bench, "other", COUNT, 10));
     loop {
         let reports = bench.runner.reports().await;
         let other = |report: &Report| match report {
@@ -181,60 +108,59 @@ async fn a_paused_guest_stands_still_and_then_ends_as_if_nothing_had_been() {
     bench.runner.resume(&key("paused"));
     let next = |report: &Report| !matches!(report, Report::Progressed(_));
     assert!(matches!(bench.wait_for(next).await, Report::Resumed { .. }));
-    let (outcome, usage) = bench.end_of("paused").await;
+    let End { outcome, usage, .. } = end_of(&bench, "paused").await;
     assert_eq!(outcome, EXITED);
     assert_eq!(usage.fuel, undisturbed.fuel);
 }
 
 #[tokio::test]
 async fn a_paused_guest_that_spins_uses_no_fuel() {
-    let bench = Bench::new(1);
-    bench.start(bench.guest("paused", SPIN, 500));
+    let bench = Bench::with_workers(1);
+    bench.start(guest(&bench, "paused", SPIN, 500));
     bench.wait_for(|report| matches!(report, Report::Started { .. })).await;
     bench.runner.pause(&key("paused"));
     bench.wait_for(|report| matches!(report, Report::Paused { .. })).await;
-    let mut guest = bench.guest("other", SPIN, 10);
+    let mut guest = guest(&bench, "other", SPIN, 10);
     guest.limits.fuel = Some(200_000_000);
     bench.start(guest);
-    let (_, other) = bench.end_of("other").await;
+    let other = end_of(&bench, "other").await.usage;
     bench.runner.kill(&key("paused"), KilledBy::Operator);
-    let (outcome, paused) = bench.end_of("paused").await;
+    let End { outcome, usage: paused, .. } = end_of(&bench, "paused").await;
     assert_eq!(outcome, KILLED);
     assert!(paused.fuel < other.fuel / 4, "{} {}", paused.fuel, other.fuel);
 }
 
 #[tokio::test]
 async fn a_deadline_finds_a_paused_guest() {
-    let bench = Bench::new(1);
+    let bench = Bench::with_workers(1);
     let limit = Duration::from_millis(100);
-    let mut guest = bench.guest("paused", SPIN, 500);
+    let mut guest = guest(&bench, "paused", SPIN, 500);
     guest.limits.deadline = Some(limit);
     bench.start(guest);
     bench.runner.pause(&key("paused"));
-    let (outcome, _) = bench.end_of("paused").await;
-    assert_eq!(outcome, Outcome::DeadlinePassed { limit });
+    assert_eq!(end_of(&bench, "paused").await.outcome, Outcome::DeadlinePassed { limit });
 }
 
 #[tokio::test]
 async fn orders_for_a_guest_that_does_not_run_are_harmless() {
-    let bench = Bench::new(1);
+    let bench = Bench::with_workers(1);
     bench.runner.pause(&key("nobody"));
     bench.runner.resume(&key("nobody"));
     bench.runner.kill(&key("nobody"), KilledBy::Operator);
-    bench.start(bench.guest("counts", COUNT, 0));
-    assert_eq!(bench.end_of("counts").await.0, EXITED);
+    bench.start(guest(&bench, "counts", COUNT, 0));
+    assert_eq!(end_of(&bench, "counts").await.outcome, EXITED);
     bench.runner.pause(&key("counts"));
 }
 
 #[tokio::test]
 async fn a_kill_ends_each_of_fifty_spinners() {
-    let bench = Bench::new(2);
+    let bench = Bench::with_workers(2);
     let names: Vec<_> = (0..50).map(|number| format!("spin{number}")).collect();
     for name in &names {
-        bench.start(bench.guest(name, SPIN, 20));
+        bench.start(guest(&bench, name, SPIN, 20));
     }
     for name in &names {
         bench.runner.kill(&key(name), KilledBy::Operator);
-        assert_eq!(bench.end_of(name).await.0, KILLED);
+        assert_eq!(end_of(&bench, name).await.outcome, KILLED);
     }
 }

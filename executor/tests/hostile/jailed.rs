@@ -6,7 +6,7 @@
 
 #![expect(unsafe_code, reason = "a place in the section of what runs before main")]
 
-use crate::kit::guests_folder;
+use crate::kit::{guests_folder, programs_folder};
 use skep_executor::jail::{self, Jail, Network, Strictness};
 use skep_protocol::task::Access;
 use std::{env, fs::File, io::ErrorKind, process::Command};
@@ -28,7 +28,7 @@ extern "C" fn enter() {
         strictness: Strictness::Strict,
         user: None,
         root: folder.into(),
-        dirs: [(guests_folder(), Access::ReadOnly)].into(),
+        dirs: [guests_folder(), programs_folder()].map(|dir| (dir, Access::ReadOnly)).into(),
         network: Network::Closed,
     };
     // As an executor does: the first runtime makes what all others use.

@@ -75,9 +75,10 @@ pub(super) fn at_most<T>(field: &str, max: usize, list: Vec<T>) -> Result<Vec<T>
     Ok(list)
 }
 
-/// Converts an enum whose variants have the same names on the wire, where 0 is `Unspecified`.
+/// Converts an enum whose variants have the same names on the wire, where 0 is `Unspecified`; with
+/// `default` behind them, 0 is one of them.
 macro_rules! convert_enum {
-    ($type:ty, $wire:ty { $($variant:ident),+ $(,)? }) => {
+    (@ $type:ty, $wire:ty { $($variant:ident),+ } $($unset:pat)?) => {
         impl Convert for $type {
             type Wire = i32;
 
@@ -91,35 +92,17 @@ macro_rules! convert_enum {
             fn from_wire(wire: i32) -> Result<Self, DecodeError> {
                 match <$wire>::try_from(wire) {
                     $(Ok(<$wire>::$variant) => Ok(Self::$variant),)+
-                    Ok(<$wire>::Unspecified) => Err(DecodeError::invalid("it is missing")),
+                    $($unset => Err(DecodeError::invalid("it is missing")),)?
                     Err(_) => known(None),
                 }
             }
         }
+    };
+    ($type:ty, $wire:ty { $($variant:ident),+ $(,)? }) => {
+        convert_enum!(@ $type, $wire { $($variant),+ } Ok(<$wire>::Unspecified));
+    };
+    ($type:ty, $wire:ty { $($variant:ident),+ $(,)? }, default) => {
+        convert_enum!(@ $type, $wire { $($variant),+ });
     };
 }
 pub(super) use convert_enum;
-
-/// Converts an enum whose variants have the same names on the wire, where 0 is the default.
-macro_rules! convert_enum_with_default {
-    ($type:ty, $wire:ty { $($variant:ident),+ $(,)? }) => {
-        impl Convert for $type {
-            type Wire = i32;
-
-            fn to_wire(&self) -> i32 {
-                let wire = match self {
-                    $(Self::$variant => <$wire>::$variant,)+
-                };
-                wire.into()
-            }
-
-            fn from_wire(wire: i32) -> Result<Self, DecodeError> {
-                match <$wire>::try_from(wire) {
-                    $(Ok(<$wire>::$variant) => Ok(Self::$variant),)+
-                    Err(_) => known(None),
-                }
-            }
-        }
-    };
-}
-pub(super) use convert_enum_with_default;

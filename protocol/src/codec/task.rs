@@ -7,7 +7,7 @@
 use super::{
     DecodeError,
     common::sentence,
-    convert::{Convert, convert_enum_with_default, known, or_default, read, required},
+    convert::{Convert, convert_enum, known, or_default, read, required},
     wire::common::{self as wire, clock, dir_grant, launch_task, random},
 };
 use crate::{
@@ -317,8 +317,8 @@ impl Convert for DirGrant {
     }
 }
 
-convert_enum_with_default!(Access, wire::Access { ReadWrite, ReadOnly });
-convert_enum_with_default!(Diagnostics, wire::Diagnostics { Plain, Coredump });
+convert_enum!(Access, wire::Access { ReadWrite, ReadOnly }, default);
+convert_enum!(Diagnostics, wire::Diagnostics { Plain, Coredump }, default);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,9 @@
-//! A runner with a folder, and guests for it out of `tests/guests`.
+//! A runner with a folder, and guests for it: for all tests that run guests.
 //!
 //! A guest goes the way of a real task: its module is compiled to an artifact, a runner starts it
 //! from there, and what the runner reports is compared.
+
+#![allow(dead_code, reason = "each target uses a part of it")]
 
 use skep_executor::{GuestFiles, Runner, compile_unlimited};
 use skep_protocol::{
@@ -39,6 +41,7 @@ pub(crate) struct End {
     pub(crate) outcome: Outcome,
     pub(crate) usage: Usage,
     pub(crate) result: Vec<u8>,
+    pub(crate) last_words: String,
 }
 
 impl Bench {
@@ -52,9 +55,23 @@ impl Bench {
         Self { folder: tempfile::tempdir().expect("a folder"), runner }
     }
 
-    /// A guest of the module `name` with 64 MiB, default limits and no grants.
+    /// A guest of the text `name` with 64 MiB, default limits and no grants.
     pub(crate) fn guest(&self, name: &str) -> StartGuest {
         self.guest_of(name, &guest_bytes(name))
+    }
+
+    /// As [`Bench::guest`], made a component.
+    pub(crate) fn component(&self, name: &str) -> StartGuest {
+        let file = guests_folder().join(format!("components/{name}.wasm"));
+        self.guest_of(name, &fs::read(file).expect("a guest of ours"))
+    }
+
+    /// As [`Bench::guest`], of a program in Rust.
+    pub(crate) fn program(&self, name: &str) -> StartGuest {
+        self.guest_of(
+            name,
+            &fs::read(programs_folder().join(format!("{name}.wasm"))).expect("a guest of ours"),
+        )
     }
 
     /// A guest of a module that has no file.
@@ -122,12 +139,21 @@ impl Bench {
     }
 
     pub(crate) async fn end_of(&self, expected: &TaskKey) -> End {
+        let ended =
+            |report: &Report| matches!(report, Report::Ended { key, .. } if key == expected);
+        let Report::Ended { outcome, usage, result, last_words, .. } = self.wait_for(ended).await
+        else {
+            unreachable!("only ends are wanted");
+        };
+        End { outcome, usage, result, last_words }
+    }
+
+    /// Waits for reports until one is wanted; others are dropped.
+    pub(crate) async fn wait_for(&self, wanted: impl Fn(&Report) -> bool) -> Report {
         loop {
             for report in self.runner.reports().await {
-                if let Report::Ended { key, outcome, usage, result, .. } = report
-                    && key == *expected
-                {
-                    return End { outcome, usage, result };
+                if wanted(&report) {
+                    return report;
                 }
             }
         }
@@ -158,6 +184,11 @@ pub(crate) fn key(task: &str) -> TaskKey {
 
 pub(crate) fn guests_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests")
+}
+
+/// Where the modules of programs in Rust lie.
+pub(crate) fn programs_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests/modules")
 }
 
 pub(crate) fn guest_bytes(name: &str) -> Vec<u8> {
