@@ -7,7 +7,8 @@
 //! bucket and is **bursting**: it only gets what is left, in proportion to shares, by a second
 //! count, so that what was left over is never held against it.
 //!
-//! Always holds: a guest to be ended goes first, then guests that wake, then those that compute;
+//! What a guest still owes when it ends, the next of its share that begins takes over: a stream of
+//! short guests is as one long one. Always holds: a guest to be ended goes first, then guests that wake, then those that compute;
 //! a guest that is owed time is owed [`PERIOD`] at most; if more is promised than the machine has,
 //! the clock slows down, and all get the same part of their share. Deliberately absent: how much
 //! anybody used, and when, which the workers tell.
@@ -23,6 +24,9 @@ pub(super) const PERIOD: Duration = Duration::from_millis(100);
 /// What a guest that is bursting must be owed before it is in its share again, so that it does not
 /// change threads after every slice.
 pub(super) const REFILL: Duration = Duration::from_millis(25);
+/// Debts that are kept of guests that have ended. Time pays them as well: a debt is of a turn, and
+/// ten thousand guests do not end within one.
+const DEBTS_MAX: usize = 10_000;
 /// A guest is one thread: a larger share would be of no use to it, and slow the others' clock.
 const SHARE_MILLIS_MAX: u64 = 1_000;
 
@@ -64,6 +68,8 @@ pub(super) struct Queue {
     /// The same guests by their due times, which are when they will be in their share again.
     refills: BTreeSet<(Duration, Id)>,
     bursting_run: Vec<Id>,
+    /// What guests that have ended left unpaid: their shares and due times.
+    debts: BTreeSet<(u32, Duration, Id)>,
     /// The time that due times are compared with, and the real time it was last set.
     clock: Duration,
     read_at: Duration,
@@ -103,6 +109,7 @@ impl Queue {
             bursting: BTreeSet::new(),
             refills: BTreeSet::new(),
             bursting_run: Vec::new(),
+            debts: BTreeSet::new(),
             clock: Duration::ZERO,
             read_at: Duration::ZERO,
             extra_clock: Duration::ZERO,
@@ -115,11 +122,49 @@ impl Queue {
         let share_millis = share_millis.clamp(1, SHARE_MILLIS_MAX);
         let share_millis = u32::try_from(share_millis).expect("a thousand at most");
         // Where the clock runs slow, it starts level with those that compute already.
-        let due = self.earliest().map_or(self.clock, |due| due.min(self.clock));
-        let (extra, state) = (self.extra_clock, State::Waiting);
-        let guest = Guest { share_millis, due, extra, bursts: false, ending: false, state };
-        self.guests.insert(id, guest);
-        self.make_ready(id, Urgency::Woken);
+        let level = self.level();
+        let unpaid = self.take_over(share_millis).filter(|due| *due > level);
+        let (due, extra) = (unpaid.unwrap_or(level), self.extra_clock);
+        let bursts = due > self.clock + REFILL;
+        let state = State::Waiting;
+        self.guests.insert(id, Guest { share_millis, due, extra, bursts, ending: false, state });
+        if unpaid.is_none() {
+            self.make_ready(id, Urgency::Woken);
+        } else if bursts {
+            self.make_ready(id, Urgency::Computing);
+        } else {
+            // It owes too little to be worth another thread: it only goes behind the others.
+            self.guest(id).state = State::Ready(Urgency::Computing);
+            self.in_share.insert((Urgency::Computing, due, id));
+        }
+    }
+
+    /// The due time of a guest that has used nothing yet.
+    fn level(&self) -> Duration {
+        self.earliest().map_or(self.clock, |due| due.min(self.clock))
+    }
+
+    /// The latest due time that a guest of this share has left.
+    fn take_over(&mut self, share_millis: u32) -> Option<Duration> {
+        let first = (share_millis, Duration::ZERO, Id(0));
+        let last = (share_millis, Duration::MAX, Id(u64::MAX));
+        let debt = self.debts.range(first..=last).next_back().copied()?;
+        self.debts.remove(&debt);
+        Some(debt.1)
+    }
+
+    /// Keeps what a guest owed when it ended.
+    fn leave_debt(&mut self, id: Id, guest: &Guest) {
+        let level = self.level();
+        if guest.due <= level {
+            return;
+        }
+        if self.debts.len() >= DEBTS_MAX {
+            self.debts.retain(|(_, due, _)| *due > level);
+        }
+        if self.debts.len() < DEBTS_MAX {
+            self.debts.insert((guest.share_millis, guest.due, id));
+        }
     }
 
     /// A guest has something to do, or will have again after its turn.
@@ -205,7 +250,8 @@ impl Queue {
         }
         match ran {
             Ran::Ended => {
-                self.guests.remove(&id);
+                let guest = self.guests.remove(&id).expect("it has had its turn");
+                self.leave_debt(id, &guest);
             }
             Ran::Goes if woken => self.make_ready(id, Urgency::Computing),
             Ran::Goes => {}

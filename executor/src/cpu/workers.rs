@@ -208,8 +208,11 @@ impl Pool {
         {
             tracing::warn!(%error, "no lowest rank: bursting guests disturb other processes");
         }
+        // A turn is charged with what leads to it, too: guests of many short turns pay for each.
+        let mut charged = thread_time();
         while let Some(guest) = self.next(band) {
-            let (used, ran) = guest.turn();
+            let (over_at, ran) = guest.turn();
+            let used = over_at.saturating_sub(mem::replace(&mut charged, over_at));
             let raised = {
                 let mut state = self.lock();
                 state.low.remove(&guest.id);
@@ -312,7 +315,8 @@ impl State {
 }
 
 impl Guest {
-    /// Polls it once: how long it computed, and whether it is over.
+    /// Polls it once: what this thread had computed when its turn was over, and whether it is over
+    /// itself.
     fn turn(self: &Arc<Self>) -> (Duration, Ran) {
         let before = Duration::from_nanos(self.spent_nanos.load(Ordering::Relaxed));
         let began = thread_time();
@@ -332,10 +336,11 @@ impl Guest {
             drop(slot);
             discard(over);
         }
-        let used = thread_time().saturating_sub(began);
-        let nanos = u64::try_from((before + used).as_nanos()).unwrap_or(u64::MAX);
+        let over_at = thread_time();
+        let spent = before + over_at.saturating_sub(began);
+        let nanos = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
         self.spent_nanos.store(nanos, Ordering::Relaxed);
-        (used, ran)
+        (over_at, ran)
     }
 
     /// Drops its future, unless a thread runs it.

@@ -22,19 +22,13 @@ const PACE_MIN: f64 = 0.8;
 const ROUND_MILLIS: usize = 200;
 /// A round in which the machine gave one of the executors less than the other says nothing of the
 /// hog, so that there are more; a hog that takes what is not its own takes it in each.
-const ROUNDS_MAX: usize = 40;
-/// What it must have beside one whose memory grows all the time: a page costs the kernel more than
-/// the 255 units of fuel that can be charged for it, so that the turns of such a guest are longer.
-const PACE_MIN_BESIDE_GROWTH: f64 = 0.5;
-const GROWS: &str = "spin_memory_grow";
+const ROUNDS_MAX: usize = 8;
 /// Half a processor each, of the one that an executor here has.
 const SHARE: Amount = Amount::millis(500);
 
 /// Guests that end at once, by a trap or by a limit, and are started again as soon as they do.
-const SHORT_LIVED: [&str; 4] = ["trap_unreachable", "hoard", "hoard_then_trap", "flood_stdout"];
-/// As they, but started once: each of their deaths costs the executor more than their turn, and
-/// shares are of guests, not of what starts them (`docs/sandbox.md`, "what is not limited").
-const SHORT_LIVED_ONCE: [&str; 2] = ["recurse", "poll_flood"];
+const SHORT_LIVED: [&str; 6] =
+    ["trap_unreachable", "hoard", "hoard_then_trap", "flood_stdout", "recurse", "poll_flood"];
 /// As they, in a directory of their own.
 const SHORT_LIVED_ON_DISK: [&str; 6] = [
     "hoard_disk",
@@ -57,19 +51,11 @@ fn loops(result: &[u8]) -> f64 {
     f64::from(u32::try_from(count).expect("a few millions at most"))
 }
 
-/// How often a hog is started in a round.
-#[derive(Clone, Copy)]
-enum Starts {
-    Once,
-    /// Again whenever it has ended.
-    Again,
-}
-
-/// Lets a neighbour count beside a hog.
-async fn beside_hog(bench: &Bench, hog: &StartGuest, often: Starts) -> f64 {
+/// Lets a neighbour count beside a hog, which is started again whenever it has ended.
+async fn beside_hog(bench: &Bench, hog: &StartGuest) -> f64 {
     let neighbour = counting(bench, "neighbour");
     let expected = neighbour.key.clone();
-    let (mut starts, mut current) = (1, Some(start_again(bench, hog, 0)));
+    let (mut starts, mut current) = (1, start_again(bench, hog, 0));
     let (mut waiting, mut counted) = (Some(neighbour), None);
     while counted.is_none() {
         for report in bench.runner.reports().await {
@@ -81,20 +67,15 @@ async fn beside_hog(bench: &Bench, hog: &StartGuest, often: Starts) -> f64 {
                     assert_eq!(outcome, EXITED);
                     counted = Some(loops(&result));
                 }
-                Report::Ended { key, .. } if current.as_ref() == Some(&key) => {
-                    current = match often {
-                        Starts::Once => None,
-                        Starts::Again => Some(start_again(bench, hog, starts)),
-                    };
+                Report::Ended { key, .. } if current == key => {
+                    current = start_again(bench, hog, starts);
                     starts += 1;
                 }
                 _ => {}
             }
         }
     }
-    if let Some(current) = current {
-        bench.kill(&current).await;
-    }
+    bench.kill(&current).await;
     counted.expect("it has ended")
 }
 
@@ -123,26 +104,19 @@ async fn beside_each_other(bench: &Bench) -> f64 {
 }
 
 /// The best pace of a neighbour, as a part of its fair share, in as many rounds as it takes.
-async fn pace_beside(
-    hogged: &Bench,
-    control: &Bench,
-    hog: &StartGuest,
-    often: Starts,
-    least: f64,
-) -> f64 {
+async fn pace_beside(hogged: &Bench, control: &Bench, hog: &StartGuest) -> f64 {
     let mut best = 0.0_f64;
     for _ in 0..ROUNDS_MAX {
-        let (beside_hog, fair) =
-            tokio::join!(beside_hog(hogged, hog, often), beside_each_other(control));
+        let (beside_hog, fair) = tokio::join!(beside_hog(hogged, hog), beside_each_other(control));
         best = best.max(beside_hog / fair);
-        if best >= least {
+        if best >= PACE_MIN {
             break;
         }
     }
     best
 }
 
-async fn keeps_its_pace(names: &[&str], often: Starts, guest: impl Fn(&Bench, &str) -> StartGuest) {
+async fn keeps_its_pace(names: &[&str], guest: impl Fn(&Bench, &str) -> StartGuest) {
     let (hogged, control) = (Bench::with_workers(1), Bench::with_workers(1));
     let mut slow = Vec::new();
     for name in names {
@@ -151,9 +125,8 @@ async fn keeps_its_pace(names: &[&str], often: Starts, guest: impl Fn(&Bench, &s
         hog.limits.output_bytes = 1 << 20;
         hog.limits.disk_bytes = 1 << 20;
         hog.limits.files = 50;
-        let least = if *name == GROWS { PACE_MIN_BESIDE_GROWTH } else { PACE_MIN };
-        let pace = pace_beside(&hogged, &control, &hog, often, least).await;
-        if pace < least {
+        let pace = pace_beside(&hogged, &control, &hog).await;
+        if pace < PACE_MIN {
             slow.push(format!("{name}: {pace:.2}"));
         }
     }
@@ -162,28 +135,27 @@ async fn keeps_its_pace(names: &[&str], often: Starts, guest: impl Fn(&Bench, &s
 
 #[tokio::test]
 async fn a_guest_keeps_its_pace_beside_one_that_spins() {
-    keeps_its_pace(&SPINNERS, Starts::Again, Bench::guest).await;
+    keeps_its_pace(&SPINNERS, Bench::guest).await;
 }
 
 #[tokio::test]
 async fn a_guest_keeps_its_pace_beside_one_that_keeps_the_disk_busy() {
-    keeps_its_pace(&SPINNERS_ON_DISK, Starts::Again, Bench::guest_with_directory).await;
+    keeps_its_pace(&SPINNERS_ON_DISK, Bench::guest_with_directory).await;
 }
 
 #[tokio::test]
 async fn a_guest_keeps_its_pace_beside_one_that_dies_and_comes_again() {
-    keeps_its_pace(&SHORT_LIVED, Starts::Again, Bench::guest).await;
-    keeps_its_pace(&SHORT_LIVED_ONCE, Starts::Once, Bench::guest).await;
+    keeps_its_pace(&SHORT_LIVED, Bench::guest).await;
 }
 
 #[tokio::test]
 async fn a_guest_keeps_its_pace_beside_one_that_fills_the_disk_and_comes_again() {
-    keeps_its_pace(&SHORT_LIVED_ON_DISK, Starts::Again, Bench::guest_with_directory).await;
+    keeps_its_pace(&SHORT_LIVED_ON_DISK, Bench::guest_with_directory).await;
 }
 
 #[tokio::test]
 async fn a_guest_keeps_its_pace_beside_one_that_sips_its_input() {
-    keeps_its_pace(&["sip_stdin"], Starts::Again, |bench, name| {
+    keeps_its_pace(&["sip_stdin"], |bench, name| {
         let mut guest = bench.guest(name);
         bench.give_input(&mut guest, &vec![b'x'; 8 << 20]);
         guest

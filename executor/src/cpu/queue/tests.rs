@@ -199,6 +199,56 @@ fn a_guest_that_wakes_all_the_time_gets_no_more_than_its_share() {
     assert_close(&machine.parts(2), &[900, 100], 3);
 }
 
+/// Guests of one turn each, each begun as soon as the one before it has ended, beside a spinner.
+/// Gives what they got, in thousandths.
+fn part_of_a_stream(share: u64, turn: Duration) -> u64 {
+    let mut queue = Queue::new(1);
+    let mut used = [Duration::ZERO; 2];
+    let mut now = Duration::ZERO;
+    queue.add(now, Id(1), 1_000 - share);
+    queue.add(now, Id(2), share);
+    let mut next = 3;
+    while now < Duration::from_secs(5) {
+        let id = queue.next(now, Band::InShare).or_else(|| queue.next(now, Band::Bursting));
+        let id = id.expect("somebody always has work");
+        let (of, took, ran) =
+            if id == Id(1) { (0, SLICE, Ran::Goes) } else { (1, turn, Ran::Ended) };
+        now += took;
+        used[of] += took;
+        queue.wake(now, id);
+        let _ = queue.ran(now, id, took, ran);
+        if ran == Ran::Ended {
+            queue.add(now, Id(next), share);
+            next += 1;
+        }
+    }
+    let part = used[1].as_nanos() * 1_000 / (used[0] + used[1]).as_nanos();
+    u64::try_from(part).expect("a thousand at most")
+}
+
+#[test]
+fn a_stream_of_short_guests_gets_no_more_than_the_share_of_one() {
+    for (share, turn) in [(500, 3 * MILLI), (500, MILLI / 20), (100, MILLI), (10, MILLI / 2)] {
+        let part = part_of_a_stream(share, turn);
+        assert!(part <= share + 5, "{part} thousandths with a share of {share}, in {turn:?}");
+        assert!(part + 20 >= share, "{part} thousandths with a share of {share}, in {turn:?}");
+    }
+}
+
+#[test]
+fn what_a_guest_left_unpaid_is_taken_over_once_and_by_its_like() {
+    let mut queue = Queue::new(1);
+    queue.add(Duration::ZERO, Id(1), 100);
+    assert_eq!(queue.next(Duration::ZERO, Band::InShare), Some(Id(1)));
+    let _ = queue.ran(MILLI, Id(1), MILLI, Ran::Ended);
+    for (id, share) in [(2, 200), (3, 100), (4, 100)] {
+        queue.add(MILLI, Id(id), share);
+    }
+    let due = |id| queue.guests[&Id(id)].due;
+    assert_eq!([due(2), due(3), due(4)], [MILLI, 10 * MILLI, MILLI]);
+    assert_eq!(queue.debts.len(), 0);
+}
+
 #[test]
 fn a_guest_to_be_ended_goes_first_wherever_it_is() {
     let mut machine = Machine::with_spinners(1, &[100, 100, 100]);
