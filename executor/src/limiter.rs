@@ -11,6 +11,10 @@ use wasmtime::ResourceLimiter;
 /// What wasmtime sets aside for each element of a table.
 const TABLE_ELEMENT_BYTES: u64 = size_of::<usize>() as u64;
 
+/// What the host holds for each open file of a guest: entries in two tables, and the kernel's own
+/// record of it and of its name.
+pub(crate) const HANDLE_BYTES: u64 = 1 << 10;
+
 /// Instances of one guest. A module is one; a component has some of its own, and each of them costs
 /// the host some kilobytes.
 const INSTANCES_MAX: usize = 100;

@@ -12,6 +12,7 @@ use crate::{
         disk::{Inode, Place},
         files::Open,
     },
+    limiter::HANDLE_BYTES,
 };
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, openat2};
 use std::{os::unix::fs::MetadataExt as _, sync::Arc};
@@ -36,6 +37,8 @@ const CHANGE: u64 = 9_000;
 const NAME_BYTE: u64 = 10;
 /// What listing a directory costs for each name that the guest has made anywhere.
 const LISTED_NAME: u64 = 1_000;
+/// What the host holds of each such name until the listing is dropped.
+const LISTED_NAME_BYTES: u64 = 128;
 
 type Fd = Resource<Descriptor>;
 
@@ -79,6 +82,37 @@ impl GuestState {
             Some(Found { inode, links })
         });
         Ok(found.await.unwrap_or(None))
+    }
+
+    /// Opens what there is room for.
+    async fn open(
+        &mut self,
+        fd: Fd,
+        path_flags: PathFlags,
+        path: String,
+        open_flags: OpenFlags,
+        flags: DescriptorFlags,
+    ) -> FsResult<Fd> {
+        self.pay_name(NAME, &path);
+        let creates = open_flags.contains(OpenFlags::CREATE);
+        let is_new = creates && self.look_up(&fd, &path, path_flags).await?.is_none();
+        if is_new {
+            self.add_name("")?;
+        }
+        let mut wasi = self.wasi.filesystem();
+        let opened = wasi.open_at(fd, path_flags, path, open_flags, flags).await;
+        let opened = if is_new { self.made(opened)? } else { opened? };
+        let file = self.file(&opened)?;
+        if let Some((inode, size)) = file {
+            self.disk.opened(inode, size);
+            if open_flags.contains(OpenFlags::TRUNCATE) {
+                // It is empty already, so this gives back and is never refused.
+                let _ = self.disk.resize(inode, 0);
+            }
+        }
+        let inode = file.map(|(inode, _)| inode);
+        self.files.insert(opened.rep().cast_signed(), Open { inode, appends: false });
+        Ok(opened)
     }
 
     fn pay_name(&mut self, price: u64, path: &str) {
@@ -213,33 +247,22 @@ impl HostDescriptor for GuestState {
             // WASI 0.2 has no word for it.
             return Err(ErrorCode::InsufficientMemory.into());
         }
-        self.pay_name(NAME, &path);
-        let creates = open_flags.contains(OpenFlags::CREATE);
-        let is_new = creates && self.look_up(&fd, &path, path_flags).await?.is_none();
-        if is_new {
-            self.add_name("")?;
+        if !self.limiter.hold(HANDLE_BYTES) {
+            return Err(ErrorCode::InsufficientMemory.into());
         }
-        let mut wasi = self.wasi.filesystem();
-        let opened = wasi.open_at(fd, path_flags, path, open_flags, flags).await;
-        let opened = if is_new { self.made(opened)? } else { opened? };
-        let file = self.file(&opened)?;
-        if let Some((inode, size)) = file {
-            self.disk.opened(inode, size);
-            if open_flags.contains(OpenFlags::TRUNCATE) {
-                // It is empty already, so this gives back and is never refused.
-                let _ = self.disk.resize(inode, 0);
-            }
+        let opened = self.open(fd, path_flags, path, open_flags, flags).await;
+        if opened.is_err() {
+            self.limiter.release(HANDLE_BYTES);
         }
-        let inode = file.map(|(inode, _)| inode);
-        self.files.insert(opened.rep().cast_signed(), Open { inode, appends: false });
-        Ok(opened)
+        opened
     }
 
     fn drop(&mut self, fd: Fd) -> Result<()> {
         let number = fd.rep().cast_signed();
         HostDescriptor::drop(&mut self.wasi.filesystem(), fd)?;
-        if let Some(Open { inode: Some(inode), .. }) = self.files.remove(number) {
-            self.disk.closed(inode);
+        if let Some(open) = self.files.remove(number) {
+            self.limiter.release(HANDLE_BYTES);
+            open.inode.into_iter().for_each(|inode| self.disk.closed(inode));
         }
         Ok(())
     }
@@ -299,7 +322,16 @@ impl HostDescriptor for GuestState {
     async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<DirectoryEntryStream>> {
         let names = self.disk.names().saturating_mul(LISTED_NAME);
         self.meter.touched(NAME.saturating_add(names));
-        self.wasi.filesystem().read_directory(fd).await
+        let held = self.disk.names().saturating_add(1).saturating_mul(LISTED_NAME_BYTES);
+        if !self.limiter.hold(held) {
+            return Err(ErrorCode::InsufficientMemory.into());
+        }
+        let listing = self.wasi.filesystem().read_directory(fd).await;
+        match &listing {
+            Ok(listing) => self.streams.hold_listing(listing.rep(), held),
+            Err(_) => self.limiter.release(held),
+        }
+        listing
     }
 
     async fn stat(&mut self, fd: Fd) -> FsResult<DescriptorStat> {
@@ -407,6 +439,7 @@ impl HostDirectoryEntryStream for GuestState {
     }
 
     fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> Result<()> {
+        self.limiter.release(self.streams.release_listing(stream.rep()));
         HostDirectoryEntryStream::drop(&mut self.wasi.filesystem(), stream)
     }
 }

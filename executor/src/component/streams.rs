@@ -27,7 +27,22 @@ const POLLABLE: u64 = 200;
 
 /// The streams of files that a guest has open, by their number in its table.
 #[derive(Debug, Default)]
-pub(crate) struct FileStreams(BTreeMap<u32, FileStream>);
+pub(crate) struct FileStreams {
+    open: BTreeMap<u32, FileStream>,
+    /// The memory that listings of directories take.
+    listings: BTreeMap<u32, u64>,
+}
+
+impl FileStreams {
+    pub(super) fn hold_listing(&mut self, stream: u32, bytes: u64) {
+        self.listings.insert(stream, bytes);
+    }
+
+    /// The memory that is free again.
+    pub(super) fn release_listing(&mut self, stream: u32) -> u64 {
+        self.listings.remove(&stream).unwrap_or(0)
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct FileStream {
@@ -44,24 +59,24 @@ impl GuestState {
     /// Enters a stream of a file into the books; it keeps the file as a handle does.
     pub(super) fn streams_from(&mut self, stream: u32, inode: Inode, size: u64) {
         self.disk.opened(inode, size);
-        self.streams.0.insert(stream, FileStream { inode, at: None });
+        self.streams.open.insert(stream, FileStream { inode, at: None });
     }
 
     /// As [`Self::streams_from`], for one that writes.
     pub(super) fn streams_to(&mut self, stream: u32, inode: Inode, size: u64, at: Place) {
         self.disk.opened(inode, size);
-        self.streams.0.insert(stream, FileStream { inode, at: Some(at) });
+        self.streams.open.insert(stream, FileStream { inode, at: Some(at) });
     }
 
     fn stream_closed(&mut self, stream: u32) {
-        if let Some(FileStream { inode, .. }) = self.streams.0.remove(&stream) {
+        if let Some(FileStream { inode, .. }) = self.streams.open.remove(&stream) {
             self.disk.closed(inode);
         }
     }
 
     /// Takes room for a write to a stream.
     fn make_room(&mut self, stream: u32, bytes: u64) -> StreamResult<()> {
-        let Some(FileStream { inode, at: Some(at) }) = self.streams.0.get_mut(&stream) else {
+        let Some(FileStream { inode, at: Some(at) }) = self.streams.open.get_mut(&stream) else {
             return Ok(());
         };
         if self.disk.write(*inode, *at, bytes).is_err() {

@@ -10,6 +10,7 @@ use super::{
     memory::{bytes, first_buffer, range, u32_at},
     p1::Call,
 };
+use crate::limiter::HANDLE_BYTES;
 use std::{collections::BTreeMap, ops::Range};
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as abi;
 use wiggle::GuestMemory;
@@ -327,8 +328,10 @@ pub(super) async fn fd_renumber(call: &mut Call<'_>, from: i32, to: i32) -> wasm
 }
 
 fn forget(call: &mut Call<'_>, fd: i32) {
-    call.state.listing = None;
-    if let Some(Open { inode: Some(inode), .. }) = call.state.files.open.remove(&fd) {
+    call.state.drop_listing();
+    let Some(open) = call.state.files.open.remove(&fd) else { return };
+    call.state.limiter.release(HANDLE_BYTES);
+    if let Some(inode) = open.inode {
         call.state.disk.closed(inode);
     }
 }

@@ -11,6 +11,7 @@ use super::{
     memory::{range, u32_at},
     p1::Call,
 };
+use crate::guest::GuestState;
 use std::ops::Range;
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as abi;
 use wiggle::GuestMemory;
@@ -38,6 +39,23 @@ pub(crate) struct Listing {
     entries: Vec<Vec<u8>>,
 }
 
+impl Listing {
+    /// What it takes of the host's memory.
+    fn bytes(&self) -> u64 {
+        let each = |entry: &Vec<u8>| entry.len() + size_of::<Vec<u8>>();
+        self.entries.iter().map(each).sum::<usize>() as u64
+    }
+}
+
+impl GuestState {
+    /// Forgets the directory that the guest was reading.
+    pub(super) fn drop_listing(&mut self) {
+        if let Some(listing) = self.listing.take() {
+            self.limiter.release(listing.bytes());
+        }
+    }
+}
+
 /// Gives out a directory's entries from the place that `cookie` names.
 pub(super) async fn fd_readdir(
     call: &mut Call<'_>,
@@ -49,9 +67,12 @@ pub(super) async fn fd_readdir(
 ) -> wasmtime::Result<i32> {
     let known = call.state.listing.as_ref().is_some_and(|listing| listing.fd == fd);
     if cookie == 0 || !known {
-        call.state.listing = None;
+        call.state.drop_listing();
         match read(call, fd).await? {
-            Ok(listing) => call.state.listing = Some(listing),
+            Ok(listing) if call.state.limiter.hold(listing.bytes()) => {
+                call.state.listing = Some(listing);
+            }
+            Ok(_) => return Ok(errno::NOMEM),
             Err(errno) => return Ok(errno),
         }
     }

@@ -10,6 +10,7 @@ use super::{
     memory::{bytes, u32_at},
     p1::Call,
 };
+use crate::limiter::HANDLE_BYTES;
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as abi;
 use wiggle::GuestMemory;
 
@@ -85,6 +86,29 @@ pub(super) async fn path_open(
     if !call.state.files.has_room() {
         return Ok(errno::MFILE);
     }
+    if !call.state.limiter.hold(HANDLE_BYTES) {
+        return Ok(errno::NOMEM);
+    }
+    let opened = open(
+        call,
+        (dir, dir_flags, pointer, length),
+        (open_flags, rights, rights_inheriting, fd_flags),
+        fd_at,
+    );
+    let errno = opened.await?;
+    if errno != errno::SUCCESS {
+        call.state.limiter.release(HANDLE_BYTES);
+    }
+    Ok(errno)
+}
+
+/// Opens what there is room for.
+async fn open(
+    call: &mut Call<'_>,
+    (dir, dir_flags, pointer, length): (i32, i32, i32, i32),
+    (open_flags, rights, rights_inheriting, fd_flags): (i32, i64, i64, i32),
+    fd_at: i32,
+) -> wasmtime::Result<i32> {
     call.touched(pointer, length);
     let is_new = open_flags & CREATE != 0 && {
         let name = path(call.memory, pointer, length);

@@ -6,7 +6,7 @@
 //! a pointer or length that the guest made up gets an error code or a trap, never a panic.
 
 use super::{
-    files, listing, names, price,
+    errno, files, listing, names, price,
     price::{CHANGE, LOOK_UP, MOVE, NAME, RANDOM},
     random, wait,
 };
@@ -71,6 +71,21 @@ pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     add_files(linker)?;
     add_names(linker)?;
     linker.func_wrap(WASI, "proc_exit", proc_exit)?;
+    // Unlike all others it pays for its bytes first: there may be a whole memory of them.
+    linker.func_wrap_async(
+        WASI,
+        "random_get",
+        |mut caller: Caller<'_, GuestState>, (pointer, length): (i32, i32)| {
+            Box::new(async move {
+                price::enter(caller.as_context_mut(), RANDOM).await?;
+                let Some(range) = random::claim(&mut call(&mut caller)?, pointer, length)? else {
+                    return Ok(errno::FAULT);
+                };
+                price::leave(caller.as_context_mut(), RANDOM).await?;
+                random::draw(&mut call(&mut caller)?, range).await
+            })
+        },
+    )?;
     Ok(())
 }
 
@@ -85,7 +100,6 @@ fn add_process(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         poll_oneoff(a: i32, b: i32, c: i32, d: i32), wait, MOVE;
         proc_raise(a: i32), now, LOOK_UP;
         sched_yield(), now, LOOK_UP;
-        random_get(a: i32, b: i32), random, RANDOM;
         sock_accept(a: i32, b: i32, c: i32), now, LOOK_UP;
         sock_recv(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32), now, LOOK_UP;
         sock_send(a: i32, b: i32, c: i32, d: i32, e: i32), now, LOOK_UP;

@@ -2,6 +2,7 @@
 
 use super::{errno, memory::range, p1::Call};
 use crate::cpu::yield_now;
+use std::ops::Range;
 use wasmtime_wasi::{p2::bindings::random::random::Host as _, random::WasiRandomView as _};
 
 /// Random bytes made in one step.
@@ -25,15 +26,21 @@ impl RandomBudget {
     }
 }
 
-/// In place of wasmtime-wasi's, which traps above a limit of its own.
-pub(super) async fn random_get(
+/// Takes the bytes there from what the guest may draw, and counts their price. None: they do not
+/// lie in its memory.
+pub(super) fn claim(
     call: &mut Call<'_>,
     pointer: i32,
     length: i32,
-) -> wasmtime::Result<i32> {
-    let Some(range) = range(call.memory, pointer, length) else { return Ok(errno::FAULT) };
+) -> wasmtime::Result<Option<Range<usize>>> {
+    let Some(range) = range(call.memory, pointer, length) else { return Ok(None) };
     call.state.random.take(range.len() as u64)?;
     call.state.meter.touched(range.len() as u64);
+    Ok(Some(range))
+}
+
+/// Draws what was claimed, in place of wasmtime-wasi's, which traps above a limit of its own.
+pub(super) async fn draw(call: &mut Call<'_>, range: Range<usize>) -> wasmtime::Result<i32> {
     for start in range.clone().step_by(STEP_BYTES) {
         let end = range.end.min(start + STEP_BYTES);
         let bytes = call.state.wasi.random().get_random_bytes((end - start) as u64)?;

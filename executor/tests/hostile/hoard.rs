@@ -6,10 +6,12 @@ use skep_protocol::{
     executor::StartGuest,
     outcome::{Outcome, Trap},
 };
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 const DISK_BYTES: u64 = 100_500;
 const FILES: u64 = 20;
+/// What a guest pays for itself that makes one call: it begins, and it calls.
+const PROGRAM_FUEL: u64 = 5;
 
 #[tokio::test]
 async fn a_guest_that_dies_after_it_was_refused_memory_died_of_memory() {
@@ -200,9 +202,45 @@ async fn a_guest_draws_as_many_random_bytes_as_it_may_and_no_more() {
         guest.limits.random_bytes = Some(1_050);
         assert_eq!(bench.outcome(guest).await, Outcome::RandomLimit { limit: 1_050 }, "{name}");
     }
+}
+
+#[tokio::test]
+async fn random_bytes_that_cannot_be_paid_for_are_not_drawn() {
+    let bench = Bench::new();
     let mut guest = bench.guest("hoard_random_at_once");
-    guest.limits.fuel = Some(1_000_000);
-    assert_eq!(bench.outcome(guest).await, Outcome::OutOfFuel { limit: 1_000_000 });
+    // Sixteen mebibytes cost ten units of fuel each, and eighty milliseconds to draw.
+    for limit in [1_000_000, 100_000_000] {
+        guest.limits.fuel = Some(limit);
+        let end = bench.run(guest.clone()).await;
+        assert_eq!(end.outcome, Outcome::OutOfFuel { limit });
+        assert!(end.usage.cpu < Duration::from_millis(20), "{:?}", end.usage);
+    }
+    guest.limits.fuel = Some(200_000_000);
+    let end = bench.run(guest).await;
+    assert_eq!(end.outcome, EXITED);
+    assert_eq!(end.usage.fuel, 10 * (16 << 20) + 1_000 + PROGRAM_FUEL);
+}
+
+#[tokio::test]
+async fn what_a_guest_has_open_and_lists_counts_as_its_memory() {
+    let bench = Bench::new();
+    let own = 64 << 10;
+    // A handle is a KiB, so that a hundred of them are more than this.
+    let limit = own + (50 << 10);
+    let guest = bench.guest_with_directory("hoard_handles");
+    let end = bench.run(StartGuest { memory_bytes: limit, ..guest }).await;
+    assert_eq!(end.outcome, Outcome::OutOfMemory { asked: limit + (1 << 10), limit });
+    // Some dozens of entries of 52 bytes each, with their places in a list.
+    let mut guest = bench.guest_with_directory("spin_list");
+    guest.limits.fuel = Some(20_000_000);
+    let end = bench.run(guest.clone()).await;
+    assert_eq!(end.outcome.name(), "out_of_fuel");
+    let held = end.usage.memory_bytes_peak - own;
+    assert!((2_000..20_000).contains(&held), "{held} bytes for a listing");
+    let mut guest = bench.guest_with_directory("hoard_handles_and_cope");
+    guest.limits.handles = 40;
+    guest.memory_bytes = own + (40 << 10);
+    assert_eq!(bench.outcome(guest).await, EXITED, "what is closed is given back");
 }
 
 #[tokio::test]
