@@ -6,7 +6,8 @@
 
 #![expect(unsafe_code, reason = "compiled modules are machine code, which no check can make safe")]
 
-use std::{fs::File, os::unix::fs::FileExt as _};
+use crate::lines::Lines;
+use std::{fs::File, os::unix::fs::FileExt as _, sync::Arc};
 use wasmtime::{Engine, Module, Precompiled, component::Component};
 
 /// The header of an ELF file, where the flags stand in it, and the one by which wasmtime marks a
@@ -14,10 +15,16 @@ use wasmtime::{Engine, Module, Precompiled, component::Component};
 const HEADER_BYTES: usize = 64;
 const FLAGS_AT: usize = 48;
 const COMPONENT_FLAG: u32 = 1 << 1;
+/// Where the header says where its last part is, the table of its sections: from which byte on, of
+/// how many bytes each is, and how many there are.
+const SECTIONS_AT: usize = 40;
+const SECTION_BYTES_AT: usize = 58;
+const SECTION_COUNT_AT: usize = 60;
 
 /// What an artifact was made of.
 pub(crate) enum Code {
-    Module(Module),
+    /// With the source lines of its code, if they are known.
+    Module(Module, Option<Arc<Lines>>),
     Component(Component),
 }
 
@@ -34,11 +41,21 @@ pub(crate) fn load(engine: &Engine, artifact: &File) -> wasmtime::Result<Code> {
     if u32::from_ne_bytes(*flags) & COMPONENT_FLAG != 0 {
         return load_component(engine, artifact);
     }
+    let lines = Lines::behind(artifact, code_end(&header))?.map(Arc::new);
     // SAFETY: the file was made by `skep compile` of this build: the agent, which alone can name
     // it, has verified the whole of it with its key, the fingerprint of the engine's settings
     // included. Nobody changes it while it is mapped: it is written under another name, synced,
     // renamed into place, and then only ever unlinked.
-    unsafe { Module::deserialize_open_file(engine, artifact.try_clone()?).map(Code::Module) }
+    let module = unsafe { Module::deserialize_open_file(engine, artifact.try_clone()?)? };
+    Ok(Code::Module(module, lines))
+}
+
+/// Where the machine code with all that wasmtime knows of it ends.
+fn code_end(header: &[u8; HEADER_BYTES]) -> u64 {
+    let short = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
+    let sections = header[SECTIONS_AT..].first_chunk().expect("it lies within the header");
+    let length = u64::from(short(SECTION_BYTES_AT)) * u64::from(short(SECTION_COUNT_AT));
+    u64::from_ne_bytes(*sections).saturating_add(length)
 }
 
 fn load_component(engine: &Engine, artifact: &File) -> wasmtime::Result<Code> {

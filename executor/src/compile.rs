@@ -4,7 +4,7 @@
 //! seconds and a gigabyte. So it runs in a child of the agent that holds itself to a budget of time
 //! and memory and then dies. Always holds: an artifact appears whole or not at all.
 
-use crate::{component, engine, host, precheck};
+use crate::{component, engine, host, lines, precheck};
 use rustix::{
     process::{Resource, Rlimit, nice, setrlimit},
     time::{ClockId, clock_gettime},
@@ -113,7 +113,7 @@ fn compile_bytes(bytes: &[u8], artifact: &Path, nans: Nans) -> Result<CompileRep
     let rejected = |why: String| CompileError::Rejected { why };
     if skep_admission::is_component(bytes) {
         let compiled = component::admit::compile(&engine, bytes).map_err(rejected)?;
-        return write(artifact, bytes, &compiled);
+        return write(artifact, bytes, &[&compiled]);
     }
     precheck::check(bytes, &provided).map_err(rejected)?;
     Module::validate(&engine, bytes)
@@ -121,20 +121,21 @@ fn compile_bytes(bytes: &[u8], artifact: &Path, nans: Nans) -> Result<CompileRep
     let compiled = engine
         .precompile_module(bytes)
         .map_err(|error| rejected(format!("it cannot be compiled: {}", error.root_cause())))?;
-    write(artifact, bytes, &compiled)
+    write(artifact, bytes, &[&compiled, &lines::table(bytes)])
 }
 
-fn write(artifact: &Path, bytes: &[u8], compiled: &[u8]) -> Result<CompileReport, CompileError> {
-    write_whole(artifact, compiled)
+fn write(artifact: &Path, bytes: &[u8], parts: &[&[u8]]) -> Result<CompileReport, CompileError> {
+    write_whole(artifact, parts)
         .map_err(|error| failed(&format!("cannot write {artifact:?}"), error))?;
-    Ok(CompileReport { module_bytes: bytes.len() as u64, artifact_bytes: compiled.len() as u64 })
+    let artifact_bytes = parts.iter().map(|part| part.len() as u64).sum();
+    Ok(CompileReport { module_bytes: bytes.len() as u64, artifact_bytes })
 }
 
 /// Writes a file under another name, syncs it and puts it in its place.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_whole(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let draft = path.with_extension(format!("draft-{}", process::id()));
     let written = File::create_new(&draft).and_then(|mut file| {
-        file.write_all(bytes)?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
         file.sync_all()?;
         fs::rename(&draft, path)
     });

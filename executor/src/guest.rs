@@ -178,7 +178,9 @@ pub(crate) async fn run(
         }
     };
     let wall = started.elapsed();
-    let outcome = outcome.unwrap_or_else(|| outcome::of(returned, store.data(), &guest));
+    let outcome = outcome.unwrap_or_else(|| {
+        outcome::of(returned, store.data(), &guest, seat.program.lines())
+    });
     let usage = Usage { start, ..usage(&store, wall) };
     let GuestState { output, result, transcript, .. } = store.into_data();
     let run_digest = transcript.map(|transcript| transcript.end(&outcome, usage.fuel, &result));
@@ -212,7 +214,7 @@ async fn prepare(
 
 async fn execute(store: &mut Store<GuestState>, program: &Program) -> wasmtime::Result<()> {
     let module = match program {
-        Program::Module(module) => module,
+        Program::Module(module, _) => module,
         Program::Component(component) => return component::execute(store, component).await,
     };
     let instance = module.instantiate_async(&mut *store).await?;

@@ -10,6 +10,7 @@ use crate::{
     engine,
     guest::GuestState,
     host,
+    lines::Lines,
     modules::Modules,
 };
 use skep_protocol::{bounds::STACK_BYTES_MAX, executor::StartGuest};
@@ -65,15 +66,23 @@ struct Lane {
 /// What a guest runs: ready to be instantiated.
 #[derive(Clone)]
 pub(crate) enum Program {
-    Module(InstancePre<GuestState>),
+    Module(InstancePre<GuestState>, Option<Arc<Lines>>),
     Component(CommandPre<GuestState>),
 }
 
 impl Program {
     pub(crate) fn engine(&self) -> &Engine {
         match self {
-            Self::Module(module) => module.module().engine(),
+            Self::Module(module, _) => module.module().engine(),
             Self::Component(component) => component.engine(),
+        }
+    }
+
+    /// The source lines of its code, if they are known.
+    pub(crate) fn lines(&self) -> Option<&Lines> {
+        match self {
+            Self::Module(_, lines) => lines.as_deref(),
+            Self::Component(_) => None,
         }
     }
 }
@@ -191,7 +200,9 @@ impl Lane {
 
     fn prepare(&self, code: Code) -> wasmtime::Result<Program> {
         Ok(match code {
-            Code::Module(module) => Program::Module(self.linker.instantiate_pre(&module)?),
+            Code::Module(module, lines) => {
+                Program::Module(self.linker.instantiate_pre(&module)?, lines)
+            }
             Code::Component(component) => {
                 let instance = self.components.instantiate_pre(&component)?;
                 Program::Component(CommandPre::new(instance)?)

@@ -18,12 +18,14 @@
 //! | `component` | what may it call, if it is a component? |
 //! | `host` | what may it call, and at what price? |
 //! | `bench` | what does a way of metering cost? |
-//! | `outcome`, `outbox` | of what did it die, and how does the agent learn of it? |
+//! | `outcome`, `lines` | of what did it die, and where in its source? |
+//! | `outbox` | how does the agent learn of it? |
 
 mod describe;
 mod engine;
 
 mod compile;
+mod lines;
 mod precheck;
 
 mod cpu;

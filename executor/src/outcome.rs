@@ -4,7 +4,7 @@
 //! that followed it; only then is a trap a trap. A guest that was refused memory, disk or handles
 //! and did not end well died of that, whatever it did about it.
 
-use crate::{guest::GuestState, host::random::RandomLimitExceeded};
+use crate::{guest::GuestState, host::random::RandomLimitExceeded, lines::Lines};
 use skep_protocol::{
     bounds::{BACKTRACE_FRAMES_MAX, WHY_BYTES_MAX},
     executor::StartGuest,
@@ -17,7 +17,12 @@ use wasmtime_wasi::{I32Exit, ResourceTableError};
 const FRAME_BYTES_MAX: usize = 200;
 
 /// How a guest ended that ended by itself.
-pub(crate) fn of(returned: Result<(), Error>, state: &GuestState, guest: &StartGuest) -> Outcome {
+pub(crate) fn of(
+    returned: Result<(), Error>,
+    state: &GuestState,
+    guest: &StartGuest,
+    lines: Option<&Lines>,
+) -> Outcome {
     let Err(error) = returned else { return Outcome::Exited { code: 0 } };
     let exit = error.downcast_ref::<I32Exit>().map(|exit| exit.0);
     if let Some(0) = exit {
@@ -50,15 +55,16 @@ pub(crate) fn of(returned: Result<(), Error>, state: &GuestState, guest: &StartG
         return Outcome::Exited { code };
     }
     let backtrace = error.downcast_ref::<WasmBacktrace>();
+    let frames = |backtrace| frames(backtrace, &guest.name, lines);
     match (trap, backtrace) {
         (Some(trap), backtrace) => {
             let (trap, why) = kind(*trap);
-            Outcome::Trapped { trap, why, backtrace: frames(backtrace, &guest.name) }
+            Outcome::Trapped { trap, why, backtrace: frames(backtrace) }
         }
         (None, Some(_)) => Outcome::Trapped {
             trap: outcome::Trap::HostCall,
             why: cut(error.root_cause().to_string(), WHY_BYTES_MAX),
-            backtrace: frames(backtrace, &guest.name),
+            backtrace: frames(backtrace),
         },
         (None, None) => Outcome::Failed {
             why: cut(format!("the guest cannot be started: {}", error.root_cause()), WHY_BYTES_MAX),
@@ -98,18 +104,21 @@ fn kind(trap: Trap) -> (outcome::Trap, String) {
     (kind, why.into())
 }
 
-/// The guest's frames, innermost first: `main::fib (fib.wasm)`.
-fn frames(backtrace: Option<&WasmBacktrace>, guest: &str) -> Vec<String> {
+/// The guest's frames, innermost first: `main::fib (fib.wasm) at src/main.rs:12`.
+fn frames(backtrace: Option<&WasmBacktrace>, guest: &str, lines: Option<&Lines>) -> Vec<String> {
     let frames = backtrace.map_or(&[][..], WasmBacktrace::frames);
-    frames.iter().take(BACKTRACE_FRAMES_MAX).map(|frame| describe(frame, guest)).collect()
+    frames.iter().take(BACKTRACE_FRAMES_MAX).map(|frame| describe(frame, guest, lines)).collect()
 }
 
-fn describe(frame: &FrameInfo, guest: &str) -> String {
+fn describe(frame: &FrameInfo, guest: &str, lines: Option<&Lines>) -> String {
     let name = match frame.func_name() {
         Some(name) => cut(format!("{:#}", rustc_demangle::demangle(name)), FRAME_BYTES_MAX),
         None => format!("function {}", frame.func_index()),
     };
-    format!("{name} ({guest})")
+    match frame.module_offset().and_then(|address| lines?.find(address)) {
+        Some((file, line)) => format!("{name} ({guest}) at {file}:{line}"),
+        None => format!("{name} ({guest})"),
+    }
 }
 
 fn cut(mut text: String, bytes_max: usize) -> String {

@@ -25,13 +25,35 @@ struct Guest {
     folder: &'static str,
     /// Where its modules lie.
     modules: &'static str,
+    /// How they are compiled.
+    profile: &'static str,
 }
 
-const GUESTS: [Guest; 4] = [
-    Guest { package: "hello", folder: "examples/hello", modules: "examples/hello" },
-    Guest { package: "render-guest", folder: "examples/render/guest", modules: "examples/render" },
-    Guest { package: "compute-guest", folder: "guests/compute", modules: "guests/modules" },
-    Guest { package: "test-guests", folder: "guests", modules: "guests/modules" },
+/// With names, for backtraces, and without debug information.
+const PLAIN: &str = "guest";
+const WITH_LINES: &str = "guest-lines";
+
+const GUESTS: [Guest; 5] = [
+    Guest { package: "hello", folder: "examples/hello", modules: "examples/hello", profile: PLAIN },
+    Guest {
+        package: "render-guest",
+        folder: "examples/render/guest",
+        modules: "examples/render",
+        profile: PLAIN,
+    },
+    Guest {
+        package: "compute-guest",
+        folder: "guests/compute",
+        modules: "guests/modules",
+        profile: PLAIN,
+    },
+    Guest {
+        package: "lines-guest",
+        folder: "guests/lines",
+        modules: "guests/modules",
+        profile: WITH_LINES,
+    },
+    Guest { package: "test-guests", folder: "guests", modules: "guests/modules", profile: PLAIN },
 ];
 
 /// Builds all modules and writes them and their records.
@@ -171,19 +193,27 @@ impl Guest {
 
 /// Builds all guests. Returns the modules by the names of their programs.
 fn build(toolchain: &Toolchain) -> Result<BTreeMap<String, Vec<u8>>> {
-    let packages = GUESTS.map(|guest| format!("--package {}", guest.package)).join(" ");
-    let line = format!("build --locked --profile guest --target wasm32-wasip1 {packages}");
     let target = repo::root().join("target/guests");
-    let mut cargo = repo::cargo(&line);
-    cargo.env("CARGO_TARGET_DIR", &target);
-    toolchain.prepare(&mut cargo)?;
-    repo::run(&mut cargo)?;
     let mut built = BTreeMap::new();
-    for binary in modules()?.into_values() {
-        let path = target.join(format!("wasm32-wasip1/guest/{binary}.wasm"));
-        let module = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        ensure!(module.starts_with(b"\0asm"), "{} is no module", path.display());
-        built.insert(binary, module);
+    for profile in [PLAIN, WITH_LINES] {
+        let of_profile = || GUESTS.iter().filter(|guest| guest.profile == profile);
+        let packages: Vec<_> =
+            of_profile().map(|guest| format!("--package {}", guest.package)).collect();
+        let packages = packages.join(" ");
+        let line = format!("build --locked --profile {profile} --target wasm32-wasip1 {packages}");
+        let mut cargo = repo::cargo(&line);
+        cargo.env("CARGO_TARGET_DIR", &target);
+        toolchain.prepare(&mut cargo)?;
+        repo::run(&mut cargo)?;
+        for guest in of_profile() {
+            for binary in guest.modules()?.into_values() {
+                let path = target.join(format!("wasm32-wasip1/{profile}/{binary}.wasm"));
+                let module =
+                    fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                ensure!(module.starts_with(b"\0asm"), "{} is no module", path.display());
+                built.insert(binary, module);
+            }
+        }
     }
     Ok(built)
 }

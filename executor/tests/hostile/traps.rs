@@ -41,3 +41,29 @@ async fn a_trap_comes_with_the_guests_own_frames() {
     let expected = ["main::inner", "outer", "start"];
     assert_eq!(backtrace, expected.map(|name| format!("{name} (trap_unreachable.wasm)")));
 }
+
+/// The text of a guest with debug information, and where in it something is.
+const TEXT: &str = include_str!("../../../guests/lines/src/main.rs");
+
+fn line_of(text: &str) -> usize {
+    TEXT.lines().position(|line| line.contains(text)).expect("it is there") + 1
+}
+
+#[tokio::test]
+async fn the_frames_of_a_module_with_debug_information_have_files_and_lines() {
+    let bench = Bench::new();
+    let Outcome::Trapped { backtrace, .. } = bench.outcome(bench.program("lines")).await else {
+        panic!("it did not trap");
+    };
+    let at = |function: &str, text: &str| {
+        let line = line_of(text);
+        format!("lines_guest::{function} (lines.wasm) at guests/lines/src/main.rs:{line}")
+    };
+    for expected in [
+        at("inner", "panic!("),
+        at("middle", "inner(black_box(depth) + 1)"),
+        at("outer", "middle(black_box(depth) + 1)"),
+    ] {
+        assert!(backtrace.contains(&expected), "{expected} is not in {backtrace:#?}");
+    }
+}

@@ -4,7 +4,7 @@
 //! what can change a module's bytes and as little else as possible, so that a new dependency of the
 //! master does not ask for new modules.
 
-use super::Guest;
+use super::{Guest, PLAIN};
 use crate::repo;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,10 @@ pub(super) fn sources(guest: &Guest) -> Result<String> {
     };
     add("recipe", &RECIPE.to_string());
     add("package", &part("workspace", "package")?);
-    add("profile", &part("profile", "guest")?);
+    add("profile", &part("profile", PLAIN)?);
+    if guest.profile != PLAIN {
+        add("profile", &part("profile", guest.profile)?);
+    }
     for folder in ["guest-sdk", guest.folder] {
         add(folder, &read(&format!("{folder}/Cargo.toml"))?);
         for path in repo::files(&repo::root().join(folder).join("src"), "rs")? {
