@@ -86,6 +86,7 @@ fn path(key: &TaskKey, stream: LogStream) -> PathBuf {
     Layout::sandbox_name(key).join(match stream {
         LogStream::Stdout => "stdout",
         LogStream::Stderr => "stderr",
+        LogStream::Core => "core",
     })
 }
 

@@ -119,6 +119,16 @@ pub(crate) struct Run {
     /// Role to ask for resources in
     #[arg(long, default_value_t, value_name = "ROLE")]
     pub(crate) role: Role,
+    /// Keep a core dump of a task that dies of a trap or of a limit, with all that was in its memory;
+    /// of several tasks, each in a file of its own whose name ends with the task's number
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "core",
+    )]
+    pub(crate) coredump: Option<PathBuf>,
     /// Name of the job, for lists (the module's file name if not given)
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -384,6 +394,9 @@ pub(crate) struct Logs {
     /// Go on until the task ends
     #[arg(short, long)]
     pub(crate) follow: bool,
+    /// Its core dump instead, if it was to leave one (`skep run --coredump`)
+    #[arg(long)]
+    pub(crate) core: bool,
     /// The task, as `skep ps` shows it
     pub(crate) task: skep_protocol::TaskId,
 }

@@ -10,7 +10,11 @@ use skep_protocol::{
     data::{Follow, LogStream},
     operator::{Request, Response},
 };
-use tokio::io::AsyncWriteExt as _;
+use std::path::Path;
+use tokio::{
+    fs::File,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+};
 
 /// Connects to the master that the options or the environment name.
 pub(crate) async fn connect(client: &Client) -> Result<Cluster> {
@@ -51,4 +55,34 @@ pub(crate) async fn copy_output(cluster: &Cluster, key: &TaskKey, follow: Follow
     };
     let (out, err): (Result, Result) = tokio::join!(out, err);
     out.and(err)
+}
+
+/// Copies a task's core dump to a file, which comes into being with its first byte. Gives how many
+/// bytes there were: none if the task left no dump.
+pub(crate) async fn copy_core(
+    cluster: &Cluster,
+    key: &TaskKey,
+    follow: Follow,
+    file: &Path,
+) -> Result<u64> {
+    let mut from = cluster.read_log(key.clone(), LogStream::Core, 0, follow).await?;
+    let mut first = [0];
+    if from.read(&mut first).await? == 0 {
+        return Ok(0);
+    }
+    let cannot = |error| Sentence(format!("{}: {error}", file.display()));
+    let mut to = File::create(file).await.map_err(cannot)?;
+    to.write_all(&first).await.map_err(cannot)?;
+    let rest = tokio::io::copy(&mut from, &mut to).await?;
+    to.flush().await.map_err(cannot)?;
+    Ok(rest + 1)
+}
+
+/// Copies a task's core dump to stdout, and gives how many bytes there were.
+pub(crate) async fn show_core(cluster: &Cluster, key: &TaskKey, follow: Follow) -> Result<u64> {
+    let mut from = cluster.read_log(key.clone(), LogStream::Core, 0, follow).await?;
+    let mut to = tokio::io::stdout();
+    let bytes = tokio::io::copy(&mut from, &mut to).await?;
+    to.flush().await?;
+    Ok(bytes)
 }

@@ -32,17 +32,9 @@ pub fn describe() -> Result<Description, Unsupported> {
         .map_err(|error| Unsupported { why: error.root_cause().to_string() })?;
     Ok(Description {
         fingerprint: engine::fingerprint(&engine),
-        enforces: enforced().map(Feature::name).collect(),
+        enforces: Feature::ALL.into_iter().map(Feature::name).collect(),
         missing_layers: jail::missing_layers().iter().map(ToString::to_string).collect(),
     })
-}
-
-/// What the protocol can say and an executor of this build cannot do: a task that asks for it is
-/// refused. Nobody writes core dumps.
-const NOT_ENFORCED: [Feature; 1] = [Feature::Coredump];
-
-fn enforced() -> impl Iterator<Item = Feature> {
-    Feature::ALL.into_iter().filter(|feature| !NOT_ENFORCED.contains(feature))
 }
 
 #[cfg(test)]
@@ -50,11 +42,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_enforced_is_not_claimed() {
+    fn all_that_a_task_can_ask_for_is_enforced() {
         let description = describe().expect("this machine is supported");
         assert!(Feature::ALWAYS.iter().all(|always| description.enforces.contains(&always.name())));
-        assert!(!description.enforces.contains(&"policy.coredump"));
-        assert!(description.enforces.contains(&"grant.dir.volume"));
         assert!(description.enforces.contains(&"grant.dir.host"));
+        assert!(description.enforces.contains(&"policy.coredump"));
     }
 }

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use skep_protocol::{
     Nans,
     bounds::{BACKTRACE_FRAMES_MAX, STACK_BYTES_MAX},
+    task::Diagnostics,
 };
 use std::{
     hash::{Hash as _, Hasher},
@@ -90,12 +91,14 @@ pub(crate) fn pooled(slots: u32) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-/// An engine that runs guests of any size, and maps what each needs when it starts.
-pub(crate) fn on_demand(stack_bytes: usize) -> wasmtime::Result<Engine> {
+/// An engine that runs guests of any size, and maps what each needs when it starts. If they are to
+/// leave core dumps, each of their traps takes note of all they have.
+pub(crate) fn on_demand(stack_bytes: usize, diagnostics: Diagnostics) -> wasmtime::Result<Engine> {
     let mut config = settings();
     config
         .enable_compiler(false)
         .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .coredump_on_trap(diagnostics == Diagnostics::Coredump)
         .max_wasm_stack(stack_bytes);
     Engine::new(&config)
 }
@@ -132,6 +135,7 @@ pub(crate) fn settings() -> Config {
         .async_stack_zeroing(false)
         .wasm_component_model(true)
         .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES_MAX))
+        // Lines come from a table of ours: see `lines`.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     proposals_off(&mut config);
     config

@@ -9,6 +9,7 @@
 
 use crate::{
     component::{self, FileStreams},
+    coredump,
     cpu::{self, Gate},
     engine,
     host::{
@@ -27,7 +28,7 @@ use skep_protocol::{
     executor::{Report, StartGuest},
     ids::{Attempt, FrameworkId, TaskId, TaskKey},
     outcome::{KilledBy, Outcome, Progress, Usage},
-    task::{Access, Limits, NetGrant},
+    task::{Access, Diagnostics, Limits, NetGrant},
     time::Time,
 };
 use std::{
@@ -38,7 +39,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{select, sync::oneshot, time::sleep};
-use wasmtime::Store;
+use wasmtime::{Instance, Store};
 use wasmtime_wasi::{WasiCtxBuilder, p1::WasiP1Ctx};
 
 /// Fuel after which a guest yields: from 0.02 to 0.6 ms of computing, so that a guest that wakes is
@@ -64,6 +65,8 @@ pub(crate) struct GuestState {
     pub(crate) peers: BTreeSet<NetGrant>,
     /// What it saw and did, if its run is deterministic.
     pub(crate) transcript: Option<Transcript>,
+    /// What runs, if it is a module and has come into being.
+    pub(crate) instance: Option<Instance>,
     /// The value that the guest returns; empty if it does not.
     pub(crate) result: Vec<u8>,
     key: TaskKey,
@@ -88,6 +91,7 @@ impl GuestState {
             streams: FileStreams::default(),
             peers: grants.network.clone(),
             transcript: deterministic.then(|| Transcript::new(engine::COSTS, guest)),
+            instance: None,
             result: Vec::new(),
             key: key.clone(),
             outbox,
@@ -111,6 +115,7 @@ impl GuestState {
             streams: FileStreams::default(),
             peers: BTreeSet::new(),
             transcript: None,
+            instance: None,
             result: Vec::new(),
             key: TaskKey { framework, task, attempt: Attempt::FIRST },
             outbox: Arc::new(Outbox::new()),
@@ -178,10 +183,17 @@ pub(crate) async fn run(
         }
     };
     let wall = started.elapsed();
+    let error = returned.err();
     let outcome = outcome.unwrap_or_else(|| {
+        let returned = error.as_ref().map_or(Ok(()), Err);
         outcome::of(returned, store.data(), &guest, seat.program.lines())
     });
     let usage = Usage { start, ..usage(&store, wall) };
+    if guest.diagnostics == Diagnostics::Coredump {
+        let left = coredump::leave(store, &outcome, error, &guest).await;
+        let Some(left) = left else { return End { usage, ..End::before_start(outcome) } };
+        store = left;
+    }
     let GuestState { output, result, transcript, .. } = store.into_data();
     let run_digest = transcript.map(|transcript| transcript.end(&outcome, usage.fuel, &result));
     let usage = Usage { run_digest, cpu: cpu::spent(), ..usage };
@@ -218,6 +230,7 @@ async fn execute(store: &mut Store<GuestState>, program: &Program) -> wasmtime::
         Program::Component(component) => return component::execute(store, component).await,
     };
     let instance = module.instantiate_async(&mut *store).await?;
+    store.data_mut().instance = Some(instance);
     let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
     start.call_async(store, ()).await
 }

@@ -1,8 +1,8 @@
 //! Where a guest runs: in the pool, whose slots are ready before it comes, or on demand.
 //!
 //! The pool is the fast lane and never a limit: a guest goes on demand if its memory limit or its
-//! module exceeds a slot, if it wants another stack, if all slots are taken, or if the machine
-//! could not make a pool. Always holds: guests wait for a seat rather than run the process out of
+//! module exceeds a slot, if it wants another stack or a core dump, if all slots are taken, or if
+//! the machine could not make a pool. Always holds: guests wait for a seat rather than run the process out of
 //! memory mappings, which are what the machine gives a process fewest of.
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     lines::Lines,
     modules::Modules,
 };
-use skep_protocol::{bounds::STACK_BYTES_MAX, executor::StartGuest};
+use skep_protocol::{bounds::STACK_BYTES_MAX, executor::StartGuest, task::Diagnostics};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -41,7 +41,7 @@ const STACK_UNIT_BYTES: u64 = 4 << 10;
 /// All engines of the executor, and the room in each.
 pub(crate) struct Lanes {
     pool: Option<Pool>,
-    on_demand: Mutex<BTreeMap<usize, Arc<OnDemand>>>,
+    on_demand: Mutex<BTreeMap<(usize, Diagnostics), Arc<OnDemand>>>,
     on_demand_free: Arc<Semaphore>,
 }
 
@@ -128,24 +128,30 @@ impl Lanes {
         }
         let free = Arc::clone(&self.on_demand_free).acquire_owned().await;
         let permit = free.map_err(|_| SeatError::Stopping)?;
-        let on_demand = self.on_demand(guest.limits.stack_bytes)?;
+        let on_demand = self.on_demand(guest.limits.stack_bytes, guest.diagnostics)?;
         let load = || load(Arc::clone(&on_demand.lane), Arc::clone(artifact));
         let module = on_demand.modules.get_or_load(guest.artifact(), load).await?;
         Ok(Seat { program: module, _permit: permit })
     }
 
-    fn on_demand(&self, stack_bytes: u64) -> Result<Arc<OnDemand>, SeatError> {
+    fn on_demand(
+        &self,
+        stack_bytes: u64,
+        diagnostics: Diagnostics,
+    ) -> Result<Arc<OnDemand>, SeatError> {
         let stack_bytes = stack_bytes.min(STACK_BYTES_MAX).next_multiple_of(STACK_UNIT_BYTES);
         let stack_bytes = usize::try_from(stack_bytes).expect("512 KiB fit an address");
         let mut engines = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(engine) = engines.get(&stack_bytes) {
+        if let Some(engine) = engines.get(&(stack_bytes, diagnostics)) {
             return Ok(Arc::clone(engine));
         }
-        let lane = engine::on_demand(stack_bytes).and_then(Lane::new).map_err(|error| {
-            SeatError::Engine { stack_bytes, why: error.root_cause().to_string() }
+        let lane = engine::on_demand(stack_bytes, diagnostics).and_then(Lane::new);
+        let lane = lane.map_err(|error| SeatError::Engine {
+            stack_bytes,
+            why: error.root_cause().to_string(),
         })?;
         let engine = Arc::new(OnDemand { lane: Arc::new(lane), modules: Modules::new() });
-        engines.insert(stack_bytes, Arc::clone(&engine));
+        engines.insert((stack_bytes, diagnostics), Arc::clone(&engine));
         Ok(engine)
     }
 }
@@ -173,7 +179,10 @@ impl Pool {
 
     /// A seat in the pool, if the guest fits and a slot is free.
     async fn seat(&self, guest: &StartGuest, artifact: &Arc<File>) -> Option<Seat> {
-        if guest.memory_bytes > engine::SLOT_BYTES || guest.limits.stack_bytes < STACK_BYTES_MAX {
+        if guest.memory_bytes > engine::SLOT_BYTES
+            || guest.limits.stack_bytes < STACK_BYTES_MAX
+            || guest.diagnostics == Diagnostics::Coredump
+        {
             return None;
         }
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;

@@ -19,7 +19,7 @@
 //! | `host` | what may it call, and at what price? |
 //! | `bench` | what does a way of metering cost? |
 //! | `outcome`, `lines` | of what did it die, and where in its source? |
-//! | `outbox` | how does the agent learn of it? |
+//! | `coredump`, `outbox` | what is left of it, and how does the agent learn of it? |
 
 mod describe;
 mod engine;
@@ -47,6 +47,7 @@ mod limiter;
 mod output;
 mod wasi;
 
+mod coredump;
 mod outbox;
 mod outcome;
 

@@ -18,7 +18,7 @@ const FRAME_BYTES_MAX: usize = 200;
 
 /// How a guest ended that ended by itself.
 pub(crate) fn of(
-    returned: Result<(), Error>,
+    returned: Result<(), &Error>,
     state: &GuestState,
     guest: &StartGuest,
     lines: Option<&Lines>,

@@ -36,7 +36,7 @@ pub enum Request {
     ReadLog {
         /// Which attempt of which task.
         key: TaskKey,
-        /// Which of its two streams.
+        /// What of it.
         stream: LogStream,
         /// From which byte on.
         offset: u64,
@@ -49,12 +49,14 @@ pub enum Request {
     Operator(crate::operator::Request),
 }
 
-/// One of a task's two output streams.
+/// What a task leaves to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the two of every process")]
 pub enum LogStream {
     Stdout,
     Stderr,
+    /// Its core dump: nothing if it left none.
+    Core,
 }
 
 /// Until when a log is read.

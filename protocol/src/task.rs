@@ -48,15 +48,15 @@ pub struct TaskSpec {
     pub labels: BTreeMap<String, String>,
 }
 
-/// What is kept of a task that dies of a trap, besides the reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What is kept of a task that dies of a trap or of a limit, besides the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Diagnostics {
     /// Nothing.
     #[default]
     Plain,
-    /// A core dump: its memory, globals and stack as a Wasm core dump, in the file `coredump` of
-    /// its sandbox. It holds whatever secrets the guest held.
+    /// A core dump: its memory, globals and stack as a Wasm core dump, in the file `core` of its
+    /// sandbox. It holds whatever secrets the guest held.
     Coredump,
 }
 

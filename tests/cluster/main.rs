@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod deterministic;
+mod dumps;
 mod kit;
 mod many;
 mod modules;

@@ -200,7 +200,7 @@ async fn two_logs_at_once_are_not_mixed_up_and_a_cut_one_is_not_taken_for_whole(
             out.write_all(format!("{stream:?}").as_bytes()).await.expect("written");
             match stream {
                 LogStream::Stdout => out.finish().await.expect("all arrived"),
-                LogStream::Stderr => cut = Some(out),
+                LogStream::Stderr | LogStream::Core => cut = Some(out),
             }
         }
         both_seen.await.expect("the reader is there");

@@ -1,8 +1,8 @@
-//! `skep logs`: what a task wrote, stdout to stdout and stderr to stderr.
+//! `skep logs`: what a task wrote, stdout to stdout and stderr to stderr; or its core dump.
 
 use crate::{
     args,
-    client::{connect, copy_output},
+    client::{connect, copy_output, show_core},
     failure::{Result, Sentence},
 };
 use skep_framework::Cluster;
@@ -16,7 +16,17 @@ pub(super) async fn logs(args: args::Logs) -> Result {
     let cluster = connect(&args.client).await?;
     let key = find(&cluster, &args.task).await?;
     let follow = if args.follow { Follow::UntilEnded } else { Follow::No };
-    copy_output(&cluster, &key, follow).await?;
+    if args.core && show_core(&cluster, &key, follow).await? == 0 {
+        let why = format!(
+            "task {} left no core dump: those do that were started with --coredump, died of a trap \
+             or of a limit, and held no more than 128 MiB",
+            key.task
+        );
+        return Err(Sentence(why).into());
+    }
+    if !args.core {
+        copy_output(&cluster, &key, follow).await?;
+    }
     cluster.close().await;
     Ok(())
 }

@@ -9,7 +9,11 @@ use super::{
     scheduler::{Link, Told},
     summary::{Summary, Written},
 };
-use crate::{args::Format, client::copy_output, failure::Result};
+use crate::{
+    args::{self, Format},
+    client::{copy_core, copy_output},
+    failure::Result,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use skep_framework::Cluster;
 use skep_protocol::{
@@ -19,6 +23,7 @@ use skep_protocol::{
 use std::{
     collections::BTreeMap,
     io::Write as _,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 use tokio::{io::AsyncReadExt as _, sync::mpsc};
@@ -42,6 +47,8 @@ pub(super) struct Collector<'a> {
     job: String,
     shape: Shape,
     format: Format,
+    /// Where core dumps go.
+    core: Option<PathBuf>,
     told: mpsc::UnboundedReceiver<Told>,
     bar: ProgressBar,
     ends: BTreeMap<usize, (StatusUpdate, Written)>,
@@ -56,7 +63,7 @@ impl<'a> Collector<'a> {
     pub(super) fn new(
         cluster: &'a Cluster,
         job: &Job,
-        format: Format,
+        args: &args::Run,
         told: mpsc::UnboundedReceiver<Told>,
     ) -> Self {
         let bar = match job.shape {
@@ -67,7 +74,8 @@ impl<'a> Collector<'a> {
             cluster,
             job: job.id.clone(),
             shape: job.shape,
-            format,
+            format: args.client.output,
+            core: args.coredump.clone(),
             told,
             bar,
             ends: BTreeMap::new(),
@@ -115,6 +123,7 @@ impl<'a> Collector<'a> {
             Format::Json => self.read(&update).await,
             Format::Table => Written::default(),
         };
+        self.keep_core(place, &update.key).await;
         self.ends.insert(place, (update, wrote));
         if self.format == Format::Table {
             self.show_in_order().await;
@@ -140,6 +149,24 @@ impl<'a> Collector<'a> {
             say(&format!("skep: the output of task {} is not to be had\n", key.task));
             failure.tell();
         }
+    }
+
+    /// Fetches the core dump that a task left, if it did.
+    async fn keep_core(&self, place: usize, key: &TaskKey) {
+        let Some(file) = &self.core else { return };
+        let mut file = file.clone();
+        if self.shape == Shape::Many {
+            file.as_mut_os_string().push(format!(".{place}"));
+        }
+        let line = match copy_core(self.cluster, key, Follow::No, &file).await {
+            Ok(0) => return,
+            Ok(bytes) => format!("skep: core dump of {bytes} bytes in {}\n", file.display()),
+            Err(failure) => {
+                failure.tell();
+                format!("skep: the core dump of task {} is not to be had\n", key.task)
+            }
+        };
+        self.bar.suspend(|| say(&line));
     }
 
     /// Reads what a task wrote for the summary; what is not to be had is left out of it.

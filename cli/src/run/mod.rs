@@ -243,7 +243,7 @@ async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collec
         role: args.role.clone(),
         failover_timeout: FAILOVER_TIMEOUT,
     };
-    let collector = Collector::new(cluster, &job, args.client.output, told);
+    let collector = Collector::new(cluster, &job, args, told);
     let fitting = job.fitting();
     let mut scheduler = RunScheduler::new(job, tell, orders);
     let waker = cluster.waker();

@@ -3,7 +3,7 @@
 use crate::args;
 use skep_protocol::{
     Amount, Digest, Resources, TaskId, TaskSpec,
-    task::{Clock, DirGrant, DirSource, Grants, Limits, Random},
+    task::{Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Random},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -146,6 +146,9 @@ fn template(
         stack_bytes: default.stack_bytes,
     };
     spec.grants = grants(&run.grants, inputs, environment)?;
+    if run.coredump.is_some() {
+        spec.diagnostics = Diagnostics::Coredump;
+    }
     Ok(spec)
 }
 

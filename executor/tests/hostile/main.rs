@@ -7,6 +7,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod dumps;
 mod escape;
 mod forge;
 mod fuzz;

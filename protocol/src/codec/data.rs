@@ -60,7 +60,7 @@ impl Convert for Request {
     }
 }
 
-convert_enum!(LogStream, wire::LogStream { Stdout, Stderr });
+convert_enum!(LogStream, wire::LogStream { Stdout, Stderr, Core });
 convert_enum!(Follow, wire::Follow { No, UntilEnded });
 
 impl Convert for Response {

@@ -206,7 +206,8 @@ pub(super) fn from_executor() -> impl Strategy<Value = executor::ToAgent> {
 
 pub(super) fn request() -> impl Strategy<Value = data::Request> {
     use data::Request;
-    let stream = prop_oneof![Just(LogStream::Stdout), Just(LogStream::Stderr)];
+    let stream =
+        prop_oneof![Just(LogStream::Stdout), Just(LogStream::Stderr), Just(LogStream::Core)];
     let follow = prop_oneof![Just(Follow::No), Just(Follow::UntilEnded)];
     prop_oneof![
         (blob(), blob(), text()).prop_map(|(secret, csr, name)| Request::Join {
