@@ -22,6 +22,8 @@ pub struct Config {
     pub resources: Option<Resources>,
     /// What the operator says about the node, such as `zone` = `a`.
     pub attributes: BTreeMap<String, String>,
+    /// Bytes that modules, artifacts and inputs may take on the disk.
+    pub cache_bytes_max: u64,
     /// Whether tasks may be granted folders of the machine.
     pub host_dirs: HostDirs,
     /// The folders that tasks may be granted by name. Their paths are made absolute.

@@ -11,7 +11,7 @@ use crate::{
     shell::Event,
 };
 use cap_std::fs::{Dir, OpenOptions};
-use skep_agent_core::{CompileFailure, FetchFailure, Input};
+use skep_agent_core::{CacheFile, CompileFailure, FetchFailure, Input};
 use skep_protocol::{Artifact, Digest};
 use skep_transport::{
     Connection, RequestError,
@@ -75,7 +75,10 @@ impl Modules {
         tokio::spawn(async move {
             let _slot = modules.fetches.acquire().await;
             let input = match modules.bring(digest).await {
-                Ok(()) => Input::BlobReady { digest },
+                Ok(()) => {
+                    modules.tell_kept(CacheFile::Blob(digest)).await;
+                    Input::BlobReady { digest }
+                }
                 Err(why) => Input::BlobFailed { digest, why },
             };
             modules.tell(input).await;
@@ -88,11 +91,38 @@ impl Modules {
         tokio::spawn(async move {
             let _slot = modules.compilations.acquire().await;
             let input = match modules.make_artifact(artifact).await {
-                Ok(()) => Input::Compiled { artifact },
+                Ok(()) => {
+                    modules.tell_kept(CacheFile::Artifact(artifact)).await;
+                    Input::Compiled { artifact }
+                }
                 Err(why) => Input::CompileFailed { artifact, why },
             };
             modules.tell(input).await;
         });
+    }
+
+    /// Removes what no task needs.
+    pub(crate) fn discard(&self, file: CacheFile) {
+        let removed = match file {
+            CacheFile::Blob(digest) => self.folders.blobs.remove_file(digest.hex()),
+            CacheFile::Artifact(artifact) => self.artifacts.remove(&artifact),
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%file, %error, "a file of the cache cannot be removed");
+            }
+            _ => tracing::info!(%file, "removed from the cache, which is full"),
+        }
+    }
+
+    async fn tell_kept(&self, file: CacheFile) {
+        let metadata = match file {
+            CacheFile::Blob(digest) => self.folders.blobs.metadata(digest.hex()),
+            CacheFile::Artifact(artifact) => self.folders.artifacts.metadata(artifact.file_name()),
+        };
+        // What is gone again takes nothing.
+        let bytes = metadata.map_or(0, |metadata| metadata.len());
+        self.tell(Input::Kept { file, bytes }).await;
     }
 
     async fn tell(&self, input: Input) {
@@ -168,17 +198,30 @@ impl Modules {
     }
 }
 
-/// What earlier runs have left in the store, and agents that share it. Artifacts are not told: each
-/// is verified when it is first needed.
+/// What earlier runs have left in the store, and agents that share it. Artifacts are not told to be
+/// ready: each is verified when it is first needed.
 pub(crate) fn found(folders: &Folders) -> io::Result<Vec<Input>> {
-    let mut inputs = Vec::new();
+    let (mut kept, mut ready) = (Vec::new(), Vec::new());
     for name in names(&folders.blobs)? {
         if let Some(digest) = digest_of(&name) {
-            inputs.push(Input::BlobReady { digest });
+            kept.push((folders.blobs.metadata(&name)?, CacheFile::Blob(digest)));
+            ready.push(Input::BlobReady { digest });
         } else if name.ends_with(PART) {
             remove_if_old(&folders.blobs, &name)?;
         }
     }
+    for name in names(&folders.artifacts)? {
+        if let Some(artifact) = Artifact::of_file_name(&name) {
+            kept.push((folders.artifacts.metadata(&name)?, CacheFile::Artifact(artifact)));
+        }
+    }
+    kept.sort_by_cached_key(|(metadata, file)| {
+        (metadata.modified().map(|time| time.into_std()).ok(), *file)
+    });
+    let kept = kept.into_iter().map(|(metadata, file)| Input::Kept { file, bytes: metadata.len() });
+    // What is removed again must be known first.
+    let mut inputs = ready;
+    inputs.extend(kept);
     for name in names(&folders.drafts)? {
         remove_if_old(&folders.drafts, &name)?;
     }

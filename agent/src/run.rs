@@ -113,6 +113,7 @@ pub async fn run(
     let dialer = Dialer::new(&identity)?;
 
     let policy = Policy {
+        cache_bytes_max: config.cache_bytes_max,
         host_dirs: config.host_dirs,
         volumes,
         network: config.network.clone(),

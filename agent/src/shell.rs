@@ -202,6 +202,7 @@ impl Shell {
             Effect::SendExecutor { executor, message } => executors.send(&executor, message),
             Effect::FetchBlob { digest } => modules.fetch(digest),
             Effect::Compile { artifact } => modules.compile(artifact),
+            Effect::Discard { file } => modules.discard(file),
             Effect::StartExecutor { executor } => executors.start(executor),
             Effect::StopExecutor { executor } => executors.stop(&executor),
             Effect::RemoveSandbox { key } => sandboxes::remove(folders, key),

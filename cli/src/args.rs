@@ -294,6 +294,10 @@ pub(crate) struct AgentStart {
     /// Work folder: identity, records, sandboxes
     #[arg(long, env = "SKEP_WORK", default_value = "skep-agent", value_name = "DIR")]
     pub(crate) work: PathBuf,
+    /// What modules, their machine code and inputs may take on the disk; beyond it those used
+    /// longest ago go
+    #[arg(long, env = "SKEP_CACHE_SIZE", default_value = "8GiB", value_name = "SIZE")]
+    pub(crate) cache_size: Bytes,
     /// What to offer, such as "cpus:4;mem:8192" (mem and disk in MiB) [default: this machine's]
     #[arg(long, env = "SKEP_RESOURCES", value_name = "LIST")]
     pub(crate) resources: Option<Scalars>,

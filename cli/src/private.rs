@@ -20,6 +20,8 @@ use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+/// What the cache of the user's private clusters may take: that of an agent by default.
+const CACHE_BYTES_MAX: u64 = 8 << 30;
 /// For how long the agents' token is valid: they use it at once.
 const TOKEN_TTL: Duration = Duration::from_secs(60);
 
@@ -79,6 +81,7 @@ impl Private {
             program: std::env::current_exe()?,
             resources: Some(resources),
             attributes: BTreeMap::new(),
+            cache_bytes_max: CACHE_BYTES_MAX,
             host_dirs: HostDirs::Allowed,
             volumes: BTreeMap::new(),
             // Its operator is the one who launches. For the same reason executors stay who they

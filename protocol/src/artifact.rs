@@ -7,6 +7,10 @@
 use crate::{ids::Digest, task::Grants};
 use std::fmt;
 
+/// How the names of files of machine code end.
+const CODE: &str = ".cwasm";
+const CANONICAL: &str = ".canonical";
+
 /// Names the machine code that is made of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Artifact {
@@ -32,13 +36,24 @@ impl Artifact {
         Self { module, nans }
     }
 
+    /// The artifact whose file has this name.
+    pub fn of_file_name(name: &str) -> Option<Self> {
+        let (hex, nans) = match name.strip_suffix(CODE)? {
+            name if name.ends_with(CANONICAL) => {
+                (&name[..name.len() - CANONICAL.len()], Nans::Canonical)
+            }
+            name => (name, Nans::Native),
+        };
+        Some(Self { module: format!("sha256:{hex}").parse().ok()?, nans })
+    }
+
     /// The name of its file.
     pub fn file_name(&self) -> String {
         let suffix = match self.nans {
             Nans::Native => "",
-            Nans::Canonical => ".canonical",
+            Nans::Canonical => CANONICAL,
         };
-        format!("{}{suffix}.cwasm", self.module.hex())
+        format!("{}{suffix}{CODE}", self.module.hex())
     }
 }
 
@@ -49,5 +64,21 @@ impl fmt::Display for Artifact {
             Nans::Native => Ok(()),
             Nans::Canonical => f.write_str(", deterministic"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_tells_which_artifact_it_is() {
+        let module = Digest::of(b"module");
+        for nans in [Nans::Native, Nans::Canonical] {
+            let artifact = Artifact { module, nans };
+            assert_eq!(Artifact::of_file_name(&artifact.file_name()), Some(artifact));
+        }
+        assert_eq!(Artifact::of_file_name("drafts"), None);
+        assert_eq!(Artifact::of_file_name("x.cwasm"), None);
     }
 }

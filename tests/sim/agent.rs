@@ -188,7 +188,7 @@ impl Sim {
             }
             Effect::StartExecutor { executor } => self.start_executor(number, executor),
             Effect::StopExecutor { executor } => self.stop_executor(number, &executor),
-            Effect::RemoveSandbox { .. } => {}
+            Effect::RemoveSandbox { .. } | Effect::Discard { .. } => {}
             Effect::Reconnect => {
                 if let Some(link) = process.link.take() {
                     self.hang_up(link, Side::Peer);

@@ -1,6 +1,7 @@
 //! [`Agent`]: what it consists of, how it recovers, and who deals with which input.
 
 use crate::{
+    cache::Cache,
     effect::Effect,
     executors::Executors,
     grants::Profiles,
@@ -45,6 +46,7 @@ pub struct Agent {
     pub(crate) queues: Queues,
     pub(crate) waits: Waits,
     pub(crate) modules: Modules,
+    pub(crate) cache: Cache,
     pub(crate) executors: Executors,
     pub(crate) profiles: Profiles,
     pub(crate) retries: Retries,
@@ -81,6 +83,7 @@ impl Agent {
             queues: Queues::default(),
             waits: Waits::default(),
             modules: Modules::default(),
+            cache: Cache::default(),
             executors: Executors::default(),
             profiles: Profiles::default(),
             retries: Retries::default(),
@@ -109,6 +112,7 @@ impl Agent {
             Input::Master(order) => self.master(order),
             Input::BlobReady { digest } => self.blob_ready(digest),
             Input::BlobFailed { digest, why } => self.blob_failed(digest, why),
+            Input::Kept { file, bytes } => self.kept(file, bytes),
             Input::Compiled { artifact } => self.compiled(artifact),
             Input::CompileFailed { artifact, why } => self.compile_failed(artifact, why),
             Input::ExecutorReady { executor } => self.executor_ready(&executor),

@@ -1,6 +1,6 @@
 //! Everything an agent's core can have done.
 
-use crate::{profile::ExecutorKey, record::Record};
+use crate::{cache::CacheFile, profile::ExecutorKey, record::Record};
 use skep_protocol::{Artifact, Digest, Rejection, TaskKey, agent, executor};
 use std::fmt;
 
@@ -23,6 +23,11 @@ pub enum Effect {
     Compile {
         /// Which.
         artifact: Artifact,
+    },
+    /// Removes a file of the cache that no task needs.
+    Discard {
+        /// Which.
+        file: CacheFile,
     },
     /// Starts an executor; answered by `ExecutorReady` or `ExecutorEnded`.
     StartExecutor {

@@ -1,5 +1,6 @@
 //! Everything that can happen to an agent.
 
+use crate::cache::CacheFile;
 use crate::profile::ExecutorKey;
 use skep_protocol::{Artifact, Digest, Rejection, TaskKey, agent, executor};
 
@@ -33,6 +34,14 @@ pub enum Input {
     Compiled {
         /// Which.
         artifact: Artifact,
+    },
+    /// A file lies in the cache, told before it is said to be ready; at the start all that are
+    /// there, the one that was changed longest ago first.
+    Kept {
+        /// Which.
+        file: CacheFile,
+        /// What it takes.
+        bytes: u64,
     },
     /// An artifact could not be made.
     CompileFailed {

@@ -28,6 +28,7 @@ mod queue;
 mod start;
 mod tasks;
 
+mod cache;
 mod executors;
 mod grants;
 mod modules;
@@ -43,6 +44,7 @@ mod invariants;
 mod tests;
 
 pub use agent::Agent;
+pub use cache::CacheFile;
 pub use effect::{Effect, ExitReason};
 pub use input::{CompileFailure, FetchFailure, Input};
 pub use layout::Layout;

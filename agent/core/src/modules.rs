@@ -6,6 +6,7 @@
 
 use crate::{
     agent::Agent,
+    cache::CacheFile,
     effect::Effect,
     input::{CompileFailure, FetchFailure},
     policy::Policy,
@@ -43,6 +44,14 @@ impl Modules {
         }
     }
 
+    /// A file that is there no more.
+    pub(crate) fn forget(&mut self, file: &CacheFile) {
+        match file {
+            CacheFile::Blob(digest) => self.blobs.remove(digest),
+            CacheFile::Artifact(artifact) => self.artifacts.remove(artifact),
+        };
+    }
+
     fn reject(&mut self, module: Digest, why: String, policy: &Policy) {
         if self.rejected.len() >= policy.modules_rejected_max {
             self.rejected.pop_first();
@@ -63,6 +72,8 @@ impl Agent {
     /// What a task of this module must wait for, having seen to it that it comes.
     pub(crate) fn need_artifact(&mut self, artifact: Artifact) -> Result<Option<Need>, Outcome> {
         let Artifact { module, .. } = artifact;
+        self.cache.touch(&CacheFile::Blob(module));
+        self.cache.touch(&CacheFile::Artifact(artifact));
         let modules = &mut self.modules;
         if let Some(why) = modules.rejected.get(&module) {
             return Err(Outcome::ModuleRejected { why: why.clone() });
@@ -81,6 +92,7 @@ impl Agent {
 
     /// What a task that reads this blob must wait for, having seen to it that it comes.
     pub(crate) fn need_blob(&mut self, digest: Digest) -> Option<Need> {
+        self.cache.touch(&CacheFile::Blob(digest));
         let modules = &mut self.modules;
         if modules.blobs.contains(&digest) {
             return None;

@@ -33,6 +33,9 @@ pub struct Policy {
     pub fetch_tries_max: u32,
     /// Modules remembered as rejected; beyond it, any of them may cost another compilation.
     pub modules_rejected_max: usize,
+    /// Bytes that modules, artifacts and inputs may take on the disk; beyond it those used longest
+    /// ago go, but nothing that a task needs.
+    pub cache_bytes_max: u64,
     /// Sandboxes of ended tasks kept for people to look at, the oldest removed first.
     pub sandboxes_kept_max: usize,
     /// How long an orderly stop waits for its tasks to end.
@@ -106,6 +109,8 @@ impl Default for Policy {
             fetch_retry: Duration::from_secs(1),
             fetch_tries_max: 5,
             modules_rejected_max: 1_000,
+            // A hundred interpreters of 30 MB with their machine code.
+            cache_bytes_max: 8 << 30,
             sandboxes_kept_max: 10_000,
             stop_max: Duration::from_secs(10),
             host_dirs: HostDirs::Refused,

@@ -26,6 +26,7 @@ pub(super) async fn agent(args: args::AgentStart) -> Result {
         program: std::env::current_exe()?,
         resources: args.resources.map(|scalars| scalars.0),
         attributes: args.attributes.0,
+        cache_bytes_max: args.cache_size.0,
         host_dirs: HostDirs::Refused,
         volumes: args.volumes.into_iter().map(|named| (named.name, named.volume)).collect(),
         network: args.network,

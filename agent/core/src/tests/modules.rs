@@ -1,7 +1,7 @@
 //! Modules and inputs: fetched once, compiled once, tried again when that can help.
 
 use super::*;
-use crate::{CompileFailure, FetchFailure};
+use crate::{CacheFile, CompileFailure, FetchFailure};
 use skep_protocol::Rejection;
 
 fn fetch(digest: Digest) -> Effect {
@@ -171,4 +171,27 @@ fn files_are_asked_for_again_after_an_executor_failed_a_guest() {
     bench.report([ended_with("a", Outcome::Failed { why: "no such file".into() })]);
     let effects = bench.launch(1, [spec("b")]);
     assert_eq!(effects[2], fetch(module()));
+}
+
+#[test]
+fn a_full_cache_gives_up_what_no_task_needs_and_asks_for_it_again_when_one_does() {
+    let mut bench = with_executor();
+    bench.agent.policy.cache_bytes_max = 100;
+    let kept = |file, bytes| Input::Kept { file, bytes };
+    let (blob, code) = (CacheFile::Blob(module()), CacheFile::Artifact(artifact()));
+    bench.launch(1, [spec("a")]);
+    bench.act(kept(blob, 40));
+    bench.act(Input::BlobReady { digest: module() });
+    bench.act(kept(code, 50));
+    bench.act(Input::Compiled { artifact: artifact() });
+    // All that is there is needed, though it is too much.
+    let other = Digest::of(b"other");
+    assert_eq!(bench.act(kept(CacheFile::Blob(other), 60)), []);
+    bench.report([ended("a")]);
+    // The module was used before its machine code, so it goes first, and that is enough.
+    let gone = |file| Effect::Discard { file };
+    assert_eq!(bench.act(kept(CacheFile::Blob(other), 50)), [gone(blob)]);
+    let more = CacheFile::Blob(Digest::of(b"more"));
+    assert_eq!(bench.act(kept(more, 50)), [gone(code)]);
+    assert!(bench.launch(1, [spec("b")]).contains(&fetch(module())));
 }
