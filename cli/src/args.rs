@@ -119,7 +119,7 @@ pub(crate) struct Run {
     /// Role to ask for resources in
     #[arg(long, default_value_t, value_name = "ROLE")]
     pub(crate) role: Role,
-    /// Keep a core dump of a task that dies of a trap or of a limit, with all that was in its memory;
+    /// Keep a core dump of a task that dies of a trap or a limit, with all that its memory holds;
     /// of several tasks, each in a file of its own whose name ends with the task's number
     #[arg(
         long,

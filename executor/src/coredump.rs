@@ -4,7 +4,7 @@
 //! code does not keep. The file `core` lies beside the guest's own files, where it cannot reach it.
 //! Always holds: a dump is whole or not there; one is made at a time, on a blocking thread, for it
 //! takes up to three times its length in memory; one that cannot be made is logged and changes
-//! nothing else. A guest that its deadline stopped has lost its stack: its dump has the start alone.
+//! nothing else. A guest that its deadline stopped has lost its stack: its dump shows the start.
 //! Deliberately absent: dumps of guests that were killed or that exited, and of components that
 //! their deadline stopped.
 

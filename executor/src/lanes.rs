@@ -2,8 +2,8 @@
 //!
 //! The pool is the fast lane and never a limit: a guest goes on demand if its memory limit or its
 //! module exceeds a slot, if it wants another stack or a core dump, if all slots are taken, or if
-//! the machine could not make a pool. Always holds: guests wait for a seat rather than run the process out of
-//! memory mappings, which are what the machine gives a process fewest of.
+//! the machine could not make a pool. Always holds: guests wait for a seat rather than run the
+//! process out of memory mappings, which are what the machine gives a process fewest of.
 
 use crate::{
     artifact::{self, Code},

@@ -8,10 +8,10 @@
 //! count, so that what was left over is never held against it.
 //!
 //! What a guest still owes when it ends, the next of its share that begins takes over: a stream of
-//! short guests is as one long one. Always holds: a guest to be ended goes first, then guests that wake, then those that compute;
-//! a guest that is owed time is owed [`PERIOD`] at most; if more is promised than the machine has,
-//! the clock slows down, and all get the same part of their share. Deliberately absent: how much
-//! anybody used, and when, which the workers tell.
+//! short guests is as one long one. Always holds: a guest to be ended goes first, then guests that
+//! wake, then those that compute; a guest that is owed time is owed [`PERIOD`] at most; if more is
+//! promised than the machine has, the clock slows down, and all get the same part of their share.
+//! Deliberately absent: how much anybody used, and when, which the workers tell.
 
 use std::{
     collections::{BTreeSet, HashMap},
