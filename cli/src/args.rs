@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Module(Module),
     /// List the offers that are out: whose, to whom, for how long
     Offers(Client),
+    /// Share a cluster on paper: run a scenario of agents, frameworks and roles, print the offers
+    Simulate(Simulate),
     /// The cluster in a few lines: what it does, or why nothing runs
     Status(Client),
     /// What this machine offers to sandboxes, and what it lacks
@@ -437,6 +439,30 @@ pub(crate) enum Bench {
     Cpu(BenchCpu),
     /// What the sandbox costs a program that only computes
     Compute(BenchCompute),
+    /// Sharing: passes and single events in a cluster of any size, on paper
+    Allocator(BenchAllocator),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchAllocator {
+    /// Agents, each with 24 cpus of which 16 are in use
+    #[arg(long, default_value = "20000", value_name = "N")]
+    pub(crate) agents: NonZeroUsize,
+    /// Frameworks
+    #[arg(long, default_value = "2000", value_name = "N")]
+    pub(crate) frameworks: NonZeroUsize,
+    /// Roles that they share out among themselves
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub(crate) roles: NonZeroUsize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// The scenario, JSON or TOML
+    pub(crate) file: PathBuf,
+    /// Also draw each role's share over the steps
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

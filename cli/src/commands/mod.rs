@@ -11,6 +11,7 @@ mod master;
 mod module;
 mod orders;
 mod replay;
+mod simulate;
 
 use crate::{
     args::{Bench, Command, List, Module, RoleCommand, Token},
@@ -31,6 +32,7 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
             Ok(skep_executor::serve(&args.jail()).map(|()| ExitCode::SUCCESS)?)
         }
         Command::Doctor(args) => done(doctor::doctor(args.output)),
+        Command::Bench(Bench::Allocator(args)) => done(bench::allocator(&args)),
         Command::Compile(args) => compile::compile(&args),
         Command::Dev(args) => block_on(dev::dev(args)),
         Command::Master(args) => done(block_on(master::master(args))),
@@ -67,6 +69,7 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
             Module::Inspect(args) => done(block_on(module::inspect(args))),
             Module::Compile(args) => done(module::compile(&args)),
         },
+        Command::Simulate(args) => done(simulate::simulate(&args)),
         Command::Offers(client) => done(block_on(lists::offers(client))),
         Command::Status(client) => done(block_on(lists::status(client))),
     }

@@ -1,0 +1,305 @@
+//! Frameworks, and each as a client in every one of its roles: whether it takes offers, and which.
+//!
+//! Always holds: a client is hungry exactly if its framework is active and has not too many offers
+//! out, it is not suppressed, and it waits for more than it is offered.
+
+use crate::{
+    Allocator,
+    agents::AgentKey,
+    amounts::Amounts,
+    constraints::Constraints,
+    order::Seat,
+    tree::{ClientId, NodeId},
+};
+use skep_protocol::{FrameworkId, Resources, Role};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// What a framework can deal with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Capability {
+    /// Resources that are taken back without notice.
+    Revocable,
+    /// Agents in other regions than the master's.
+    RegionAware,
+    /// Agents with a scarce kind of resource, such as `gpus`.
+    Scarce(String),
+}
+
+/// What a framework is in one of its roles.
+#[derive(Clone, Debug, Default)]
+pub struct Interest {
+    /// Whether it takes offers.
+    pub appetite: Appetite,
+    /// In place of the policy's floors.
+    pub floors: Option<Vec<Resources>>,
+    /// Which agents will do.
+    pub constraints: Constraints,
+}
+
+/// Whether a client takes offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Appetite {
+    /// Yes.
+    #[default]
+    Wanting,
+    /// No, by its own wish.
+    Suppressed,
+}
+
+/// What a client waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// The smallest useful offer.
+    pub least: Resources,
+    /// How much in all, what it is offered at present included.
+    pub wants: Resources,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Framework {
+    pub(crate) is_active: bool,
+    pub(crate) capabilities: BTreeSet<Capability>,
+    pub(crate) offers_out: usize,
+    pub(crate) clients: BTreeMap<Role, ClientId>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) framework: FrameworkId,
+    pub(crate) name: Arc<str>,
+    pub(crate) leaf: NodeId,
+    pub(crate) appetite: Appetite,
+    pub(crate) demand: Option<Wait>,
+    pub(crate) floors: Option<Vec<Amounts>>,
+    pub(crate) constraints: Constraints,
+    /// Used and offered together: an offer counts until it is answered.
+    pub(crate) held: Amounts,
+    pub(crate) offered: Amounts,
+    /// How often it was chosen.
+    pub(crate) chosen: u64,
+    pub(crate) is_hungry: bool,
+    /// Its seat in its leaf's order, if that is fresh.
+    pub(crate) seat: Option<Seat>,
+    /// Where it holds something.
+    pub(crate) places: BTreeSet<AgentKey>,
+    /// Where it has filters.
+    pub(crate) filtered: BTreeSet<AgentKey>,
+}
+
+/// A demand in the allocator's own numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct Wait {
+    pub(crate) least: Amounts,
+    pub(crate) wants: Amounts,
+}
+
+impl Client {
+    /// How much of a kind it would take on top of what it is offered.
+    pub(crate) fn appetite_for(&self, kind: usize) -> u64 {
+        self.demand
+            .as_ref()
+            .map_or(u64::MAX, |wait| wait.wants.get(kind).saturating_sub(self.offered.get(kind)))
+    }
+
+    pub(crate) fn is_sated(&self) -> bool {
+        self.demand.as_ref().is_some_and(|wait| self.offered.contains(&wait.wants))
+    }
+
+    const fn has_own_floor(&self) -> bool {
+        self.floors.is_some() || self.demand.is_some()
+    }
+}
+
+impl Allocator {
+    /// A framework is known; it is offered nothing until it is active.
+    pub fn add_framework(
+        &mut self,
+        id: &FrameworkId,
+        capabilities: BTreeSet<Capability>,
+        roles: impl IntoIterator<Item = (Role, Interest)>,
+    ) {
+        let framework =
+            Framework { is_active: false, capabilities, offers_out: 0, clients: BTreeMap::new() };
+        self.frameworks.entry(id.clone()).or_insert(framework);
+        for (role, interest) in roles {
+            self.add_role(id, &role, interest);
+        }
+    }
+
+    /// A framework asks in one more role.
+    pub fn add_role(&mut self, id: &FrameworkId, role: &Role, interest: Interest) {
+        if self.client_of(id, role).is_some() {
+            return;
+        }
+        let leaf = self.tree.leaf(role);
+        let kinds = &mut self.kinds;
+        let floors =
+            interest.floors.map(|floors| floors.iter().map(|f| kinds.amounts(f)).collect());
+        let client = Client {
+            framework: id.clone(),
+            name: id.as_str().into(),
+            leaf,
+            appetite: interest.appetite,
+            demand: None,
+            floors,
+            constraints: interest.constraints,
+            held: Amounts::default(),
+            offered: Amounts::default(),
+            chosen: 0,
+            is_hungry: false,
+            seat: None,
+            places: BTreeSet::new(),
+            filtered: BTreeSet::new(),
+        };
+        let name = client.name.clone();
+        let has_own_floor = client.has_own_floor();
+        let client = self.insert_client(client);
+        if let crate::tree::Body::Leaf { clients } = &mut self.tree.at_mut(leaf).body {
+            clients.insert(name, client);
+        }
+        if let Some(framework) = self.frameworks.get_mut(id) {
+            framework.clients.insert(role.clone(), client);
+        }
+        if has_own_floor {
+            self.count_own_floors(1, 0);
+        }
+        self.refresh_hunger(client);
+        if self.frameworks.get(id).is_some_and(|framework| framework.is_active) {
+            self.mark_client(client);
+        }
+    }
+
+    /// A framework is there and takes offers.
+    pub fn activate(&mut self, id: &FrameworkId) {
+        self.set_active(id, true);
+    }
+
+    /// A framework is not there. Its offers are to be taken back; what it uses counts on.
+    pub fn deactivate(&mut self, id: &FrameworkId) {
+        self.set_active(id, false);
+        for client in self.clients_of(id) {
+            self.clear_filters(client);
+        }
+    }
+
+    fn set_active(&mut self, id: &FrameworkId, is_active: bool) {
+        let Some(framework) = self.frameworks.get_mut(id) else { return };
+        framework.is_active = is_active;
+        for client in self.clients_of(id) {
+            self.refresh_hunger(client);
+            if is_active {
+                self.mark_client(client);
+            }
+        }
+    }
+
+    /// A framework is gone, and with it whatever it still held.
+    pub fn remove_framework(&mut self, id: &FrameworkId) {
+        self.set_active(id, false);
+        for client in self.clients_of(id) {
+            self.clear_filters(client);
+            for key in self.client(client).places.clone() {
+                self.let_go(client, &key);
+            }
+            self.remove_client(client);
+        }
+        self.frameworks.remove(id);
+    }
+
+    fn remove_client(&mut self, id: ClientId) {
+        let client = self.client(id);
+        let (leaf, name, had_own_floor) =
+            (client.leaf, client.name.clone(), client.has_own_floor());
+        if had_own_floor {
+            self.count_own_floors(0, 1);
+        }
+        self.clients[id.0 as usize] = None;
+        self.vacant.push(id);
+        self.dirty.clients.remove(&id);
+        if let crate::tree::Body::Leaf { clients } = &mut self.tree.at_mut(leaf).body {
+            clients.remove(&name);
+        }
+        self.tree.prune(leaf);
+    }
+
+    /// Offers to a framework in these roles end; none named: in all its roles.
+    pub fn suppress(&mut self, id: &FrameworkId, roles: &[Role]) {
+        for client in self.named(id, roles) {
+            self.client_mut(client).appetite = Appetite::Suppressed;
+            self.refresh_hunger(client);
+        }
+    }
+
+    /// A framework takes offers in these roles, of whatever it refused before too; none named: in
+    /// all its roles.
+    pub fn revive(&mut self, id: &FrameworkId, roles: &[Role]) {
+        for client in self.named(id, roles) {
+            self.client_mut(client).appetite = Appetite::Wanting;
+            self.clear_filters(client);
+            self.refresh_hunger(client);
+            self.mark_client(client);
+        }
+    }
+
+    /// What a framework waits for in a role; none: whatever there is.
+    pub fn set_demand(&mut self, id: &FrameworkId, role: &Role, demand: Option<&Demand>) {
+        let Some(client) = self.client_of(id, role) else { return };
+        let kinds = &mut self.kinds;
+        let demand = demand.map(|demand| Wait {
+            least: kinds.amounts(&demand.least),
+            wants: kinds.amounts(&demand.wants),
+        });
+        let known = self.client_mut(client);
+        let had = usize::from(known.has_own_floor());
+        known.demand = demand;
+        let has = usize::from(known.has_own_floor());
+        self.count_own_floors(has, had);
+        self.refresh_hunger(client);
+        self.mark_client_freed(client);
+    }
+
+    /// Clients with floors of their own make agents spare that are so for nobody else.
+    fn count_own_floors(&mut self, more: usize, less: usize) {
+        let before = self.own_floors;
+        self.own_floors = before + more - less;
+        if (before == 0) != (self.own_floors == 0) {
+            let keys: Vec<AgentKey> = self.agents.keys().cloned().collect();
+            keys.iter().for_each(|key| self.refresh_agent(key));
+        }
+    }
+
+    fn named(&self, id: &FrameworkId, roles: &[Role]) -> Vec<ClientId> {
+        let clients = self.frameworks.get(id).map(|framework| &framework.clients);
+        let clients = clients.into_iter().flatten();
+        let is_named = |role: &Role| roles.is_empty() || roles.contains(role);
+        clients.filter(|(role, _)| is_named(role)).map(|(_, client)| *client).collect()
+    }
+
+    pub(crate) fn clients_of(&self, id: &FrameworkId) -> Vec<ClientId> {
+        self.named(id, &[])
+    }
+
+    pub(crate) fn client_of(&self, id: &FrameworkId, role: &Role) -> Option<ClientId> {
+        self.frameworks.get(id)?.clients.get(role).copied()
+    }
+
+    pub(crate) fn client(&self, id: ClientId) -> &Client {
+        self.clients[id.0 as usize].as_ref().expect("ids of clients that are gone are not kept")
+    }
+
+    pub(crate) fn client_mut(&mut self, id: ClientId) -> &mut Client {
+        self.clients[id.0 as usize].as_mut().expect("ids of clients that are gone are not kept")
+    }
+
+    fn insert_client(&mut self, client: Client) -> ClientId {
+        if let Some(id) = self.vacant.pop() {
+            self.clients[id.0 as usize] = Some(client);
+            return id;
+        }
+        self.clients.push(Some(client));
+        ClientId(u32::try_from(self.clients.len() - 1).expect("clients are bounded"))
+    }
+}

@@ -1,0 +1,104 @@
+//! Where roles will stand once some of what they hold has moved, for deciding who gives back.
+
+use crate::{
+    Allocator, Bundle,
+    agents::Presence,
+    amounts::Amounts,
+    bundle::{Lot, Term},
+    share::Share,
+    tree::{NodeId, TOP},
+};
+use skep_protocol::{AgentId, FrameworkId, Role, Time};
+use std::{cmp::Ordering, collections::BTreeMap};
+
+/// What nodes of the tree will hold, where that differs from what they hold now.
+#[derive(Clone, Debug, Default)]
+pub struct Projection {
+    held: BTreeMap<NodeId, Amounts>,
+}
+
+impl Allocator {
+    /// Lets what `from` holds of this be held by `to`.
+    pub fn project(&self, projection: &mut Projection, from: &Role, to: &Role, moved: &Bundle) {
+        let mut sum = Amounts::default();
+        for (name, amount) in moved.sum().iter() {
+            if let Some(kind) = self.kinds.find(name) {
+                sum.set(kind, amount.as_millis());
+            }
+        }
+        for (role, is_gain) in [(from, false), (to, true)] {
+            let Some(node) = self.tree.find(role) else { continue };
+            let start = self.tree.leaf_of(node).unwrap_or(node);
+            for id in self.tree.path(start) {
+                let held =
+                    projection.held.entry(id).or_insert_with(|| self.tree.at(id).held.clone());
+                if is_gain { held.add(&sum) } else { held.subtract(&sum) }
+            }
+        }
+    }
+
+    /// Which of two roles would be served first: less is sooner. Equal only where shares are, at
+    /// the level where their paths part.
+    pub fn compare(&self, projection: &Projection, one: &Role, other: &Role) -> Ordering {
+        let path = |role| -> Vec<NodeId> {
+            let Some(node) = self.tree.find(role) else { return Vec::new() };
+            let start = self.tree.leaf_of(node).unwrap_or(node);
+            let mut path: Vec<NodeId> = self.tree.path(start).filter(|id| *id != TOP).collect();
+            path.reverse();
+            path
+        };
+        let (one, other) = (path(one), path(other));
+        let parting = one.iter().zip(&other).find(|(a, b)| a != b);
+        let share = |id: &NodeId| {
+            let node = self.tree.at(*id);
+            let held = projection.held.get(id).unwrap_or(&node.held);
+            Share::of(held, &self.total, node.weight, &self.excluded)
+        };
+        parting.map_or(Ordering::Equal, |(a, b)| share(a).cmp(&share(b)))
+    }
+
+    /// The clients that would take an offer and have none.
+    pub fn waiting(&self) -> Vec<(FrameworkId, Role)> {
+        let clients = self.clients.iter().flatten();
+        let waiting = clients.filter(|client| client.is_hungry && client.offered.is_zero());
+        let named =
+            waiting.map(|client| (client.framework.clone(), self.tree.role(client.leaf).clone()));
+        named.collect()
+    }
+
+    /// Whether a client would let an offer of this pass, as far as the agent is open and it has
+    /// not refused the like.
+    pub fn would_take(
+        &self,
+        framework: &FrameworkId,
+        role: &Role,
+        agent: &AgentId,
+        bundle: &Bundle,
+        now: Time,
+    ) -> bool {
+        let client = self.client_of(framework, role);
+        let Some((client, agent)) = client.zip(self.agents.get(&self.key(agent))) else {
+            return false;
+        };
+        let mut lot = Lot::default();
+        let mut put = |term, resources: &skep_protocol::Resources| {
+            let mut amounts = Amounts::default();
+            for (name, amount) in resources.iter() {
+                if let Some(kind) = self.kinds.find(name) {
+                    amounts.set(kind, amount.as_millis());
+                }
+            }
+            lot.put(term, amounts);
+        };
+        put(Term::Unreserved, &bundle.unreserved);
+        put(Term::Revocable, &bundle.revocable);
+        for (role, part) in &bundle.reserved {
+            if let Some(node) = self.tree.find(role) {
+                put(Term::Reserved(node), part);
+            }
+        }
+        let filters = agent.filters.get(&client);
+        agent.presence == Presence::Open
+            && !filters.is_some_and(|filters| filters.refuse(&lot, now))
+    }
+}
