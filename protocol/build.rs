@@ -17,6 +17,8 @@ fn main() -> io::Result<()> {
     prost_build::Config::new()
         // Views are shown as JSON as they are.
         .type_attribute(".skep.operator.v1", "#[derive(serde::Serialize)]")
+        // Requests lie beside the views, and some hold these.
+        .type_attribute("skep.v1.Resources", "#[derive(serde::Serialize)]")
         // It is no view: people see what was made of it.
         .field_attribute("skep.operator.v1.Response.kind.recorded", "#[serde(skip)]")
         // Ordered maps, so that equal messages are equal bytes.

@@ -93,6 +93,9 @@ fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
         Request::Operator(order) => match order {
             operator::Request::Kill { .. }
             | operator::Request::SetRole { .. }
+            | operator::Request::SetQuota { .. }
+            | operator::Request::Reserve { .. }
+            | operator::Request::Unreserve { .. }
             | operator::Request::CreateToken { .. }
             | operator::Request::Tokens
             | operator::Request::RevokeToken { .. } => &[PeerKind::Operator],
@@ -101,6 +104,7 @@ fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
             | operator::Request::Agents
             | operator::Request::Frameworks
             | operator::Request::Roles
+            | operator::Request::Why { .. }
             | operator::Request::Offers
             | operator::Request::Modules
             | operator::Request::Status => &[PeerKind::Framework, PeerKind::Operator],

@@ -90,6 +90,21 @@ pub enum Call {
     },
     /// Kills all its tasks and forgets the framework; its id is never used again.
     Teardown,
+    /// Says what the framework waits for. None: whatever there is.
+    Demand {
+        /// What it waits for.
+        demand: Option<Demand>,
+    },
+}
+
+/// What a framework waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// The smallest useful offer.
+    pub least: Resources,
+    /// How much in all, what it is offered at present included. Of kinds that are not in it
+    /// nothing is offered; if it is empty, nothing at all.
+    pub wants: Resources,
 }
 
 /// A task to launch: its spec, or why the receiver could not take it from the wire.

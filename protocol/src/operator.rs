@@ -4,9 +4,9 @@
 //! the generated messages themselves, serialisable as JSON for `-o json` and the HTTP API.
 
 use crate::{
-    ids::{FrameworkId, Role, TaskId, TaskKey},
+    ids::{AgentId, FrameworkId, Role, TaskId, TaskKey},
     outcome::{Outcome, Usage},
-    resources::Resources,
+    resources::{Amount, Resources},
     task::TaskSpec,
 };
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ pub mod view {
     pub use crate::codec::wire::operator::{
         AgentView, AgentViews, FrameworkView, FrameworkViews, ModuleView, ModuleViews, OfferView,
         OfferViews, RoleView, RoleViews, StatusView, TaskView, TaskViews, TokenView, TokenViews,
+        WhyView,
     };
 }
 
@@ -59,6 +60,44 @@ pub enum Request {
         /// Its weight.
         weight: Weight,
     },
+    /// Gives a role a quota; an empty one takes it away.
+    SetQuota {
+        /// Which role.
+        role: Role,
+        /// Its quota.
+        quota: Quota,
+        /// Whether also below what the role has.
+        manner: Manner,
+    },
+    /// Reserves free resources of an agent for a role and those below it.
+    Reserve {
+        /// Whose.
+        agent: AgentId,
+        /// For whom.
+        role: Role,
+        /// How much.
+        resources: Resources,
+        /// Out of what is reserved for this role, which stands above the other.
+        from: Option<Role>,
+    },
+    /// Gives free resources back that are reserved for a role.
+    Unreserve {
+        /// Whose.
+        agent: AgentId,
+        /// For whom they were.
+        role: Role,
+        /// How much.
+        resources: Resources,
+        /// To what is reserved for this role. None: to everybody.
+        to: Option<Role>,
+    },
+    /// Why a framework has no offer, or a task of it no place.
+    Why {
+        /// Which framework.
+        framework: FrameworkId,
+        /// What the task needs.
+        needs: Option<Resources>,
+    },
     /// All offers that are out.
     Offers,
     /// The cluster in a few numbers and a sentence.
@@ -83,6 +122,31 @@ pub enum Request {
     },
 }
 
+/// A role's guarantee and limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    /// Held free for the role while it does not have it.
+    pub guarantee: Resources,
+    /// The most that the role may have of each kind that is named; zero is nothing.
+    pub limit: BTreeMap<String, Amount>,
+}
+
+impl Quota {
+    /// Whether it says nothing.
+    pub fn is_none(&self) -> bool {
+        self.guarantee.is_empty() && self.limit.is_empty()
+    }
+}
+
+/// How a quota is set that a role has outgrown already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// It is refused.
+    Gentle,
+    /// Offers to the role are rescinded; its tasks go on.
+    Forced,
+}
+
 /// Whether ended tasks are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -101,6 +165,7 @@ pub enum Response {
     Agents(view::AgentViews),
     Frameworks(view::FrameworkViews),
     Roles(view::RoleViews),
+    Why(view::WhyView),
     Offers(view::OfferViews),
     Status(view::StatusView),
     /// The token itself is shown once: the master keeps only its hash.

@@ -19,7 +19,8 @@ pub const DISK: &str = "disk";
 ///
 /// Bounded by [`Amount::MAX`], so that sums over a million agents fit `u64` and products of two
 /// amounts fit `u128`.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
 pub struct Amount(u64);
 
 impl Amount {
@@ -76,6 +77,21 @@ impl fmt::Display for Amount {
 impl fmt::Debug for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<Amount> for f64 {
+    fn from(amount: Amount) -> Self {
+        amount.as_f64()
+    }
+}
+
+impl TryFrom<f64> for Amount {
+    type Error = ResourcesError;
+
+    /// Rounds to three decimals: what JSON writes as 0.1 is 100 thousandths.
+    fn try_from(units: f64) -> Result<Self, ResourcesError> {
+        format!("{units:.3}").parse()
     }
 }
 
@@ -322,8 +338,7 @@ impl TryFrom<BTreeMap<String, f64>> for Resources {
     fn try_from(map: BTreeMap<String, f64>) -> Result<Self, ResourcesError> {
         let mut resources = Self::none();
         for (name, units) in map {
-            // Rounded to three decimals: what JSON writes as 0.1 is 100 thousandths.
-            resources.insert(&name, format!("{units:.3}").parse()?)?;
+            resources.insert(&name, units.try_into()?)?;
         }
         Ok(resources)
     }

@@ -21,6 +21,8 @@ struct Absence {
 const ABSENCES: &[Absence] = &[
     Absence { package: "skep-protocol", crates: WORLD, why: "the protocol is pure" },
     Absence { package: "skep-admission", crates: WORLD, why: "admission is pure" },
+    Absence { package: "skep-allocator", crates: WORLD, why: "the allocator is pure" },
+    Absence { package: "skep-simulate", crates: WORLD, why: "the simulation is pure" },
     Absence { package: "skep-master-core", crates: WORLD, why: "the master's core is pure" },
     Absence { package: "skep-agent-core", crates: WORLD, why: "the agent's core is pure" },
     Absence {

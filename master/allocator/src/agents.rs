@@ -172,9 +172,6 @@ impl Allocator {
             Sign::Less => self.total.subtract(&lot.sum()),
         }
         self.total_changed();
-        if sign == Sign::More {
-            self.loosened();
-        }
     }
 
     /// Moves free resources of an agent from one reservation to another: reserves, refines, or,
@@ -211,7 +208,6 @@ impl Allocator {
         }
         self.refresh_agent(&key);
         self.mark_freed(&key);
-        self.loosened();
         Ok(())
     }
 

@@ -238,9 +238,6 @@ impl Allocator {
         });
         let leaf = self.client(client).leaf;
         self.consume(leaf, lot, sign);
-        if sign == Sign::Less {
-            self.loosened();
-        }
     }
 
     /// Lets something change that orders depend on, for a client and all nodes above it.

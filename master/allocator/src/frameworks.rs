@@ -11,7 +11,7 @@ use crate::{
     order::Seat,
     tree::{ClientId, NodeId},
 };
-use skep_protocol::{FrameworkId, Resources, Role};
+use skep_protocol::{FrameworkId, Resources, Role, framework::Demand};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -47,15 +47,6 @@ pub enum Appetite {
     Wanting,
     /// No, by its own wish.
     Suppressed,
-}
-
-/// What a client waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Demand {
-    /// The smallest useful offer.
-    pub least: Resources,
-    /// How much in all, what it is offered at present included.
-    pub wants: Resources,
 }
 
 #[derive(Clone, Debug)]
@@ -242,6 +233,14 @@ impl Allocator {
             self.refresh_hunger(client);
             self.mark_client(client);
         }
+    }
+
+    /// Whether a framework takes offers in any of its roles; none if it is not there.
+    pub fn appetite(&self, id: &FrameworkId) -> Option<Appetite> {
+        let framework = self.frameworks.get(id).filter(|framework| framework.is_active)?;
+        let mut clients = framework.clients.values().map(|id| self.client(*id).appetite);
+        let wants = clients.any(|appetite| appetite == Appetite::Wanting);
+        Some(if wants { Appetite::Wanting } else { Appetite::Suppressed })
     }
 
     /// What a framework waits for in a role; none: whatever there is.

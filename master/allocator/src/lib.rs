@@ -48,13 +48,15 @@ pub use books::{Origin, Use};
 pub use bundle::Bundle;
 pub use constraints::{Attribute, Constraint, Constraints, NoPattern, Pattern, Predicate};
 pub use explain::{Explanation, Silence};
-pub use frameworks::{Appetite, Capability, Demand, Interest};
+pub use frameworks::{Appetite, Capability, Interest};
 pub use judge::Cause;
 pub use pass::Grant;
 pub use policy::{Freed, Policy};
 pub use projection::Projection;
-pub use quota::{Quota, QuotaError};
+pub use quota::QuotaError;
 pub use report::{AgentReport, Held, Holding, RoleReport};
+
+pub use skep_protocol::{framework::Demand, operator::Quota};
 
 use agents::{Agent, AgentKey};
 use amounts::{Amounts, Kinds};
@@ -98,6 +100,8 @@ pub struct Allocator {
     pub(crate) dirty: Dirty,
     /// Somebody was held back by headroom or by a limit since everything was last looked at.
     pub(crate) held_back: Cell<bool>,
+    /// What nobody's guarantee needed at the end of the last run.
+    pub(crate) surplus_then: Amounts,
     pub(crate) capped: Cell<bool>,
 }
 
@@ -144,6 +148,7 @@ impl Allocator {
             spare: BTreeSet::new(),
             dirty: Dirty::default(),
             held_back: Cell::new(false),
+            surplus_then: Amounts::default(),
             capped: Cell::new(false),
         }
     }
@@ -155,7 +160,7 @@ impl Allocator {
     /// Whether a run would look at anything.
     pub fn is_dirty(&self) -> bool {
         let Dirty { agents, clients, everything } = &self.dirty;
-        *everything || !agents.is_empty() || !clients.is_empty()
+        *everything || !agents.is_empty() || !clients.is_empty() || self.has_more_surplus()
     }
 
     /// Lets the next run look at everything, as Mesos does once a second.
@@ -202,13 +207,6 @@ impl Allocator {
     pub(crate) fn mark_all_freed(&mut self) {
         if self.policy.freed == Freed::AtOnce {
             self.dirty.everything = true;
-        }
-    }
-
-    /// What held somebody back may do so no longer.
-    pub(crate) fn loosened(&mut self) {
-        if self.held_back.get() || self.capped.get() {
-            self.mark_all_freed();
         }
     }
 

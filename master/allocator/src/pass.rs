@@ -54,6 +54,7 @@ impl Allocator {
     /// Offers what may have become possible since the last run.
     pub fn run(&mut self, now: Time) -> Vec<Grant> {
         let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.everything |= self.has_more_surplus();
         dirty.clients.retain(|id| self.client(*id).is_hungry);
         if dirty.clients.len() > CLIENTS_APART_MAX {
             dirty.everything = true;
@@ -67,6 +68,7 @@ impl Allocator {
             self.visit(&dirty, Stage::Guarantees, now, &mut grants);
         }
         self.visit(&dirty, Stage::Fairness, now, &mut grants);
+        self.surplus_then = self.surplus();
         grants
     }
 

@@ -13,22 +13,12 @@
 //! narrowest limit on its path leaves.
 
 use crate::{
-    Allocator,
+    Allocator, Freed,
     amounts::Amounts,
     bundle::{Lot, Term},
     tree::{NodeId, TOP},
 };
-use skep_protocol::{Amount, Resources, Role};
-use std::collections::BTreeMap;
-
-/// A role's guarantee and limit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Quota {
-    /// Held free for the role while it does not have it.
-    pub guarantee: Resources,
-    /// The most that the role may have of each kind that is named; zero is nothing.
-    pub limit: BTreeMap<String, Amount>,
-}
+use skep_protocol::{Amount, Resources, Role, operator::Quota};
 
 /// Why a quota was not set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -160,8 +150,7 @@ impl Allocator {
                 owed.add(&self.tree.at(node).unmet_itself());
             }
         }
-        let required = &self.tree.at(TOP).unmet_below;
-        Allowance { owed, surplus: Some(self.headroom.clone().minus(required)) }
+        Allowance { owed, surplus: Some(self.surplus()) }
     }
 
     /// Cuts what a client would be offered to the limits on its path; says whether that took
@@ -221,6 +210,9 @@ impl Allocator {
         if self.guarantees > 0 {
             self.refresh_unmet(from);
         }
+        if sign == Sign::Less && self.capped.get() {
+            self.mark_all_freed();
+        }
     }
 
     /// Computes what is missing anew, from a node up.
@@ -230,13 +222,29 @@ impl Allocator {
             let node = self.tree.at_mut(id);
             let missing = node.guarantee.clone().minus(&node.consumed);
             let itself = missing.minus(&node.unmet_below);
+            let owes_more = !node.unmet_itself().contains(&itself);
             let unmet = node.unmet_below.clone().plus(&itself);
             let before = std::mem::replace(&mut node.unmet, unmet.clone());
             let above = self.tree.at_mut(parent);
             above.unmet_below.add(&unmet);
             above.unmet_below.subtract(&before);
+            if owes_more && self.held_back.get() {
+                self.mark_all_freed();
+            }
             id = parent;
         }
+    }
+
+    /// What nobody's guarantee needs of what is free.
+    pub(crate) fn surplus(&self) -> Amounts {
+        self.headroom.clone().minus(&self.tree.at(TOP).unmet_below)
+    }
+
+    /// Whether there is more of it than when somebody was last held back for lack of it.
+    pub(crate) fn has_more_surplus(&self) -> bool {
+        self.policy.freed == Freed::AtOnce
+            && self.held_back.get()
+            && !self.surplus_then.contains(&self.surplus())
     }
 }
 

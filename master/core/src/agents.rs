@@ -90,7 +90,8 @@ impl Master {
         self.rescind_offers_of(id);
         self.connections.insert(connection, Peer::Agent(id.clone()));
         let standing = Standing::Connected { connection };
-        self.allocator.open(id, info.resources.clone());
+        let reserved = self.durable.reservations_on(id);
+        self.ledger.open(id, &info, &reserved);
         if let Some(agent) = self.agents.get_mut(id) {
             (agent.standing, agent.incarnation, agent.run) = (standing, incarnation, run);
             agent.info = info;
@@ -146,7 +147,7 @@ impl Master {
         let Some(agent) = self.agents.get_mut(id) else { return };
         agent.standing = Standing::Gone { since: self.now };
         self.rescind_offers_of(id);
-        self.allocator.close(id);
+        self.ledger.shares.close(id);
         self.timers.set(Timer::Agent(id.clone()), self.now + self.policy.unreachable_after);
     }
 
@@ -164,7 +165,7 @@ impl Master {
         let Some(agent) = self.agents.get_mut(id) else { return };
         agent.standing = Standing::Unreachable;
         let keys: Vec<TaskKey> = agent.tasks.iter().cloned().collect();
-        self.allocator.part(id);
+        self.ledger.shares.part(id);
         self.timers.set(Timer::Agent(id.clone()), since + self.policy.lost_after);
         let mut words = Vec::new();
         for key in keys {

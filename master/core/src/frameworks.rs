@@ -109,7 +109,7 @@ impl Master {
         self.timers.clear(&Timer::Framework(framework.clone()));
         let id = framework.clone();
         self.persist(Record::FrameworkSubscribed { framework: id, info, principal });
-        self.allocator.want(&framework);
+        self.ledger.want(&framework);
         let subscribed = Event::Subscribed { framework: framework.clone() };
         self.send_framework(connection, subscribed);
         self.catch_up(&framework);
@@ -150,7 +150,7 @@ impl Master {
         let known = &self.frameworks;
         let framework = self.mint.framework(|id| known.contains_key(id));
         self.frameworks.insert(framework.clone(), Framework::default());
-        self.allocator.add_framework(&framework, &info.role);
+        self.ledger.add_framework(&framework, &info.role);
         framework
     }
 
@@ -195,7 +195,7 @@ impl Master {
         known.session = Session::Disconnected;
         known.questions.clear();
         self.void_offers_of(framework);
-        self.allocator.leave(framework);
+        self.ledger.shares.deactivate(framework);
         self.persist_disconnected(framework);
         let Some(known) = self.durable.frameworks.get(framework) else { return };
         let end = self.now + known.info.failover_timeout;
@@ -232,7 +232,7 @@ impl Master {
             self.order_agent(&agent, ToAgent::RemoveFramework { framework: framework.clone() });
         }
         self.frameworks.remove(framework);
-        self.allocator.remove_framework(framework);
+        self.ledger.shares.remove_framework(framework);
     }
 
     /// Tells frameworks of updates, each of its own; those that are not there are told when they

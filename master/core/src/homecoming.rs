@@ -14,6 +14,7 @@
 use crate::{
     agents::Standing,
     input::ConnectionId,
+    ledger::Place,
     master::Master,
     tasks::{Fate, Report, Stage, Task},
 };
@@ -152,8 +153,9 @@ impl Master {
         };
         if !task.stage.is_ended() {
             let (framework, agent) = (&key.framework, home.agent);
+            let place = Place { framework, role: &task.role, agent };
             let held = (&task.resources, task.begun());
-            self.allocator.adopt(allocation, framework, agent, granted, held, self.now);
+            self.ledger.adopt(allocation, place, &granted, held, self.now);
         }
         self.insert_task(&key, task);
         home.words.extend(self.word_of(&key));
@@ -166,10 +168,10 @@ impl Master {
         framework: &FrameworkId,
         agent: &AgentId,
     ) -> AllocationId {
-        let allocator = &self.allocator;
-        match allocator.allocation(id) {
+        let ledger = &self.ledger;
+        match ledger.allocation(id) {
             Some(known) if known.framework != *framework || known.agent != *agent => {
-                self.mint.allocation(|id| allocator.allocation(*id).is_some())
+                self.mint.allocation(|id| ledger.allocation(*id).is_some())
             }
             _ => id,
         }
@@ -213,7 +215,7 @@ impl Master {
             let TaskKey { framework, task, attempt } = key;
             self.send_agent(connection, ToAgent::Kill { framework, task, attempt, by });
         }
-        for allocation in self.allocator.recalled_on(home.agent) {
+        for allocation in self.ledger.recalled_on(home.agent) {
             self.send_agent(connection, ToAgent::Recall { allocation });
         }
         for (framework, tasks) in home.accepted {

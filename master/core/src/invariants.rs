@@ -23,7 +23,7 @@ impl Master {
         self.check_allocations();
         self.timers.check();
         self.tasks.history.check();
-        self.allocator.check();
+        self.ledger.check();
     }
 
     fn check_connections(&self) {
@@ -54,7 +54,7 @@ impl Master {
         for (id, offer) in &self.offers {
             let (ids, sum) = of_agents.entry(&offer.agent).or_default();
             ids.insert(*id);
-            sum.add(&offer.resources);
+            sum.add(&offer.bundle.sum());
             of_frameworks.entry(&offer.framework).or_default().insert(*id);
         }
         for (id, agent) in &self.agents {
@@ -62,8 +62,8 @@ impl Master {
             assert_eq!(agent.offers, offers, "{id} has other offers than those that are out");
             let is_gone = agent.connection().is_none();
             assert!(!is_gone || offers.is_empty(), "{id} is not there and is offered");
-            let booked = self.allocator.agent(id).map(|account| &account.offered);
-            assert_eq!(booked, Some(&sum), "{id} has other offers booked than are out");
+            let booked = self.ledger.shares.agent(id).map(|agent| agent.offered.sum());
+            assert_eq!(booked, Some(sum), "{id} has other offers booked than are out");
         }
         assert!(of_agents.is_empty(), "an unknown agent is offered");
         for (id, framework) in &self.frameworks {
@@ -114,12 +114,12 @@ impl Master {
             wanted.add(resources);
             *tasks += 1;
             *unstarted += usize::from(task.stage.phase() == Phase::Waiting);
-            let known = self.allocator.allocation(*allocation);
+            let known = self.ledger.allocation(*allocation);
             let holder = known.map(|known| (&known.framework, &known.agent));
             let expected = Some((&key.framework, agent));
             assert_eq!(holder, expected, "{key} runs under somebody else's allocation");
         }
-        for (id, allocation) in self.allocator.allocations() {
+        for (id, allocation) in self.ledger.allocations() {
             let expected = sums.remove(id).unwrap_or_default();
             let known = (allocation.wanted.clone(), allocation.tasks, allocation.unstarted);
             assert_eq!(known, expected, "allocation {id} is not what its tasks add up to");

@@ -4,7 +4,7 @@
 //! was so before, or is refused with its own reason.
 
 use crate::{
-    allocator::Batch,
+    ledger::{Batch, Place},
     master::Master,
     offers::Taken,
     tasks::{Fate, Stage, Task},
@@ -79,29 +79,30 @@ impl Master {
         operations: Vec<Operation>,
         filters: Filters,
     ) {
-        let Taken { agent, resources: mut rest } = taken;
+        let Taken { agent, role, bundle: mut rest } = taken;
         let mut used = Use::None;
         for (number, Operation::Launch { tasks }) in (0..).zip(operations) {
             if let Err(rejection) = check_count(&tasks) {
                 self.tell_answer(framework, first, number, reject(rejection, &tasks));
                 continue;
             }
-            let selection = self.select(framework, &agent, &rest, tasks);
+            let selection = self.select(framework, &agent, &rest.sum(), tasks);
             if !selection.taken.is_empty() {
                 used = Use::Some;
             }
-            let granted = rest.at_most(&selection.batch.sum);
-            rest.subtract(&granted);
-            let allocator = &self.allocator;
-            let allocation = self.mint.allocation(|id| allocator.allocation(*id).is_some());
+            let granted = rest.pick(&selection.batch.sum);
+            rest = rest.minus(&granted);
+            let ledger = &self.ledger;
+            let allocation = self.mint.allocation(|id| ledger.allocation(*id).is_some());
             if !selection.taken.is_empty() {
                 let batch = selection.batch.clone();
-                self.allocator.grant(allocation, framework, &agent, granted, batch, self.now);
+                let place = Place { framework, role: &role, agent: &agent };
+                self.ledger.grant(allocation, place, granted, batch, self.now);
             }
             self.launch(framework, (first, number), &agent, allocation, selection);
         }
         let default = if used == Use::Some { Duration::ZERO } else { REFUSE_DEFAULT };
-        self.refuse(framework, &agent, rest, filters.refuse.unwrap_or(default));
+        self.refuse((framework, &role), &agent, &rest, filters.refuse.unwrap_or(default));
     }
 
     pub(crate) fn enqueue(
@@ -110,9 +111,9 @@ impl Master {
         id: AllocationId,
         tasks: Vec<LaunchTask>,
     ) {
-        let allocation = self.allocator.allocation(id).filter(|a| a.framework == *framework);
+        let allocation = self.ledger.allocation(id).filter(|a| a.framework == *framework);
         let agent = allocation.map(|allocation| allocation.agent.clone());
-        let checked = match agent.zip(self.allocator.room(id)) {
+        let checked = match agent.zip(self.ledger.room(id)) {
             Some(place) => check_count(&tasks).map(|()| place),
             None => Err(Rejection::AllocationEnded { allocation: id }),
         };
@@ -122,9 +123,9 @@ impl Master {
                 return self.tell_answer(framework, None, 0, reject(rejection, &tasks));
             }
         };
-        let selection = self.select(framework, &agent, &room, tasks);
+        let selection = self.select(framework, &agent, &room.sum(), tasks);
         if !selection.taken.is_empty() {
-            self.allocator.enqueue(id, room, &selection.batch);
+            self.ledger.enqueue(id, room, &selection.batch);
         }
         self.launch(framework, (None, 0), &agent, id, selection);
     }
@@ -183,10 +184,9 @@ impl Master {
         allocation: AllocationId,
         specs: Vec<TaskSpec>,
     ) {
-        let Some(known) = self.allocator.allocation(allocation) else { return };
-        let (framework, granted) = (known.framework.clone(), known.granted.clone());
-        let Some(known) = self.durable.frameworks.get(&framework) else { return };
-        let role = known.info.role.clone();
+        let Some(known) = self.ledger.allocation(allocation) else { return };
+        let (framework, granted) = (known.framework.clone(), known.granted.sum());
+        let role = known.role.clone();
         for specs in frames::cut(specs, frames::spec_bytes) {
             let tasks = specs.into_iter().map(Ok).collect();
             let (framework, role, granted) = (framework.clone(), role.clone(), granted.clone());

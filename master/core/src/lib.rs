@@ -23,6 +23,7 @@ mod master;
 mod effect;
 mod input;
 mod policy;
+mod quota;
 mod record;
 
 mod agents;
@@ -30,14 +31,13 @@ mod frameworks;
 mod history;
 mod homecoming;
 mod launch;
+mod ledger;
 mod offers;
 mod orders;
 mod reconcile;
 mod tasks;
 mod tokens;
 mod updates;
-
-mod allocator;
 
 mod mint;
 mod timers;

@@ -2,10 +2,10 @@
 
 use crate::{
     agents::Agent,
-    allocator::Allocator,
     effect::{Answer, Effect},
     frameworks::Framework,
     input::{ConnectionId, Input, RequestId},
+    ledger::Ledger,
     mint::Mint,
     offers::Offer,
     policy::Policy,
@@ -40,7 +40,7 @@ pub struct Master {
     pub(crate) frameworks: BTreeMap<FrameworkId, Framework>,
     pub(crate) offers: BTreeMap<OfferId, Offer>,
     pub(crate) tasks: Tasks,
-    pub(crate) allocator: Allocator,
+    pub(crate) ledger: Ledger,
     /// As many as the store holds; each is 32 bytes here.
     pub(crate) blobs: BTreeSet<Digest>,
     pub(crate) timers: Timers,
@@ -71,12 +71,16 @@ impl Master {
     pub fn recover(records: impl IntoIterator<Item = Record>, policy: Policy, seed: u64) -> Self {
         let mut durable = Durable::default();
         records.into_iter().for_each(|record| durable.apply(&record));
-        let mut allocator = Allocator::new(policy.clone());
+        let mut ledger = Ledger::new(&policy);
         for (role, weight) in &durable.weights {
-            allocator.set_weight(role, *weight);
+            ledger.shares.set_weight(role, *weight);
+        }
+        for (role, quota) in &durable.quotas {
+            // One that cannot be kept was never recorded.
+            let _ = ledger.shares.set_quota(role, quota);
         }
         for (framework, known) in &durable.frameworks {
-            allocator.add_framework(framework, &known.info.role);
+            ledger.add_framework(framework, &known.info.role);
         }
         let ids = durable.frameworks.keys().cloned();
         Self {
@@ -90,7 +94,7 @@ impl Master {
             connections: BTreeMap::new(),
             agents: BTreeMap::new(),
             offers: BTreeMap::new(),
-            allocator,
+            ledger,
             blobs: BTreeSet::new(),
             timers: Timers::default(),
             now: Time::ZERO,
@@ -126,7 +130,7 @@ impl Master {
             Input::Idle => self.allocate_if_dirty(),
             Input::Tick => self.on_tick(),
         }
-        if self.allocator.is_dirty() && !self.timers.is_set(&Timer::Allocation) {
+        if self.ledger.is_dirty() && !self.timers.is_set(&Timer::Allocation) {
             self.timers.set(Timer::Allocation, self.now + self.policy.coalesce);
         }
         std::mem::take(&mut self.effects)
@@ -138,7 +142,7 @@ impl Master {
             // Time-outs of frameworks that were gone before begin with the first input.
             Phase::Recovered => Some(Time::ZERO),
             Phase::Serving { .. } => {
-                self.timers.next().into_iter().chain(self.allocator.deadline()).min()
+                self.timers.next().into_iter().chain(self.ledger.shares.deadline()).min()
             }
         }
     }
@@ -159,7 +163,7 @@ impl Master {
     }
 
     fn on_tick(&mut self) {
-        self.allocator.tick(self.now);
+        self.ledger.shares.tick(self.now);
         while let Some(timer) = self.timers.take_due(self.now) {
             match timer {
                 Timer::Allocation | Timer::Recall => self.allocate(),
@@ -222,8 +226,9 @@ impl Master {
             }
             Call::Decline { offers, filters } => self.decline(&framework, &offers, filters),
             Call::Enqueue { allocation, tasks } => self.enqueue(&framework, allocation, tasks),
-            Call::Suppress => self.allocator.suppress(&framework),
-            Call::Revive => self.allocator.want(&framework),
+            Call::Suppress => self.ledger.shares.suppress(&framework, &[]),
+            Call::Revive => self.ledger.shares.revive(&framework, &[]),
+            Call::Demand { demand } => self.demand(&framework, demand.as_ref()),
             Call::Kill { task } => self.kill(&framework, &task),
             Call::Acknowledge { acknowledgements } => {
                 self.acknowledge(&framework, acknowledgements);

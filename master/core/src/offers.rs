@@ -4,9 +4,10 @@
 //! Always holds: what an offer holds is booked as offered until it is void, and nobody can use a
 //! void one.
 
-use crate::{allocator::Grant, master::Master, timers::Timer};
+use crate::{master::Master, timers::Timer};
+use skep_allocator::{Bundle, Grant, Use};
 use skep_protocol::{
-    AgentId, FrameworkId, OfferId, Rejection, Resources, Time,
+    AgentId, FrameworkId, OfferId, Rejection, Role, Time,
     agent::ToAgent,
     bounds::{REFUSE_DEFAULT, REFUSE_MAX},
     frames,
@@ -21,8 +22,9 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Offer {
     pub(crate) framework: FrameworkId,
+    pub(crate) role: Role,
     pub(crate) agent: AgentId,
-    pub(crate) resources: Resources,
+    pub(crate) bundle: Bundle,
     pub(crate) made: Time,
     pub(crate) expires: Time,
 }
@@ -31,12 +33,20 @@ pub(crate) struct Offer {
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) agent: AgentId,
-    pub(crate) resources: Resources,
+    pub(crate) role: Role,
+    pub(crate) bundle: Bundle,
+}
+
+impl Offer {
+    const fn held(&self) -> Use<'_> {
+        let Self { framework, role, agent, bundle, .. } = self;
+        Use { framework, role, agent, bundle }
+    }
 }
 
 impl Master {
     pub(crate) fn allocate_if_dirty(&mut self) {
-        if self.allocator.is_dirty() {
+        if self.ledger.is_dirty() {
             self.allocate();
         }
     }
@@ -45,9 +55,9 @@ impl Master {
     pub(crate) fn allocate(&mut self) {
         self.timers.clear(&Timer::Allocation);
         self.timers.clear(&Timer::Recall);
-        let grants = self.allocator.run(self.now);
+        let grants = self.ledger.shares.run(self.now);
         self.make_offers(grants);
-        let recalls = self.allocator.recall(self.now);
+        let recalls = self.ledger.recall(self.now);
         for (agent, allocation) in recalls.allocations {
             self.order_agent(&agent, ToAgent::Recall { allocation });
         }
@@ -58,8 +68,9 @@ impl Master {
 
     fn make_offers(&mut self, grants: Vec<Grant>) {
         let mut events: BTreeMap<FrameworkId, Vec<framework::Offer>> = BTreeMap::new();
-        for Grant { framework, agent, offered } in grants {
-            let offer = self.make_offer(&framework, &agent, offered);
+        for grant in grants {
+            let framework = grant.framework.clone();
+            let offer = self.make_offer(grant);
             events.entry(framework).or_default().extend(offer);
         }
         for (framework, offers) in events {
@@ -69,33 +80,27 @@ impl Master {
         }
     }
 
-    fn make_offer(
-        &mut self,
-        framework: &FrameworkId,
-        agent: &AgentId,
-        resources: Resources,
-    ) -> Option<framework::Offer> {
-        let role = self.durable.frameworks.get(framework)?.info.role.clone();
+    fn make_offer(&mut self, grant: Grant) -> Option<framework::Offer> {
+        let Grant { framework, role, agent, bundle } = grant;
         let id = self.mint.offer();
         let expires = self.now + self.policy.offer_timeout;
-        self.frameworks.get_mut(framework)?.offers.insert(id);
-        let known = self.agents.get_mut(agent)?;
+        self.frameworks.get_mut(&framework)?.offers.insert(id);
+        let known = self.agents.get_mut(&agent)?;
         known.offers.insert(id);
         let info = &known.info;
         let offer = framework::Offer {
             id,
             agent: agent.clone(),
             hostname: info.hostname.clone(),
-            role,
-            resources: resources.clone(),
+            role: role.clone(),
+            resources: bundle.sum(),
             attributes: info.attributes.clone(),
             architecture: info.architecture.clone(),
             enforces: info.enforces.clone(),
             expires,
         };
-        let (framework, agent) = (framework.clone(), agent.clone());
         let made = self.now;
-        self.offers.insert(id, Offer { framework, agent, resources, made, expires });
+        self.offers.insert(id, Offer { framework, role, agent, bundle, made, expires });
         self.timers.set(Timer::Offer(id), expires);
         Some(offer)
     }
@@ -110,8 +115,13 @@ impl Master {
         if let Some(agent) = self.agents.get_mut(&offer.agent) {
             agent.offers.remove(&id);
         }
-        self.allocator.take_back(&offer.framework, &offer.agent, &offer.resources);
+        self.ledger.shares.take_back(offer.held());
         Some(offer)
+    }
+
+    /// The same; says to whom it was made.
+    pub(crate) fn void_offer(&mut self, id: OfferId) -> Option<FrameworkId> {
+        self.void(id).map(|offer| offer.framework)
     }
 
     pub(crate) fn void_offers_of(&mut self, framework: &FrameworkId) {
@@ -133,9 +143,9 @@ impl Master {
     /// A framework that leaves an offer unanswered is treated as if it had declined, so that the
     /// next one gets its turn.
     pub(crate) fn expire_offer(&mut self, id: OfferId) {
-        let Some(Offer { framework, agent, resources, .. }) = self.void(id) else { return };
+        let Some(Offer { framework, role, agent, bundle, .. }) = self.void(id) else { return };
         self.tell(&framework, Event::Rescinded { offer: id });
-        self.refuse(&framework, &agent, resources, REFUSE_DEFAULT);
+        self.refuse((&framework, &role), &agent, &bundle, REFUSE_DEFAULT);
     }
 
     /// Gives offers back. One that is void already has crossed with its rescission.
@@ -145,28 +155,29 @@ impl Master {
         offers: &[OfferId],
         filters: Filters,
     ) {
-        let mut refused: BTreeMap<AgentId, Resources> = BTreeMap::new();
+        let mut refused: BTreeMap<(AgentId, Role), Bundle> = BTreeMap::new();
         for id in offers {
-            if let Some(offer) = self.void_own(framework, *id) {
-                refused.entry(offer.agent).or_default().add(&offer.resources);
+            if let Some(Offer { agent, role, bundle, .. }) = self.void_own(framework, *id) {
+                let sum = refused.entry((agent, role)).or_default();
+                *sum = sum.plus(&bundle);
             }
         }
         let refuse = filters.refuse.unwrap_or(REFUSE_DEFAULT);
-        for (agent, resources) in refused {
-            self.refuse(framework, &agent, resources, refuse);
+        for ((agent, role), bundle) in refused {
+            self.refuse((framework, &role), &agent, &bundle, refuse);
         }
     }
 
     pub(crate) fn refuse(
         &mut self,
-        framework: &FrameworkId,
+        (framework, role): (&FrameworkId, &Role),
         agent: &AgentId,
-        refused: Resources,
+        bundle: &Bundle,
         refuse: Duration,
     ) {
-        if refuse > Duration::ZERO && !refused.is_empty() {
+        if refuse > Duration::ZERO {
             let until = self.now + refuse.min(REFUSE_MAX);
-            self.allocator.refuse(framework, agent, refused, until);
+            self.ledger.shares.refuse(Use { framework, role, agent, bundle }, until);
         }
     }
 
@@ -178,11 +189,14 @@ impl Master {
         ids: &[OfferId],
     ) -> Result<Taken, Rejection> {
         let unique: BTreeSet<OfferId> = ids.iter().copied().collect();
-        let mut taken: BTreeMap<AgentId, Resources> = BTreeMap::new();
+        let mut taken: BTreeMap<(AgentId, Role), Bundle> = BTreeMap::new();
         let mut invalid = None;
         for id in &unique {
             match self.void_own(framework, *id) {
-                Some(offer) => taken.entry(offer.agent).or_default().add(&offer.resources),
+                Some(Offer { agent, role, bundle, .. }) => {
+                    let sum = taken.entry((agent, role)).or_default();
+                    *sum = sum.plus(&bundle);
+                }
                 None => invalid = invalid.or(Some(*id)),
             }
         }
@@ -190,8 +204,8 @@ impl Master {
             return Err(Rejection::InvalidOffer { offer });
         }
         match taken.pop_first() {
-            Some((agent, resources)) if taken.is_empty() && unique.len() == ids.len() => {
-                Ok(Taken { agent, resources })
+            Some(((agent, role), bundle)) if taken.is_empty() && unique.len() == ids.len() => {
+                Ok(Taken { agent, role, bundle })
             }
             _ => Err(Rejection::OffersDoNotMatch),
         }

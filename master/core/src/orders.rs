@@ -17,6 +17,13 @@ impl Master {
                 return self.answer(request, answer);
             }
             Request::SetRole { role, weight } => self.set_role(role, weight),
+            Request::SetQuota { role, quota, manner } => self.set_quota(role, quota, manner),
+            Request::Reserve { agent, role, resources, from } => {
+                self.reserve(agent, from, Some(role), resources)
+            }
+            Request::Unreserve { agent, role, resources, to } => {
+                self.reserve(agent, Some(role), to, resources)
+            }
             Request::RevokeToken { id } => self.revoke_token(id),
             order => {
                 let answer = self.view(self.now, &order).map(Answer::Operator);
@@ -120,7 +127,7 @@ impl Master {
         if !self.durable.weights.contains_key(&role) && self.durable.weights.len() >= max {
             return Err(Rejection::TooMany { what: "roles with a weight".into(), max: max as u64 });
         }
-        self.allocator.set_weight(&role, weight);
+        self.ledger.shares.set_weight(&role, weight);
         self.persist(Record::RoleSet { role, weight });
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What the master's operator decides, and the bounds of the core.
 
-use skep_protocol::{Amount, Resources, bounds::AGENT_TASKS_MAX};
+use skep_protocol::{Amount, bounds::AGENT_TASKS_MAX};
 use std::time::Duration;
 
 /// The core's settings; never changed while it runs.
@@ -75,12 +75,5 @@ impl Default for Policy {
             roles_max: 10_000,
             tokens_max: 1_000,
         }
-    }
-}
-
-impl Policy {
-    /// Whether `free` is worth an offer.
-    pub(crate) fn is_worth_offering(&self, free: &Resources) -> bool {
-        free.cpus() >= self.cpus_min || free.mem() >= self.mem_min
     }
 }

@@ -9,6 +9,8 @@
 //! | `agent/<id>` | `AgentAdmitted` |
 //! | `framework/<id>` | `FrameworkSubscribed`, `FrameworkDisconnected`, `FrameworkRemoved` |
 //! | `role/<role>` | `RoleSet` |
+//! | `quota/<role>` | `QuotaSet`, `QuotaRemoved` |
+//! | `reservation/<agent>/<role>` | `Reserved`, `Unreserved` |
 //! | `token/<id>` | `TokenCreated`, `TokenUsed`, `TokenRevoked` |
 //!
 //! Deliberately absent: incarnations of agents, tasks, allocations and offers. Who is connected
@@ -16,9 +18,9 @@
 
 use serde::{Deserialize, Serialize};
 use skep_protocol::{
-    AgentId, Digest, FrameworkId, Role, Time,
+    AgentId, Digest, FrameworkId, Resources, Role, Time,
     framework::FrameworkInfo,
-    operator::{PeerKind, Weight},
+    operator::{PeerKind, Quota, Weight},
 };
 use std::collections::BTreeMap;
 
@@ -66,6 +68,34 @@ pub enum Record {
         role: Role,
         /// Its weight.
         weight: Weight,
+    },
+    /// A role has a quota.
+    QuotaSet {
+        /// Which role.
+        role: Role,
+        /// Its guarantee and its limit.
+        quota: Quota,
+    },
+    /// A role has no quota any more.
+    QuotaRemoved {
+        /// Which role.
+        role: Role,
+    },
+    /// Resources of an agent are reserved for a role, this much in all.
+    Reserved {
+        /// Whose.
+        agent: AgentId,
+        /// For whom.
+        role: Role,
+        /// How much.
+        resources: Resources,
+    },
+    /// Nothing of an agent is reserved for a role any more.
+    Unreserved {
+        /// Whose.
+        agent: AgentId,
+        /// For whom.
+        role: Role,
     },
     /// A join token was made.
     TokenCreated {
@@ -119,6 +149,10 @@ impl Record {
             | Self::FrameworkDisconnected { framework, .. }
             | Self::FrameworkRemoved { framework } => format!("framework/{framework}"),
             Self::RoleSet { role, .. } => format!("role/{role}"),
+            Self::QuotaSet { role, .. } | Self::QuotaRemoved { role } => format!("quota/{role}"),
+            Self::Reserved { agent, role, .. } | Self::Unreserved { agent, role } => {
+                format!("reservation/{agent}/{role}")
+            }
             Self::TokenCreated { id, .. }
             | Self::TokenUsed { id, .. }
             | Self::TokenRevoked { id } => format!("token/{id}"),
@@ -128,7 +162,10 @@ impl Record {
     /// Whether it replaces the row or removes it.
     pub const fn change(&self) -> Change {
         match self {
-            Self::FrameworkRemoved { .. } | Self::TokenRevoked { .. } => Change::Delete,
+            Self::FrameworkRemoved { .. }
+            | Self::TokenRevoked { .. }
+            | Self::QuotaRemoved { .. }
+            | Self::Unreserved { .. } => Change::Delete,
             _ => Change::Put,
         }
     }
@@ -140,6 +177,9 @@ pub(crate) struct Durable {
     pub(crate) agents: BTreeMap<AgentId, Admitted>,
     pub(crate) frameworks: BTreeMap<FrameworkId, KnownFramework>,
     pub(crate) weights: BTreeMap<Role, Weight>,
+    pub(crate) quotas: BTreeMap<Role, Quota>,
+    /// No map in it is empty.
+    pub(crate) reservations: BTreeMap<AgentId, BTreeMap<Role, Resources>>,
     pub(crate) tokens: BTreeMap<String, Token>,
 }
 
@@ -167,6 +207,11 @@ pub(crate) enum Link {
 }
 
 impl Durable {
+    /// What of an agent is reserved, by role.
+    pub(crate) fn reservations_on(&self, agent: &AgentId) -> BTreeMap<Role, Resources> {
+        self.reservations.get(agent).cloned().unwrap_or_default()
+    }
+
     /// Cannot fail: a record that could not be applied would stop every restart.
     pub(crate) fn apply(&mut self, record: &Record) {
         match record.clone() {
@@ -186,6 +231,23 @@ impl Durable {
             }
             Record::RoleSet { role, weight } => {
                 self.weights.insert(role, weight);
+            }
+            Record::QuotaSet { role, quota } => {
+                self.quotas.insert(role, quota);
+            }
+            Record::QuotaRemoved { role } => {
+                self.quotas.remove(&role);
+            }
+            Record::Reserved { agent, role, resources } => {
+                self.reservations.entry(agent).or_default().insert(role, resources);
+            }
+            Record::Unreserved { agent, role } => {
+                if let Some(reserved) = self.reservations.get_mut(&agent) {
+                    reserved.remove(&role);
+                    if reserved.is_empty() {
+                        self.reservations.remove(&agent);
+                    }
+                }
             }
             Record::TokenCreated { id, token } | Record::TokenUsed { id, token } => {
                 self.tokens.insert(id, token);

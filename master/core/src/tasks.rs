@@ -9,8 +9,8 @@
 //! standing of its agent.
 
 use crate::{
-    allocator::Begun,
     history::{EndedTask, History},
+    ledger::Begun,
     master::Master,
 };
 use skep_protocol::{
@@ -288,9 +288,9 @@ impl Master {
             return;
         }
         if after == Phase::Over {
-            self.allocator.finish(task.allocation, &task.resources, begun);
+            self.ledger.finish(task.allocation, &task.resources, begun);
         } else {
-            self.allocator.start(task.allocation);
+            self.ledger.start(task.allocation);
         }
         let agent = self.agents.get_mut(&task.agent).map(|agent| &mut agent.tally);
         let framework = self.frameworks.get_mut(&key.framework).map(|f| &mut f.tally);
@@ -305,7 +305,7 @@ impl Master {
         let Some(task) = self.tasks.remove(key) else { return };
         let phase = task.stage.phase();
         if phase != Phase::Over {
-            self.allocator.finish(task.allocation, &task.resources, task.begun());
+            self.ledger.finish(task.allocation, &task.resources, task.begun());
         }
         if let Some(agent) = self.agents.get_mut(&task.agent) {
             agent.tasks.remove(key);

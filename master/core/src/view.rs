@@ -4,12 +4,12 @@
 
 use crate::{
     agents::{Agent, Standing},
-    allocator::{self, Appetite},
     history::EndedTask,
     master::Master,
     record::Admitted,
     tasks::{Tally, Task},
 };
+use skep_allocator::{Appetite, RoleReport};
 use skep_protocol::{
     AgentId, FrameworkId, Outcome, Resources, Role, TaskId, TaskKey, Time, Usage,
     operator::{
@@ -20,7 +20,7 @@ use skep_protocol::{
         },
     },
 };
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 /// Tasks shown at once, the newest, so that they fit a frame; about 400 bytes each.
 const TASKS_SHOWN_MAX: usize = 5_000;
@@ -35,6 +35,7 @@ impl Master {
             Request::Agents => Response::Agents(self.agent_views()),
             Request::Frameworks => Response::Frameworks(self.framework_views()),
             Request::Roles => Response::Roles(self.role_views()),
+            Request::Why { framework, needs } => self.why(framework, needs.as_ref()),
             Request::Offers => Response::Offers(self.offer_views(now)),
             Request::Status => Response::Status(self.status_view()),
             Request::Tokens => Response::Tokens(self.token_views(now)),
@@ -43,6 +44,9 @@ impl Master {
             | Request::Kill { .. }
             | Request::Recorded { .. }
             | Request::SetRole { .. }
+            | Request::SetQuota { .. }
+            | Request::Reserve { .. }
+            | Request::Unreserve { .. }
             | Request::CreateToken { .. }
             | Request::RevokeToken { .. } => return None,
         })
@@ -97,9 +101,9 @@ impl Master {
             Standing::Gone { .. } | Standing::Unreachable => "disconnected",
             Standing::Lost => "lost",
         };
-        let account = self.allocator.agent(id);
+        let account = self.ledger.shares.agent(id);
         let (used, offered) =
-            account.map(|a| (shown(&a.used), shown(&a.offered))).unwrap_or_default();
+            account.map(|a| (shown(&a.used.sum()), shown(&a.offered.sum()))).unwrap_or_default();
         AgentView {
             agent: id.to_string(),
             hostname: agent.info.hostname.clone(),
@@ -131,7 +135,7 @@ impl Master {
         let known = self.durable.frameworks.iter();
         let views = known.filter_map(|(id, known)| {
             let framework = self.frameworks.get(id)?;
-            let account = self.allocator.framework(id)?;
+            let held = self.ledger.shares.held_by(id);
             let is_connected = framework.connection().is_some();
             Some(FrameworkView {
                 framework: id.to_string(),
@@ -139,10 +143,10 @@ impl Master {
                 role: known.info.role.to_string(),
                 principal: known.principal.clone(),
                 state: if is_connected { "connected" } else { "disconnected" }.into(),
-                allocated: shown(&account.held.allocated()),
-                offered: shown(&account.held.offered),
+                allocated: shown(&held.used),
+                offered: shown(&held.offered),
                 tasks: framework.tally.sum() as u64,
-                suppressed: account.appetite == Appetite::Suppressed,
+                suppressed: self.ledger.shares.appetite(id) == Some(Appetite::Suppressed),
                 failover_timeout_seconds: known.info.failover_timeout.as_secs(),
             })
         });
@@ -150,25 +154,20 @@ impl Master {
     }
 
     fn role_views(&self) -> RoleViews {
-        let roles: BTreeSet<&Role> =
-            self.allocator.roles().chain(self.durable.weights.keys()).collect();
-        RoleViews { roles: roles.into_iter().map(|role| self.role_view(role)).collect() }
-    }
-
-    fn role_view(&self, role: &Role) -> RoleView {
-        let account = self.allocator.role(role);
-        let weight = account.map_or(Weight::ONE, |account| account.weight());
-        let allocated = account.map(|account| account.held.allocated()).unwrap_or_default();
-        let dominant = allocator::dominant(&allocated, self.allocator.total());
-        RoleView {
-            role: role.to_string(),
-            #[expect(clippy::cast_precision_loss, reason = "a weight is at most a million")]
-            weight: weight.as_millis() as f64 / 1_000.0,
-            share: dominant.map_or(0.0, |(_, share)| share.as_f64()),
-            dominant: dominant.map_or("", |(name, _)| name).into(),
-            allocated: shown(&allocated),
-            frameworks: account.map_or(0, |account| account.frameworks()) as u64,
+        let mut roles: BTreeMap<Role, RoleView> = BTreeMap::new();
+        for (role, weight) in &self.durable.weights {
+            // One that was set back to one is shown too: somebody has thought about it.
+            let role_view = RoleView {
+                role: role.to_string(),
+                weight: shown_weight(*weight),
+                ..RoleView::default()
+            };
+            roles.insert(role.clone(), role_view);
         }
+        for report in self.ledger.shares.roles() {
+            roles.insert(report.role.clone(), role_view(&report));
+        }
+        RoleViews { roles: roles.into_values().collect() }
     }
 
     fn offer_views(&self, now: Time) -> OfferViews {
@@ -178,9 +177,9 @@ impl Master {
                 offer: id.to_string(),
                 framework: offer.framework.to_string(),
                 framework_name: info.name.clone(),
-                role: info.role.to_string(),
+                role: offer.role.to_string(),
                 agent: offer.agent.to_string(),
-                resources: shown(&offer.resources),
+                resources: shown(&offer.bundle.sum()),
                 age_micros: now.as_micros().saturating_sub(offer.made.as_micros()),
                 expires_in_micros: offer.expires.as_micros().saturating_sub(now.as_micros()),
             })
@@ -204,9 +203,8 @@ impl Master {
         let frameworks = self.frameworks.values();
         let (reachable, unreachable) = self.tallies();
         let mut allocated = Resources::none();
-        for role in self.allocator.roles() {
-            allocated
-                .add(&self.allocator.role(role).map(|r| r.held.allocated()).unwrap_or_default());
+        for framework in self.frameworks.keys() {
+            allocated.add(&self.ledger.shares.held_by(framework).used);
         }
         StatusView {
             cluster: String::new(),
@@ -219,7 +217,7 @@ impl Master {
             tasks_running: reachable.active as u64,
             tasks_unreachable: unreachable.sum() as u64,
             offers: self.offers.len() as u64,
-            resources: shown(self.allocator.total()),
+            resources: shown(&self.ledger.shares.total()),
             allocated: shown(&allocated),
             summary: self.summary(reachable),
         }
@@ -280,18 +278,40 @@ impl Master {
             let one = "framework holds offers that it has not answered";
             return count(holders, one, "frameworks hold offers that they have not answered");
         }
-        let accounts = self.frameworks.keys().filter_map(|id| self.allocator.framework(id));
-        if !accounts.into_iter().any(|account| account.appetite == Appetite::Wanting) {
+        let mut appetites = self.frameworks.keys().map(|id| self.ledger.shares.appetite(id));
+        if !appetites.any(|appetite| appetite == Some(Appetite::Wanting)) {
             return "every connected framework has suppressed its offers: it has nothing to run"
                 .into();
         }
-        if !self.allocator.has_spare() {
+        if !self.ledger.shares.has_spare() {
             return "no agent has anything left that is worth an offer".into();
         }
-        if self.allocator.is_dirty() {
+        if self.ledger.is_dirty() {
             return "offers are about to be made".into();
         }
         "every framework has declined what is free".into()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a weight is at most a million")]
+fn shown_weight(weight: Weight) -> f64 {
+    weight.as_millis() as f64 / 1_000.0
+}
+
+fn role_view(report: &RoleReport) -> RoleView {
+    let limit = report.quota.limit.iter();
+    RoleView {
+        role: report.role.to_string(),
+        weight: shown_weight(report.weight),
+        share: report.share,
+        weighted_share: report.weighted_share,
+        dominant: report.dominant.clone().unwrap_or_default(),
+        allocated: shown(&report.held.minus(&report.offered)),
+        offered: shown(&report.offered),
+        consumed: shown(&report.consumed),
+        guarantee: shown(&report.quota.guarantee),
+        limit: limit.map(|(kind, limit)| (kind.clone(), limit.as_f64())).collect(),
+        frameworks: report.frameworks as u64,
     }
 }
 

@@ -9,7 +9,8 @@ use super::{
 use crate::{
     bounds::{HOSTNAME_BYTES_MAX, ID_BYTES_MAX, LAUNCH_TASKS_MAX},
     framework::{
-        Answer, Call, Event, FAILOVER_TIMEOUT_DEFAULT, Filters, FrameworkInfo, Offer, Operation,
+        Answer, Call, Demand, Event, FAILOVER_TIMEOUT_DEFAULT, Filters, FrameworkInfo, Offer,
+        Operation,
     },
 };
 
@@ -17,7 +18,10 @@ impl Convert for Call {
     type Wire = wire::Call;
 
     fn to_wire(&self) -> wire::Call {
-        use call::*;
+        use call::{
+            Accept, Acknowledge, Decline, Enqueue, Kill, Kind, Reconcile, Revive, Subscribe,
+            Suppress, Teardown,
+        };
         let kind = match self {
             Self::Subscribe { framework, info } => Kind::Subscribe(Subscribe {
                 framework: framework.to_wire(),
@@ -43,6 +47,11 @@ impl Convert for Call {
             }
             Self::Reconcile { tasks } => Kind::Reconcile(Reconcile { tasks: tasks.to_wire() }),
             Self::Teardown => Kind::Teardown(Teardown {}),
+            Self::Demand { demand: None } => Kind::Demand(call::Demand::default()),
+            Self::Demand { demand: Some(demand) } => Kind::Demand(call::Demand {
+                least: Some(demand.least.to_wire()),
+                wants: Some(demand.wants.to_wire()),
+            }),
         };
         wire::Call { kind: Some(kind) }
     }
@@ -78,6 +87,15 @@ impl Convert for Call {
             },
             Kind::Reconcile(m) => Self::Reconcile { tasks: read("reconcile.tasks", m.tasks)? },
             Kind::Teardown(_) => Self::Teardown,
+            Kind::Demand(m) if m.least.is_none() && m.wants.is_none() => {
+                Self::Demand { demand: None }
+            }
+            Kind::Demand(m) => Self::Demand {
+                demand: Some(Demand {
+                    least: or_default("demand.least", m.least)?,
+                    wants: or_default("demand.wants", m.wants)?,
+                }),
+            },
         })
     }
 }

@@ -3,13 +3,15 @@
 use super::{
     DecodeError,
     common::text,
-    convert::{Convert, known, read},
+    convert::{Convert, known, or_default, read, required},
     wire::operator::{self as wire, request, response},
 };
 use crate::{
     bounds::ID_BYTES_MAX,
-    operator::{Ended, PeerKind, Request, Response, Weight},
+    operator::{Ended, Manner, PeerKind, Quota, Request, Response, Weight},
+    resources::{Amount, Resources},
 };
+use std::collections::BTreeMap;
 
 impl Convert for Request {
     type Wire = wire::Request;
@@ -33,6 +35,31 @@ impl Convert for Request {
             Self::Roles => Kind::Roles(Roles {}),
             Self::SetRole { role, weight } => {
                 Kind::SetRole(SetRole { role: role.to_wire(), weight_millis: weight.to_wire() })
+            }
+            Self::SetQuota { role, quota, manner } => Kind::SetQuota(SetQuota {
+                role: role.to_wire(),
+                guarantee: Some(quota.guarantee.to_wire()),
+                limit_millis: quota
+                    .limit
+                    .iter()
+                    .map(|(kind, limit)| (kind.clone(), limit.as_millis()))
+                    .collect(),
+                force: *manner == Manner::Forced,
+            }),
+            Self::Reserve { agent, role, resources, from } => Kind::Reserve(Reserve {
+                agent: agent.to_wire(),
+                role: role.to_wire(),
+                resources: Some(resources.to_wire()),
+                from: from.to_wire(),
+            }),
+            Self::Unreserve { agent, role, resources, to } => Kind::Unreserve(Unreserve {
+                agent: agent.to_wire(),
+                role: role.to_wire(),
+                resources: Some(resources.to_wire()),
+                to: to.to_wire(),
+            }),
+            Self::Why { framework, needs } => {
+                Kind::Why(Why { framework: framework.to_wire(), needs: needs.to_wire() })
             }
             Self::Offers => Kind::Offers(Offers {}),
             Self::Status => Kind::Status(Status {}),
@@ -71,6 +98,30 @@ impl Convert for Request {
                 role: read("set_role.role", m.role)?,
                 weight: read("set_role.weight_millis", m.weight_millis)?,
             },
+            Kind::SetQuota(m) => Self::SetQuota {
+                role: read("set_quota.role", m.role)?,
+                quota: Quota {
+                    guarantee: or_default("set_quota.guarantee", m.guarantee)?,
+                    limit: limits("set_quota.limit_millis", &m.limit_millis)?,
+                },
+                manner: if m.force { Manner::Forced } else { Manner::Gentle },
+            },
+            Kind::Reserve(m) => Self::Reserve {
+                agent: read("reserve.agent", m.agent)?,
+                role: read("reserve.role", m.role)?,
+                resources: required("reserve.resources", m.resources)?,
+                from: read("reserve.from", m.from)?,
+            },
+            Kind::Unreserve(m) => Self::Unreserve {
+                agent: read("unreserve.agent", m.agent)?,
+                role: read("unreserve.role", m.role)?,
+                resources: required("unreserve.resources", m.resources)?,
+                to: read("unreserve.to", m.to)?,
+            },
+            Kind::Why(m) => Self::Why {
+                framework: read("why.framework", m.framework)?,
+                needs: read("why.needs", m.needs)?,
+            },
             Kind::Offers(_) => Self::Offers,
             Kind::Status(_) => Self::Status,
             Kind::CreateToken(m) => Self::CreateToken {
@@ -85,6 +136,23 @@ impl Convert for Request {
             }
         })
     }
+}
+
+/// Limits are resources of which there may be zero.
+fn limits(
+    field: &str,
+    wire: &BTreeMap<String, u64>,
+) -> Result<BTreeMap<String, Amount>, DecodeError> {
+    let mut names = Resources::none();
+    let mut limits = BTreeMap::new();
+    for (kind, millis) in wire {
+        let amount = Amount::millis(*millis);
+        // A kind that may have nothing is still a kind, with a name to be checked and counted.
+        let counted = amount.max(Amount::millis(1));
+        names.insert(kind, counted).map_err(|e| DecodeError::invalid(e).within(field))?;
+        limits.insert(kind.clone(), amount);
+    }
+    Ok(limits)
 }
 
 impl Convert for Weight {
@@ -123,6 +191,7 @@ impl Convert for Response {
             Self::Agents(views) => Kind::Agents(views.clone()),
             Self::Frameworks(views) => Kind::Frameworks(views.clone()),
             Self::Roles(views) => Kind::Roles(views.clone()),
+            Self::Why(view) => Kind::Why(view.clone()),
             Self::Offers(views) => Kind::Offers(views.clone()),
             Self::Status(view) => Kind::Status(view.clone()),
             Self::CreatedToken { token, id } => {
@@ -143,6 +212,7 @@ impl Convert for Response {
             Kind::Agents(views) => Self::Agents(views),
             Kind::Frameworks(views) => Self::Frameworks(views),
             Kind::Roles(views) => Self::Roles(views),
+            Kind::Why(view) => Self::Why(view),
             Kind::Offers(views) => Self::Offers(views),
             Kind::Status(view) => Self::Status(view),
             Kind::CreatedToken(m) => Self::CreatedToken { token: m.token, id: m.id },

@@ -11,8 +11,7 @@ use std::{
 pub(crate) fn allocator(args: &BenchAllocator) -> Result {
     let begin = Instant::now();
     let (agents, frameworks, roles) = (args.agents, args.frameworks, args.roles);
-    let figures =
-        bench::measure(agents.get(), frameworks.get(), roles.get(), || begin.elapsed());
+    let figures = bench::measure(agents.get(), frameworks.get(), roles.get(), || begin.elapsed());
     writeln!(io::stdout(), "{}\n{figures}", bench::HEADER).context("cannot print")?;
     Ok(())
 }

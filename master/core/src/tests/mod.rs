@@ -14,4 +14,5 @@ mod people;
 mod queued_launch;
 mod reporting;
 mod restart;
+mod sharing;
 mod tokens;

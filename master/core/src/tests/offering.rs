@@ -61,7 +61,7 @@ fn a_decline_may_name_no_time_or_more_than_a_year() {
     s.expect(["f: offer o2 of a: cpus:4;mem:4096"]);
     s.decline("f", &["o2"], Filters { refuse: Some(REFUSE_MAX * 3) });
     s.idle();
-    let ends = s.master.allocator.deadline();
+    let ends = s.master.ledger.shares.deadline();
     assert_eq!(ends, Some(s.now + REFUSE_MAX));
 }
 

@@ -121,11 +121,18 @@ fn a_role_is_shown_with_its_dominant_share() {
         panic!("no roles");
     };
     let allocated = BTreeMap::from([("cpus".into(), 1.0), ("mem".into(), 64.0)]);
-    let (role, dominant) = ("r".into(), "mem".into());
-    assert_eq!(
-        views.roles,
-        [RoleView { role, weight: 1.0, share: 0.5, dominant, allocated, frameworks: 1 }]
-    );
+    let view = RoleView {
+        role: "r".into(),
+        weight: 1.0,
+        share: 0.5,
+        weighted_share: 0.5,
+        dominant: "mem".into(),
+        consumed: allocated.clone(),
+        allocated,
+        frameworks: 1,
+        ..RoleView::default()
+    };
+    assert_eq!(views.roles, [view]);
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn agents_that_name_the_same_allocation_do_not_share_one() {
     s.resubscribe("f", "r");
     s.register("a", &[t]);
     s.register("b", &[u]);
-    assert_eq!(s.master.allocator.allocations().count(), 2);
+    assert_eq!(s.master.ledger.allocations().count(), 2);
     s.take_effects();
 }
 
@@ -198,7 +198,7 @@ fn ids_of_an_earlier_run_are_not_valid_and_weights_are_kept() {
     s.take_effects();
     assert_ne!(s.names.offer("o1"), offer);
     let role = Role::new("r").expect("a role");
-    assert_eq!(s.master.allocator.role(&role).map(|r| r.weight().as_millis()), Some(2_000));
+    assert_eq!(s.master.ledger.shares.role(&role).map(|r| r.weight.as_millis()), Some(2_000));
 }
 
 #[test]

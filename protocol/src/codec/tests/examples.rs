@@ -6,11 +6,12 @@ use crate::{
     data::{self, Follow, LogStream, StreamHeader},
     executor::{self, Report, StartGuest, ToExecutor},
     framework::{
-        Acknowledgement, Answer, Call, Event, Filters, FrameworkInfo, Offer, Operation, RefusedTask,
+        Acknowledgement, Answer, Call, Demand, Event, Filters, FrameworkInfo, Offer, Operation,
+        RefusedTask,
     },
     hello::Hello,
     ids::*,
-    operator::{self, Ended, PeerKind, Weight},
+    operator::{self, Ended, Manner, PeerKind, Quota, Weight},
     outcome::*,
     rejection::Rejection,
     resources::{Amount, DISK, Resources},
@@ -43,6 +44,11 @@ pub(super) fn calls() -> Examples<Call> {
         ("enqueue", Call::Enqueue { allocation: AllocationId(3), tasks }),
         ("suppress", Call::Suppress),
         ("revive", Call::Revive),
+        (
+            "demand",
+            Call::Demand { demand: Some(Demand { least: resources(), wants: resources() }) },
+        ),
+        ("demand_of_anything", Call::Demand { demand: None }),
         ("kill", Call::Kill { task: task() }),
         ("acknowledge", Call::Acknowledge { acknowledgements: acknowledgements() }),
         ("reconcile", Call::Reconcile { tasks: vec![(task(), Attempt(2))] }),
@@ -206,6 +212,26 @@ pub(super) fn requests() -> Examples<data::Request> {
         ("frameworks", order(Order::Frameworks)),
         ("roles", order(Order::Roles)),
         ("set_role", order(set_role)),
+        ("set_quota", order(set_quota())),
+        (
+            "reserve",
+            order(Order::Reserve {
+                agent: agent(),
+                role: role(),
+                resources: resources(),
+                from: Role::new("eng").ok(),
+            }),
+        ),
+        (
+            "unreserve",
+            order(Order::Unreserve {
+                agent: agent(),
+                role: role(),
+                resources: resources(),
+                to: Role::new("eng").ok(),
+            }),
+        ),
+        ("why", order(Order::Why { framework: framework(), needs: Some(resources()) })),
         ("offers", order(Order::Offers)),
         ("status", order(Order::Status)),
         ("create_token", order(create_token)),
@@ -213,6 +239,12 @@ pub(super) fn requests() -> Examples<data::Request> {
         ("modules", order(Order::Modules)),
         ("revoke_token", order(Order::RevokeToken { id: "t-1".into() })),
     ]
+}
+
+fn set_quota() -> operator::Request {
+    let limit = BTreeMap::from([("cpus".to_owned(), Amount::units(8))]);
+    let quota = Quota { guarantee: resources(), limit };
+    operator::Request::SetQuota { role: role(), quota, manner: Manner::Forced }
 }
 
 pub(super) fn responses() -> Examples<data::Response> {
@@ -235,6 +267,7 @@ pub(super) fn responses() -> Examples<data::Response> {
         ("agents", shown(Shown::Agents(views::agents()))),
         ("frameworks", shown(Shown::Frameworks(views::frameworks()))),
         ("roles", shown(Shown::Roles(views::roles()))),
+        ("why", shown(Shown::Why(views::why()))),
         ("offers", shown(Shown::Offers(views::offers()))),
         ("status", shown(Shown::Status(views::status()))),
         ("created_token", shown(created)),

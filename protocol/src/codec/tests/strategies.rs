@@ -5,7 +5,7 @@ use crate::{
     agent::{self, AgentInfo, HeldTask, Registration, ToMaster},
     data::{self, Follow, LogStream, StreamHeader},
     executor::{self, Report, StartGuest, ToExecutor},
-    framework::{Answer, Call, Event, Filters, FrameworkInfo, Operation},
+    framework::{Answer, Call, Demand, Event, Filters, FrameworkInfo, Operation},
     hello::Hello,
     ids::{Incarnation, TaskKey},
     operator,
@@ -57,6 +57,9 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
             .prop_map(|(allocation, tasks)| Call::Enqueue { allocation, tasks }),
         Just(Call::Suppress),
         Just(Call::Revive),
+        option::of((resources(), resources()))
+            .prop_map(|demand| demand.map(|(least, wants)| Demand { least, wants }))
+            .prop_map(|demand| Call::Demand { demand }),
         task().prop_map(|task| Call::Kill { task }),
         acknowledgements().prop_map(|acknowledgements| Call::Acknowledge { acknowledgements }),
         vec((task(), attempt()), 0..3).prop_map(|tasks| Call::Reconcile { tasks }),
@@ -231,7 +234,7 @@ pub(super) fn request() -> impl Strategy<Value = data::Request> {
 }
 
 fn operator_request() -> impl Strategy<Value = operator::Request> {
-    use operator::{Ended, PeerKind, Request, Weight};
+    use operator::{Ended, Manner, PeerKind, Quota, Request, Weight};
     let ended = prop_oneof![Just(Ended::Left), Just(Ended::Listed)];
     let weight = (1..=1_000_000u64).prop_map(|m| Weight::from_millis(m).expect("a weight"));
     let kind = prop_oneof![
@@ -249,6 +252,19 @@ fn operator_request() -> impl Strategy<Value = operator::Request> {
         Just(Request::Frameworks),
         Just(Request::Roles),
         (role(), weight).prop_map(|(role, weight)| Request::SetRole { role, weight }),
+        (role(), resources(), any::<bool>()).prop_map(|(role, guarantee, is_forced)| {
+            let limit = guarantee.iter().map(|(kind, amount)| (kind.to_owned(), amount)).collect();
+            let manner = if is_forced { Manner::Forced } else { Manner::Gentle };
+            Request::SetQuota { role, quota: Quota { guarantee, limit }, manner }
+        }),
+        (agent(), role(), resources(), option::of(role())).prop_map(
+            |(agent, role, resources, from)| Request::Reserve { agent, role, resources, from }
+        ),
+        (agent(), role(), resources(), option::of(role())).prop_map(
+            |(agent, role, resources, to)| Request::Unreserve { agent, role, resources, to }
+        ),
+        (framework(), option::of(resources()))
+            .prop_map(|(framework, needs)| Request::Why { framework, needs }),
         Just(Request::Offers),
         Just(Request::Status),
         (kind, any::<u32>(), duration()).prop_map(|(kind, uses, ttl)| Request::CreateToken {

@@ -65,8 +65,23 @@ pub(super) fn roles() -> RoleViews {
         dominant: "cpus".into(),
         allocated: resources(),
         frameworks: 1,
+        weighted_share: 0.125,
+        offered: resources(),
+        consumed: resources(),
+        guarantee: resources(),
+        limit: resources(),
     };
     RoleViews { roles: vec![role] }
+}
+
+pub(super) fn why() -> WhyView {
+    WhyView {
+        sentences: vec!["2 agents: too little mem free.".into()],
+        possible: 1,
+        agents: BTreeMap::from([("too little mem free".into(), 2)]),
+        ahead: 3,
+        share: 0.25,
+    }
 }
 
 pub(super) fn offers() -> OfferViews {

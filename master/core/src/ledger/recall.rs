@@ -8,14 +8,12 @@
 //! ```
 //! Running tasks are left alone: a recalled allocation shrinks as they end. Looking at shares as
 //! they will be keeps a role that waits from recalling more at each run until something ends.
+//! Two roles are compared where their paths part, as the allocator compares them.
 
-use super::{
-    Allocation, Allocator, Appetite,
-    accounts::{Phase, Presence},
-    share::Share,
-};
-use skep_protocol::{AgentId, AllocationId, FrameworkId, Resources, Role, Time};
-use std::collections::BTreeMap;
+use super::{Allocation, Ledger, allocation::Phase};
+use skep_allocator::{Presence, Projection};
+use skep_protocol::{AgentId, AllocationId, FrameworkId, Role, Time};
+use std::{cmp::Ordering, collections::BTreeMap};
 
 /// What is to be recalled.
 #[derive(Debug, Default, PartialEq)]
@@ -25,19 +23,17 @@ pub(crate) struct Recalls {
     pub(crate) next: Option<Time>,
 }
 
-/// What the roles will hold once all that is recalled has come back.
-type Projection = BTreeMap<Role, Resources>;
-
-impl Allocator {
+impl Ledger {
     /// Recalls queues for roles that wait. To be asked after each run.
     pub(crate) fn recall(&mut self, now: Time) -> Recalls {
+        self.is_unsettled = false;
         let mut recalls = Recalls::default();
         if self.queues.is_empty() {
             return recalls;
         }
         let mut projection = self.projection();
         let mut waiting: Vec<(Role, Vec<FrameworkId>)> = self.waiting().into_iter().collect();
-        waiting.sort_by_cached_key(|(role, _)| self.projected_share(&projection, role));
+        waiting.sort_by(|(one, _), (other, _)| self.order(&projection, one, other));
         for (role, frameworks) in &waiting {
             while let Some(id) = self.victim(role, frameworks, &projection, now, &mut recalls) {
                 self.book_recall(id, role);
@@ -46,24 +42,22 @@ impl Allocator {
                 self.project(&mut projection, allocation, role);
             }
         }
+        self.is_unsettled = false;
         recalls
     }
 
     /// Frameworks that would take something and were offered nothing, by role.
     fn waiting(&self) -> BTreeMap<Role, Vec<FrameworkId>> {
         let mut waiting: BTreeMap<Role, Vec<FrameworkId>> = BTreeMap::new();
-        for (framework, account) in &self.frameworks {
-            if account.appetite == Appetite::Wanting && account.offers_out == 0 {
-                waiting.entry(account.role.clone()).or_default().push(framework.clone());
-            }
+        for (framework, role) in self.shares.waiting() {
+            waiting.entry(role).or_default().push(framework);
         }
         waiting
     }
 
+    /// What the roles will hold once all that is recalled has come back.
     fn projection(&self) -> Projection {
-        let held =
-            self.roles.iter().map(|(role, account)| (role.clone(), account.held.sum.clone()));
-        let mut projection: Projection = held.collect();
+        let mut projection = Projection::default();
         for allocation in self.recalled.iter().filter_map(|id| self.allocations.get(id)) {
             if let Phase::Recalled { beneficiary } = &allocation.phase {
                 self.project(&mut projection, allocation, beneficiary);
@@ -74,21 +68,15 @@ impl Allocator {
 
     /// Moves what an allocation occupies to whom it is recalled for.
     fn project(&self, projection: &mut Projection, allocation: &Allocation, beneficiary: &Role) {
-        if self.agents.get(&allocation.agent).is_some_and(|a| a.presence == Presence::Away) {
-            return;
-        }
-        let holder = self.frameworks.get(&allocation.framework).map(|account| &account.role);
-        if let Some(held) = holder.and_then(|role| projection.get_mut(role)) {
-            held.subtract(&allocation.occupied);
-        }
-        if let Some(held) = projection.get_mut(beneficiary) {
-            held.add(&allocation.occupied);
+        let Allocation { role, agent, occupied, .. } = allocation;
+        if self.shares.agent(agent).is_some_and(|agent| agent.presence != Presence::Away) {
+            self.shares.project(projection, role, beneficiary, occupied);
         }
     }
 
-    fn projected_share(&self, projection: &Projection, role: &Role) -> Option<Share> {
-        let account = self.roles.get(role)?;
-        Some(Share::of(projection.get(role)?, &self.total, account.weight))
+    /// By share, and of equals by name, so that the order is the same for everybody.
+    fn order(&self, projection: &Projection, one: &Role, other: &Role) -> Ordering {
+        self.shares.compare(projection, one, other).then_with(|| one.cmp(other))
     }
 
     /// The oldest queue of the role with the highest share above that of `role`.
@@ -100,21 +88,16 @@ impl Allocator {
         now: Time,
         recalls: &mut Recalls,
     ) -> Option<AllocationId> {
-        let own = self.projected_share(projection, role)?;
-        let mut richer: Vec<(Share, &Role)> = self
-            .queues
-            .keys()
-            .filter_map(|other| Some((self.projected_share(projection, other)?, other)))
-            .filter(|(share, _)| *share > own)
-            .collect();
-        richer.sort_by(|a, b| b.cmp(a));
-        let hold = self.policy.recall_hold.min(self.policy.offer_timeout);
-        for (_, other) in richer {
+        let is_richer =
+            |other: &&Role| self.shares.compare(projection, role, other) == Ordering::Less;
+        let mut richer: Vec<&Role> = self.queues.keys().filter(is_richer).collect();
+        while let Some(place) = self.richest(projection, &richer) {
+            let other = richer.swap_remove(place);
             for (since, id) in self.queues.get(other).into_iter().flatten() {
-                if !self.is_wanted(*id, frameworks, now) {
+                if !self.is_wanted(*id, role, frameworks, now) {
                     continue;
                 }
-                let ripe = *since + hold;
+                let ripe = *since + self.recall_hold;
                 if ripe <= now {
                     return Some(*id);
                 }
@@ -125,12 +108,24 @@ impl Allocator {
         None
     }
 
+    /// Found one by one: equal shares on different branches make no order to sort by.
+    fn richest(&self, projection: &Projection, roles: &[&Role]) -> Option<usize> {
+        let later = |a: &usize, b: &usize| self.order(projection, roles[*a], roles[*b]);
+        (0..roles.len()).max_by(later)
+    }
+
     /// Whether any of the frameworks would take what the allocation gives back.
-    fn is_wanted(&self, id: AllocationId, frameworks: &[FrameworkId], now: Time) -> bool {
+    fn is_wanted(
+        &self,
+        id: AllocationId,
+        role: &Role,
+        frameworks: &[FrameworkId],
+        now: Time,
+    ) -> bool {
         let Some(Allocation { agent, occupied, .. }) = self.allocations.get(&id) else {
             return false;
         };
-        let is_open = self.agents.get(agent).is_some_and(|a| a.presence == Presence::Open);
-        is_open && frameworks.iter().any(|f| !self.filters.refuses(f, agent, occupied, now))
+        let takes = |f: &FrameworkId| self.shares.would_take(f, role, agent, occupied, now);
+        frameworks.iter().any(takes)
     }
 }

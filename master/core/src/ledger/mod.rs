@@ -1,0 +1,132 @@
+//! Allocations: what accepted offers became, on the books of the allocator.
+//!
+//! The sharing itself is [`skep_allocator`]'s: who is offered what, and why not. Here lies what the
+//! master adds to it: allocations with their tasks and queues, and which queues are recalled for
+//! whom. The allocator is told of every change; what passes through unchanged is called on
+//! [`Ledger::shares`] by whoever wants it.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `allocation.rs` | what an allocation is |
+//! | `books.rs` | how tasks that come, start and end change it |
+//! | `recall.rs` | which queues are recalled for whom |
+//! | `check.rs` | what always holds |
+
+mod allocation;
+mod books;
+mod check;
+mod recall;
+
+pub(crate) use allocation::Allocation;
+pub(crate) use books::{Batch, Begun, Place};
+
+use crate::policy::Policy;
+use skep_allocator::{AgentSpec, Allocator, Attribute, Bundle, Interest};
+use skep_protocol::{
+    AgentId, AllocationId, FrameworkId, Resources, Role, Time,
+    agent::AgentInfo,
+    resources::{CPUS, MEM},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) shares: Allocator,
+    recall_hold: Duration,
+    allocations: BTreeMap<AllocationId, Allocation>,
+    of_agents: BTreeMap<AgentId, BTreeSet<AllocationId>>,
+    /// The allocations of each role that could be recalled, by age. No set in it is empty.
+    queues: BTreeMap<Role, BTreeSet<(Time, AllocationId)>>,
+    recalled: BTreeSet<AllocationId>,
+    /// Queues have changed: somebody may have waited for one to recall.
+    is_unsettled: bool,
+}
+
+impl Ledger {
+    pub(crate) fn new(policy: &Policy) -> Self {
+        let floor = |name, amount| Resources::none().with(name, amount);
+        let shares = Allocator::new(skep_allocator::Policy {
+            floors: vec![floor(CPUS, policy.cpus_min), floor(MEM, policy.mem_min)],
+            offers_out_max: policy.offers_out_max,
+            ..skep_allocator::Policy::default()
+        });
+        Self {
+            shares,
+            recall_hold: policy.recall_hold.min(policy.offer_timeout),
+            allocations: BTreeMap::new(),
+            of_agents: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            recalled: BTreeSet::new(),
+            is_unsettled: false,
+        }
+    }
+
+    /// An agent has registered and has this much, of which these parts are reserved.
+    pub(crate) fn open(
+        &mut self,
+        agent: &AgentId,
+        info: &AgentInfo,
+        reserved: &BTreeMap<Role, Resources>,
+    ) {
+        let mut capacity = Bundle::from(info.resources.clone());
+        for (role, part) in reserved {
+            // An agent that has shrunk keeps as much of a reservation as it can.
+            let part = part.at_most(&capacity.unreserved);
+            capacity.unreserved.subtract(&part);
+            if !part.is_empty() {
+                capacity.reserved.insert(role.clone(), part);
+            }
+        }
+        let text =
+            |(name, value): (&String, &String)| (name.clone(), Attribute::Text(value.clone()));
+        let mut attributes: BTreeMap<String, Attribute> =
+            info.attributes.iter().map(text).collect();
+        attributes.insert("hostname".into(), Attribute::Text(info.hostname.clone()));
+        self.shares.set_agent(agent, AgentSpec { capacity, attributes, region: None });
+    }
+
+    /// A framework is known; it is offered nothing until it [wants](Self::want) it.
+    pub(crate) fn add_framework(&mut self, framework: &FrameworkId, role: &Role) {
+        let interest = [(role.clone(), Interest::default())];
+        self.shares.add_framework(framework, BTreeSet::new(), interest);
+    }
+
+    /// A framework takes offers, of whatever it refused before too.
+    pub(crate) fn want(&mut self, framework: &FrameworkId) {
+        self.shares.activate(framework);
+        self.shares.revive(framework, &[]);
+    }
+
+    /// Whether a run, or looking for something to recall, would find anything new.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.is_unsettled || self.shares.is_dirty()
+    }
+
+    pub(crate) fn allocation(&self, id: AllocationId) -> Option<&Allocation> {
+        self.allocations.get(&id)
+    }
+
+    pub(crate) fn allocations(&self) -> impl Iterator<Item = (&AllocationId, &Allocation)> {
+        self.allocations.iter()
+    }
+
+    /// What a task of a role that an agent has brought along takes of it: of what is reserved for
+    /// the role first, and of the rest more than there is if need be.
+    pub(crate) fn found(&self, agent: &AgentId, role: &Role, resources: &Resources) -> Bundle {
+        let free = self.shares.agent(agent).map(|agent| agent.free()).unwrap_or_default();
+        let mut usable = Bundle { revocable: Resources::none(), ..free };
+        usable.reserved.retain(|of, _| is_within(role, of));
+        let mut picked = usable.pick(resources);
+        picked.unreserved.add(&resources.minus(&picked.sum()));
+        picked
+    }
+}
+
+/// Whether a role is another or stands below it.
+fn is_within(role: &Role, of: &Role) -> bool {
+    let rest = role.as_str().strip_prefix(of.as_str());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
