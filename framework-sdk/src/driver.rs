@@ -138,12 +138,12 @@ impl Driver {
 
     /// Asks for no more offers until [`revive`](Self::revive).
     pub fn suppress(&mut self) {
-        self.calls.push(Call::Suppress);
+        self.calls.push(Call::Suppress { roles: [].into() });
     }
 
     /// Asks for offers again, and at once.
     pub fn revive(&mut self) {
-        self.calls.push(Call::Revive);
+        self.calls.push(Call::Revive { roles: [].into() });
     }
 
     /// Ends a task; its last status update says so.

@@ -47,10 +47,6 @@ pub mod prelude {
 
     /// A framework of this name in the role `default`, with the default failover time-out.
     pub fn framework_info(name: impl Into<String>) -> FrameworkInfo {
-        FrameworkInfo {
-            name: name.into(),
-            role: Role::default(),
-            failover_timeout: skep_protocol::framework::FAILOVER_TIMEOUT_DEFAULT,
-        }
+        FrameworkInfo { name: name.into(), ..FrameworkInfo::default() }
     }
 }

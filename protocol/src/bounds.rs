@@ -12,6 +12,8 @@ pub const LAUNCH_TASKS_MAX: usize = 1_000;
 pub const ID_BYTES_MAX: usize = 128;
 /// Levels and bytes of a role path such as `eng/batch/nightly`.
 pub const ROLE_BYTES_MAX: usize = 256;
+/// Roles that one framework asks in, or that one call or offer names.
+pub const ROLES_MAX: usize = 64;
 /// Kinds of resources in one vector; more are refused when the vector is parsed.
 pub const RESOURCE_KINDS_MAX: usize = 32;
 /// Arguments or environment entries of one task.

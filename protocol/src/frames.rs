@@ -55,7 +55,8 @@ pub fn spec_bytes(spec: &TaskSpec) -> usize {
 /// The size of an offer, at most.
 pub fn offer_bytes(offer: &Offer) -> usize {
     let attributes = offer.attributes.iter().flat_map(|(name, value)| [name, value]);
-    ITEM_BYTES + texts_bytes(attributes) + texts_bytes(offer.enforces.iter())
+    let reserved: usize = offer.reserved.keys().map(|role| role.as_str().len() + ITEM_BYTES).sum();
+    ITEM_BYTES + texts_bytes(attributes) + texts_bytes(offer.enforces.iter()) + reserved
 }
 
 /// The size of an order to start a guest, at most.

@@ -18,7 +18,10 @@ use crate::{
     time::Time,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Who a framework is and where it stands in the sharing tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +30,36 @@ pub struct FrameworkInfo {
     pub name: String,
     /// The role it asks in.
     pub role: Role,
+    /// Other roles it asks in.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub more_roles: BTreeSet<Role>,
+    /// What it can deal with: `revocable` resources, agents in other regions (`region_aware`),
+    /// agents with a scarce kind of resource (its name, such as `gpus`).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub capabilities: BTreeSet<String>,
     /// How long after its connection broke its tasks live on without it.
     pub failover_timeout: Duration,
+}
+
+impl FrameworkInfo {
+    /// All roles it asks in, the first one first.
+    pub fn roles(&self) -> impl Iterator<Item = &Role> {
+        let others = self.more_roles.iter().filter(|role| **role != self.role);
+        std::iter::once(&self.role).chain(others)
+    }
+}
+
+impl Default for FrameworkInfo {
+    /// Nameless, in the default role alone, and missed for a week.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            role: Role::default(),
+            more_roles: BTreeSet::new(),
+            capabilities: BTreeSet::new(),
+            failover_timeout: FAILOVER_TIMEOUT_DEFAULT,
+        }
+    }
 }
 
 /// How long an unanswered framework's tasks live on if it does not say (a week, as Mesos's
@@ -69,9 +100,15 @@ pub enum Call {
         tasks: Vec<LaunchTask>,
     },
     /// No offers until [`Call::Revive`].
-    Suppress,
-    /// Offers again, and at once: clears suppression and all filters.
-    Revive,
+    Suppress {
+        /// In which of its roles. None: in all.
+        roles: BTreeSet<Role>,
+    },
+    /// Offers again, and at once: clears suppression and filters.
+    Revive {
+        /// In which of its roles. None: in all.
+        roles: BTreeSet<Role>,
+    },
     /// Ends a task, in whatever attempt.
     Kill {
         /// Which task.
@@ -92,6 +129,8 @@ pub enum Call {
     Teardown,
     /// Says what the framework waits for. None: whatever there is.
     Demand {
+        /// In which of its roles. None: in the first.
+        role: Option<Role>,
         /// What it waits for.
         demand: Option<Demand>,
     },
@@ -242,4 +281,8 @@ pub struct Offer {
     pub enforces: Vec<String>,
     /// When it is void if not answered.
     pub expires: Time,
+    /// What of the resources is reserved, by role: the offer's or one above it.
+    pub reserved: BTreeMap<Role, Resources>,
+    /// What of the resources is lent, and taken back without notice.
+    pub revocable: Resources,
 }

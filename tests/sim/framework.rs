@@ -96,7 +96,12 @@ impl Framework {
         let role = Role::new(role).expect("a role of the simulation");
         let failover_timeout = FAILOVER_TIMEOUT;
         Self {
-            info: FrameworkInfo { name: name.into(), role, failover_timeout },
+            info: FrameworkInfo {
+                name: name.into(),
+                role,
+                failover_timeout,
+                ..FrameworkInfo::default()
+            },
             id: None,
             temper,
             stage: Stage::Here,

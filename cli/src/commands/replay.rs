@@ -90,6 +90,7 @@ async fn run_again(
         name: "replay".into(),
         role: skep_protocol::Role::default(),
         failover_timeout: FAILOVER_TIMEOUT,
+        ..FrameworkInfo::default()
     };
     if let Ending::Refused(rejection) = cluster.run(info, &mut again).await? {
         return Err(rejection.into());

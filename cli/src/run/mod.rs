@@ -242,6 +242,7 @@ async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collec
         name: args.name.clone().unwrap_or_else(|| format!("run {}", job.id)),
         role: args.role.clone(),
         failover_timeout: FAILOVER_TIMEOUT,
+        ..FrameworkInfo::default()
     };
     let collector = Collector::new(cluster, &job, args, told);
     let fitting = job.fitting();

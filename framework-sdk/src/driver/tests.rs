@@ -30,7 +30,11 @@ fn framework() -> FrameworkId {
 }
 
 fn info() -> FrameworkInfo {
-    FrameworkInfo { name: "test".into(), role: Role::default(), failover_timeout: Duration::ZERO }
+    FrameworkInfo {
+        name: "test".into(),
+        failover_timeout: Duration::ZERO,
+        ..FrameworkInfo::default()
+    }
 }
 
 fn subscribed() -> (Driver, Told) {

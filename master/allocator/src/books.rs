@@ -4,6 +4,7 @@
 use crate::{
     Allocator,
     agents::{AgentKey, Holding, Presence},
+    amounts::Amounts,
     bundle::{Bundle, Lot},
     order::Seat,
     quota::Sign,
@@ -44,8 +45,7 @@ impl Allocator {
         }
         self.client_mut(client).places.insert(key.clone());
         self.change_offered(client, lot, Sign::More);
-        self.choose(client);
-        self.hold(client, lot, Sign::More);
+        self.hold_chosen(client, lot, Sign::More, 1);
         self.count_offer(client, Sign::More);
         self.refresh_agent(key);
     }
@@ -97,17 +97,15 @@ impl Allocator {
         agent.holdings.entry(client).or_default().used.add(&lot);
         let counts = agent.presence != Presence::Away;
         self.client_mut(client).places.insert(key.clone());
-        match origin {
-            Origin::Offer => {
-                if let Some(wait) = &mut self.client_mut(client).demand {
-                    wait.wants.subtract(&lot.sum());
-                }
-            }
-            Origin::Found => self.choose(client),
+        if origin == Origin::Offer
+            && let Some(wait) = &mut self.client_mut(client).demand
+        {
+            wait.wants.subtract(&lot.sum());
         }
-        if counts {
-            self.hold(client, &lot, Sign::More);
-        }
+        // On an agent that is away it does not count yet, but it was chosen.
+        let held = if counts { lot } else { Lot::default() };
+        let times = u64::from(origin == Origin::Found);
+        self.hold_chosen(client, &held, Sign::More, times);
         self.refresh_hunger(client);
         self.refresh_agent(&key);
     }
@@ -214,27 +212,30 @@ impl Allocator {
         }
     }
 
-    /// Counts that a client was chosen once more.
-    fn choose(&mut self, client: ClientId) {
-        self.reseat(client, |allocator, path| {
-            allocator.client_mut(client).chosen += 1;
-            path.iter().for_each(|id| allocator.tree.at_mut(*id).chosen += 1);
-        });
-    }
-
     /// Books that a client holds more or less.
     pub(crate) fn hold(&mut self, client: ClientId, lot: &Lot, sign: Sign) {
-        if lot.is_empty() {
+        self.hold_chosen(client, lot, sign, 0);
+    }
+
+    /// The same, and that it was chosen so many times more.
+    fn hold_chosen(&mut self, client: ClientId, lot: &Lot, sign: Sign, times: u64) {
+        if lot.is_empty() && times == 0 {
             return;
         }
         let sum = lot.sum();
+        let change = |held: &mut Amounts| match sign {
+            Sign::More => held.add(&sum),
+            Sign::Less => held.subtract(&sum),
+        };
         self.reseat(client, |allocator, path| {
-            let change = |held: &mut crate::amounts::Amounts| match sign {
-                Sign::More => held.add(&sum),
-                Sign::Less => held.subtract(&sum),
-            };
-            change(&mut allocator.client_mut(client).held);
-            path.iter().for_each(|id| change(&mut allocator.tree.at_mut(*id).held));
+            let holder = allocator.client_mut(client);
+            change(&mut holder.held);
+            holder.chosen += times;
+            for id in path {
+                let node = allocator.tree.at_mut(*id);
+                change(&mut node.held);
+                node.chosen += times;
+            }
         });
         let leaf = self.client(client).leaf;
         self.consume(leaf, lot, sign);

@@ -120,6 +120,18 @@ impl Allocator {
         }
     }
 
+    /// A framework can deal with these from now on.
+    pub fn set_capabilities(&mut self, id: &FrameworkId, capabilities: BTreeSet<Capability>) {
+        let Some(framework) = self.frameworks.get_mut(id) else { return };
+        framework.capabilities = capabilities;
+        let is_active = framework.is_active;
+        for client in self.clients_of(id) {
+            if is_active {
+                self.mark_client(client);
+            }
+        }
+    }
+
     /// A framework asks in one more role.
     pub fn add_role(&mut self, id: &FrameworkId, role: &Role, interest: Interest) {
         if self.client_of(id, role).is_some() {

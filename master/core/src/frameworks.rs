@@ -13,7 +13,7 @@ use crate::{
 use skep_protocol::{
     AgentId, Attempt, FrameworkId, OfferId, Outcome, Rejection, StatusUpdate, TaskId,
     agent::ToAgent,
-    bounds::ID_BYTES_MAX,
+    bounds::{ID_BYTES_MAX, ROLES_MAX},
     frames,
     framework::{Event, FrameworkInfo},
     outcome::KilledBy,
@@ -108,8 +108,9 @@ impl Master {
         }
         self.timers.clear(&Timer::Framework(framework.clone()));
         let id = framework.clone();
+        let wants = info.clone();
         self.persist(Record::FrameworkSubscribed { framework: id, info, principal });
-        self.ledger.want(&framework);
+        self.ledger.want(&framework, &wants);
         let subscribed = Event::Subscribed { framework: framework.clone() };
         self.send_framework(connection, subscribed);
         self.catch_up(&framework);
@@ -121,6 +122,10 @@ impl Master {
         principal: &str,
         info: &FrameworkInfo,
     ) -> Result<(), Rejection> {
+        if info.more_roles.len() > ROLES_MAX {
+            let max = ROLES_MAX as u64;
+            return Err(Rejection::TooMany { what: "roles of a framework".into(), max });
+        }
         if info.name.len() > ID_BYTES_MAX {
             return Err(Rejection::invalid("info.name", "it must be 128 bytes at most"));
         }
@@ -150,7 +155,7 @@ impl Master {
         let known = &self.frameworks;
         let framework = self.mint.framework(|id| known.contains_key(id));
         self.frameworks.insert(framework.clone(), Framework::default());
-        self.ledger.add_framework(&framework, &info.role);
+        self.ledger.add_framework(&framework, info);
         framework
     }
 

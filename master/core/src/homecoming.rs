@@ -113,9 +113,10 @@ impl Master {
     }
 
     fn adopt(&mut self, held: HeldTask, home: &mut Homecoming<'_>) {
-        let HeldTask { key, allocation, granted, resources, name, state, .. } = held;
+        let HeldTask { key, role, allocation, granted, resources, name, state } = held;
         let Some(known) = self.durable.frameworks.get(&key.framework) else { return };
-        let role = known.info.role.clone();
+        let role = known.info.roles().find(|known| **known == role).unwrap_or(&known.info.role);
+        let role = role.clone();
         let live = self.tasks.newest(&key.framework, &key.task).map(|(attempt, _)| attempt);
         let ended = self.tasks.history.newest(&key.framework, &key.task);
         let newest = live.max(ended.map(|(ended, _)| ended.attempt));

@@ -160,11 +160,11 @@ impl Master {
         allocation: AllocationId,
         spec: &TaskSpec,
     ) {
-        let Some(known) = self.durable.frameworks.get(framework) else { return };
+        let Some(known) = self.ledger.allocation(allocation) else { return };
         let task = Task {
             agent: agent.clone(),
             allocation,
-            role: known.info.role.clone(),
+            role: known.role.clone(),
             resources: spec.resources.clone(),
             name: spec.name.clone(),
             since: self.now,

@@ -14,7 +14,7 @@ use crate::{
     timers::{Timer, Timers},
 };
 use skep_protocol::{
-    AgentId, Digest, FrameworkId, OfferId, Rejection, Time,
+    AgentId, Digest, FrameworkId, OfferId, Rejection, Role, Time,
     agent::{ToAgent, ToMaster},
     framework::{Call, Event},
 };
@@ -80,7 +80,7 @@ impl Master {
             let _ = ledger.shares.set_quota(role, quota);
         }
         for (framework, known) in &durable.frameworks {
-            ledger.add_framework(framework, &known.info.role);
+            ledger.add_framework(framework, &known.info);
         }
         let ids = durable.frameworks.keys().cloned();
         Self {
@@ -226,9 +226,12 @@ impl Master {
             }
             Call::Decline { offers, filters } => self.decline(&framework, &offers, filters),
             Call::Enqueue { allocation, tasks } => self.enqueue(&framework, allocation, tasks),
-            Call::Suppress => self.ledger.shares.suppress(&framework, &[]),
-            Call::Revive => self.ledger.shares.revive(&framework, &[]),
-            Call::Demand { demand } => self.demand(&framework, demand.as_ref()),
+            Call::Suppress { roles } => {
+                let roles: Vec<Role> = roles.into_iter().collect();
+                self.ledger.shares.suppress(&framework, &roles);
+            }
+            Call::Revive { roles } => self.revive(&framework, &roles),
+            Call::Demand { role, demand } => self.demand(&framework, role, demand.as_ref()),
             Call::Kill { task } => self.kill(&framework, &task),
             Call::Acknowledge { acknowledgements } => {
                 self.acknowledge(&framework, acknowledgements);

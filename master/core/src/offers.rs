@@ -98,6 +98,8 @@ impl Master {
             architecture: info.architecture.clone(),
             enforces: info.enforces.clone(),
             expires,
+            reserved: bundle.reserved.clone(),
+            revocable: bundle.revocable.clone(),
         };
         let made = self.now;
         self.offers.insert(id, Offer { framework, role, agent, bundle, made, expires });

@@ -9,17 +9,32 @@ use skep_protocol::{
     framework::{Demand, Event},
     operator::{Manner, Quota, Response, view::WhyView},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Quotas and reservations, each: what a person can survey, and a start reads in no time.
 const DECISIONS_MAX: usize = 10_000;
 
 impl Master {
     /// What a framework waits for; its offers are cut to it from now on.
-    pub(crate) fn demand(&mut self, framework: &FrameworkId, demand: Option<&Demand>) {
+    pub(crate) fn demand(
+        &mut self,
+        framework: &FrameworkId,
+        role: Option<Role>,
+        demand: Option<&Demand>,
+    ) {
         let Some(known) = self.durable.frameworks.get(framework) else { return };
-        let role = known.info.role.clone();
+        let role = role.unwrap_or_else(|| known.info.role.clone());
         self.ledger.shares.set_demand(framework, &role, demand);
+    }
+
+    /// Offers again; roles that the framework has given up stay silent.
+    pub(crate) fn revive(&mut self, framework: &FrameworkId, roles: &BTreeSet<Role>) {
+        let Some(known) = self.durable.frameworks.get(framework) else { return };
+        let is_named = |role: &&Role| roles.is_empty() || roles.contains(role);
+        let roles: Vec<Role> = known.info.roles().filter(is_named).cloned().collect();
+        if !roles.is_empty() {
+            self.ledger.shares.revive(framework, &roles);
+        }
     }
 
     pub(crate) fn set_quota(

@@ -7,12 +7,15 @@ use super::{
     wire::framework::{self as wire, answer, call, event, operation},
 };
 use crate::{
-    bounds::{HOSTNAME_BYTES_MAX, ID_BYTES_MAX, LAUNCH_TASKS_MAX},
+    bounds::{HOSTNAME_BYTES_MAX, ID_BYTES_MAX, LAUNCH_TASKS_MAX, ROLES_MAX},
     framework::{
         Answer, Call, Demand, Event, FAILOVER_TIMEOUT_DEFAULT, Filters, FrameworkInfo, Offer,
         Operation,
     },
+    ids::Role,
+    resources::Resources,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Convert for Call {
     type Wire = wire::Call;
@@ -39,18 +42,18 @@ impl Convert for Call {
             Self::Enqueue { allocation, tasks } => {
                 Kind::Enqueue(Enqueue { allocation: allocation.to_wire(), tasks: tasks.to_wire() })
             }
-            Self::Suppress => Kind::Suppress(Suppress {}),
-            Self::Revive => Kind::Revive(Revive {}),
+            Self::Suppress { roles } => Kind::Suppress(Suppress { roles: roles_to_wire(roles) }),
+            Self::Revive { roles } => Kind::Revive(Revive { roles: roles_to_wire(roles) }),
             Self::Kill { task } => Kind::Kill(Kill { task: task.to_wire() }),
             Self::Acknowledge { acknowledgements } => {
                 Kind::Acknowledge(Acknowledge { acknowledgements: acknowledgements.to_wire() })
             }
             Self::Reconcile { tasks } => Kind::Reconcile(Reconcile { tasks: tasks.to_wire() }),
             Self::Teardown => Kind::Teardown(Teardown {}),
-            Self::Demand { demand: None } => Kind::Demand(call::Demand::default()),
-            Self::Demand { demand: Some(demand) } => Kind::Demand(call::Demand {
-                least: Some(demand.least.to_wire()),
-                wants: Some(demand.wants.to_wire()),
+            Self::Demand { role, demand } => Kind::Demand(call::Demand {
+                least: demand.as_ref().map(|demand| demand.least.to_wire()),
+                wants: demand.as_ref().map(|demand| demand.wants.to_wire()),
+                role: role.to_wire(),
             }),
         };
         wire::Call { kind: Some(kind) }
@@ -79,36 +82,47 @@ impl Convert for Call {
                     tasks: read("enqueue.tasks", tasks)?,
                 }
             }
-            Kind::Suppress(_) => Self::Suppress,
-            Kind::Revive(_) => Self::Revive,
+            Kind::Suppress(m) => Self::Suppress { roles: roles("suppress.roles", m.roles)? },
+            Kind::Revive(m) => Self::Revive { roles: roles("revive.roles", m.roles)? },
             Kind::Kill(m) => Self::Kill { task: read("kill.task", m.task)? },
             Kind::Acknowledge(m) => Self::Acknowledge {
                 acknowledgements: read("acknowledge.acknowledgements", m.acknowledgements)?,
             },
             Kind::Reconcile(m) => Self::Reconcile { tasks: read("reconcile.tasks", m.tasks)? },
             Kind::Teardown(_) => Self::Teardown,
-            Kind::Demand(m) if m.least.is_none() && m.wants.is_none() => {
-                Self::Demand { demand: None }
-            }
-            Kind::Demand(m) => Self::Demand {
-                demand: Some(Demand {
+            Kind::Demand(m) => {
+                let role = read("demand.role", m.role)?;
+                let is_stated = m.least.is_some() || m.wants.is_some();
+                let demand = Demand {
                     least: or_default("demand.least", m.least)?,
                     wants: or_default("demand.wants", m.wants)?,
-                }),
-            },
+                };
+                Self::Demand { role, demand: is_stated.then_some(demand) }
+            }
         })
     }
+}
+
+fn roles_to_wire(roles: &BTreeSet<Role>) -> Vec<String> {
+    roles.iter().map(Convert::to_wire).collect()
+}
+
+fn roles(field: &str, wire: Vec<String>) -> Result<BTreeSet<Role>, DecodeError> {
+    let roles: Vec<Role> = read(field, at_most(field, ROLES_MAX, wire)?)?;
+    Ok(roles.into_iter().collect())
 }
 
 impl Convert for FrameworkInfo {
     type Wire = wire::FrameworkInfo;
 
     fn to_wire(&self) -> wire::FrameworkInfo {
-        let Self { name, role, failover_timeout } = self;
+        let Self { name, role, more_roles, capabilities, failover_timeout } = self;
         wire::FrameworkInfo {
             name: name.clone(),
             role: Some(role.to_wire()),
             failover_timeout_micros: Some(failover_timeout.to_wire()),
+            more_roles: more_roles.iter().map(Convert::to_wire).collect(),
+            capabilities: capabilities.iter().cloned().collect(),
         }
     }
 
@@ -117,6 +131,8 @@ impl Convert for FrameworkInfo {
         Ok(Self {
             name: text("name", ID_BYTES_MAX, wire.name)?,
             role: or_default("role", wire.role)?,
+            more_roles: roles("more_roles", wire.more_roles)?,
+            capabilities: names("capabilities", wire.capabilities)?.into_iter().collect(),
             failover_timeout: Option::unwrap_or(failover_timeout, FAILOVER_TIMEOUT_DEFAULT),
         })
     }
@@ -254,6 +270,16 @@ impl Convert for Answer {
     }
 }
 
+fn reserved(
+    wire: BTreeMap<String, super::wire::common::Resources>,
+) -> Result<BTreeMap<Role, Resources>, DecodeError> {
+    if wire.len() > ROLES_MAX {
+        return Err(DecodeError::invalid("too many roles").within("reserved"));
+    }
+    let part = |(role, part)| Ok((read("reserved", role)?, read("reserved", part)?));
+    wire.into_iter().map(part).collect()
+}
+
 impl Convert for Offer {
     type Wire = wire::Offer;
 
@@ -268,6 +294,8 @@ impl Convert for Offer {
             architecture: self.architecture.clone(),
             enforces: self.enforces.clone(),
             expires_micros: self.expires.to_wire(),
+            reserved: self.reserved.iter().map(|(role, r)| (role.to_wire(), r.to_wire())).collect(),
+            revocable: (!self.revocable.is_empty()).then(|| self.revocable.to_wire()),
         }
     }
 
@@ -282,6 +310,8 @@ impl Convert for Offer {
             architecture: text("architecture", ID_BYTES_MAX, wire.architecture)?,
             enforces: names("enforces", wire.enforces)?,
             expires: read("expires_micros", wire.expires_micros)?,
+            reserved: reserved(wire.reserved)?,
+            revocable: or_default("revocable", wire.revocable)?,
         })
     }
 }

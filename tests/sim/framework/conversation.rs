@@ -52,8 +52,8 @@ impl Sim {
         }
         framework.appetite = appetite;
         let call = match appetite {
-            Appetite::Suppressed => Call::Suppress,
-            Appetite::Wanting => Call::Revive,
+            Appetite::Suppressed => Call::Suppress { roles: [].into() },
+            Appetite::Wanting => Call::Revive { roles: [].into() },
         };
         self.call(number, call);
     }

@@ -89,6 +89,7 @@ async fn measure(cluster: &Cluster, args: &args::BenchTasks) -> Result<Figures> 
         name: "bench".into(),
         role: Role::default(),
         failover_timeout: Duration::from_secs(60),
+        ..FrameworkInfo::default()
     };
     if let Ending::Refused(rejection) = cluster.run(info, &mut bench).await? {
         return Err(rejection.into());

@@ -40,6 +40,7 @@ fn kit(count: usize) -> Kit {
         name: "run".into(),
         role: skep_protocol::Role::default(),
         failover_timeout: Duration::ZERO,
+        ..FrameworkInfo::default()
     };
     let mut kit = Kit {
         scheduler: RunScheduler::new(job, tell, ordered),
@@ -160,7 +161,7 @@ fn an_attempt_that_lives_on_is_killed_and_the_task_started_again() {
     kit.offer(2, "cpus:1;mem:64");
     let rejection = Rejection::DuplicateTask { task: id("j.0"), newest: Attempt(1) };
     let calls = kit.update("j.0", 2, TaskState::Ended(Outcome::Refused { rejection }));
-    assert_eq!(calls, [Call::Kill { task: id("j.0") }, Call::Revive]);
+    assert_eq!(calls, [Call::Kill { task: id("j.0") }, Call::Revive { roles: [].into() }]);
     assert_eq!(launched(&kit.offer(3, "cpus:1;mem:64")[0]), ["j.0#3"]);
 }
 
@@ -170,7 +171,7 @@ fn a_task_whose_agent_is_stopped_in_order_is_started_elsewhere() {
     kit.offer(1, "cpus:1;mem:64");
     kit.answered(1, 1);
     let stopped = TaskState::Ended(Outcome::Killed { by: KilledBy::AgentStopped });
-    assert_eq!(kit.update("j.0", 1, stopped), [Call::Revive]);
+    assert_eq!(kit.update("j.0", 1, stopped), [Call::Revive { roles: [].into() }]);
     assert_eq!(kit.ended(), []);
 }
 
@@ -191,7 +192,7 @@ fn a_half_empty_queue_is_filled_up_without_an_offer() {
     let calls = kit.update("j.1", 1, finished());
     // It drained at once, so it is made twice as deep: two in flight, eight wanted.
     assert_eq!(launched(&calls[0]), ["j.4#1", "j.5#1", "j.6#1", "j.7#1", "j.8#1", "j.9#1"]);
-    assert_eq!(calls[1..], [Call::Suppress], "nothing waits any more");
+    assert_eq!(calls[1..], [Call::Suppress { roles: [].into() }], "nothing waits any more");
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn a_lost_task_is_started_again_as_a_new_attempt_three_in_all() {
         assert_eq!(launched(&calls[0]), [format!("j.0#{attempt}")]);
         kit.answered(attempt.into(), attempt.into());
         let calls = kit.update("j.0", attempt, lost());
-        let expected = if attempt < 3 { vec![Call::Revive] } else { vec![] };
+        let expected = if attempt < 3 { vec![Call::Revive { roles: [].into() }] } else { vec![] };
         assert_eq!(calls, expected);
     }
     assert_eq!(kit.ended(), [(0, "LOST")]);
@@ -229,7 +230,7 @@ fn a_recalled_task_waits_again_however_often() {
         kit.offer(attempt.into(), "cpus:1;mem:64");
         kit.answered(attempt.into(), attempt.into());
         let recalled = TaskState::Ended(Outcome::Refused { rejection: Rejection::Recalled });
-        assert_eq!(kit.update("j.0", attempt, recalled), [Call::Revive]);
+        assert_eq!(kit.update("j.0", attempt, recalled), [Call::Revive { roles: [].into() }]);
     }
     assert_eq!(kit.ended(), []);
 }

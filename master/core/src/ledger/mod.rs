@@ -21,10 +21,11 @@ pub(crate) use allocation::Allocation;
 pub(crate) use books::{Batch, Begun, Place};
 
 use crate::policy::Policy;
-use skep_allocator::{AgentSpec, Allocator, Attribute, Bundle, Interest};
+use skep_allocator::{AgentSpec, Allocator, Attribute, Bundle, Capability, Interest};
 use skep_protocol::{
     AgentId, AllocationId, FrameworkId, Resources, Role, Time,
     agent::AgentInfo,
+    framework::FrameworkInfo,
     resources::{CPUS, MEM},
 };
 use std::{
@@ -89,15 +90,22 @@ impl Ledger {
     }
 
     /// A framework is known; it is offered nothing until it [wants](Self::want) it.
-    pub(crate) fn add_framework(&mut self, framework: &FrameworkId, role: &Role) {
-        let interest = [(role.clone(), Interest::default())];
-        self.shares.add_framework(framework, BTreeSet::new(), interest);
+    pub(crate) fn add_framework(&mut self, framework: &FrameworkId, info: &FrameworkInfo) {
+        let roles = info.roles().map(|role| (role.clone(), Interest::default()));
+        self.shares.add_framework(framework, capabilities(info), roles);
     }
 
-    /// A framework takes offers, of whatever it refused before too.
-    pub(crate) fn want(&mut self, framework: &FrameworkId) {
+    /// A framework takes offers in these roles, of whatever it refused before too. In roles that
+    /// it names no more it keeps what it has, and is offered nothing.
+    pub(crate) fn want(&mut self, framework: &FrameworkId, info: &FrameworkInfo) {
+        self.shares.set_capabilities(framework, capabilities(info));
+        for role in info.roles() {
+            self.shares.add_role(framework, role, Interest::default());
+        }
+        let roles: Vec<Role> = info.roles().cloned().collect();
+        self.shares.suppress(framework, &[]);
+        self.shares.revive(framework, &roles);
         self.shares.activate(framework);
-        self.shares.revive(framework, &[]);
     }
 
     /// Whether a run, or looking for something to recall, would find anything new.
@@ -123,6 +131,16 @@ impl Ledger {
         picked.unreserved.add(&resources.minus(&picked.sum()));
         picked
     }
+}
+
+/// What a framework can deal with; what is no word of the allocator's is a scarce kind.
+fn capabilities(info: &FrameworkInfo) -> BTreeSet<Capability> {
+    let capability = |name: &String| match name.as_str() {
+        "revocable" => Capability::Revocable,
+        "region_aware" => Capability::RegionAware,
+        _ => Capability::Scarce(name.clone()),
+    };
+    info.capabilities.iter().map(capability).collect()
 }
 
 /// Whether a role is another or stands below it.

@@ -38,7 +38,7 @@ fn a_newer_instance_takes_over_and_is_told_what_it_may_have_missed() {
 fn a_failover_clears_refusals_and_suppression() {
     let mut s = running();
     s.decline("f", &["o2"], refuse(3_600.0));
-    s.call("f", Call::Suppress);
+    s.call("f", Call::Suppress { roles: [].into() });
     s.resubscribe("f", "r");
     s.take_effects();
     s.idle();
@@ -72,7 +72,7 @@ fn who_comes_back_must_be_known_the_same_and_in_the_same_role() {
 fn the_first_call_must_be_subscribe_and_no_other_may_be() {
     let mut s = Story::new();
     s.connect("f");
-    s.call("f", Call::Revive);
+    s.call("f", Call::Revive { roles: [].into() });
     s.expect(["f: refused: protocol violation: the first call must be Subscribe", "f: hang up"]);
     s.framework("g", "r");
     s.call("g", Call::Subscribe { framework: None, info: info("g", "r") });

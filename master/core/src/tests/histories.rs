@@ -395,12 +395,12 @@ impl World {
         match (how % 6, name) {
             (0, Some((task, _))) => self.call(who, Call::Kill { task }),
             (1, name) => self.call(who, Call::Reconcile { tasks: name.into_iter().collect() }),
-            (2, _) => self.call(who, Call::Suppress),
+            (2, _) => self.call(who, Call::Suppress { roles: [].into() }),
             (3, Some((task, _))) => {
                 let order = Request::Kill { framework: None, task };
                 self.feed(Input::Order { request: RequestId(0), order });
             }
-            _ => self.call(who, Call::Revive),
+            _ => self.call(who, Call::Revive { roles: [].into() }),
         }
     }
 

@@ -400,7 +400,12 @@ impl Story {
 
 pub(crate) fn info(name: &str, role: &str) -> FrameworkInfo {
     let role = Role::new(role).expect("a role");
-    FrameworkInfo { name: name.into(), role, failover_timeout: Duration::from_secs(60) }
+    FrameworkInfo {
+        name: name.into(),
+        role,
+        failover_timeout: Duration::from_secs(60),
+        ..FrameworkInfo::default()
+    }
 }
 
 pub(crate) fn launch(tasks: &[TaskSpec]) -> Vec<LaunchTask> {

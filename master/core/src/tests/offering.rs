@@ -128,14 +128,14 @@ fn a_silent_framework_loses_its_offer_and_waits_while_others_get_their_turn() {
 fn revive_clears_refusals_and_suppression() {
     let mut s = offered();
     s.decline("f", &["o1"], refuse(600.0));
-    s.call("f", Call::Revive);
+    s.call("f", Call::Revive { roles: [].into() });
     s.idle();
     s.expect(["f: offer o2 of a: cpus:4;mem:4096"]);
-    s.call("f", Call::Suppress);
+    s.call("f", Call::Suppress { roles: [].into() });
     s.decline("f", &["o2"], refuse(0.0));
     s.idle();
     s.expect([]);
-    s.call("f", Call::Revive);
+    s.call("f", Call::Revive { roles: [].into() });
     s.idle();
     s.expect(["f: offer o3 of a: cpus:4;mem:4096"]);
 }

@@ -203,9 +203,9 @@ fn the_status_says_in_a_sentence_why_nothing_runs() {
     s.decline("f", &["o1"], super::kit::refuse(60.0));
     s.idle();
     says(&s, "every framework has declined what is free");
-    s.call("f", Call::Suppress);
+    s.call("f", Call::Suppress { roles: [].into() });
     says(&s, "every connected framework has suppressed its offers: it has nothing to run");
-    s.call("f", Call::Revive);
+    s.call("f", Call::Revive { roles: [].into() });
     s.idle();
     s.expect(["f: offer o2 of a: cpus:4;mem:128"]);
     s.accept("f", &["o2"], &[task("t", "cpus:1;mem:64")]);

@@ -104,7 +104,7 @@ fn nobody_enqueues_into_an_allocation_of_another_or_of_an_agent_that_is_away() {
 #[test]
 fn a_queue_is_recalled_for_a_role_with_a_lower_share_once_it_is_a_second_old() {
     let mut s = queued();
-    s.call("f", Call::Suppress);
+    s.call("f", Call::Suppress { roles: [].into() });
     s.framework("g", "other");
     s.idle();
     s.expect([]);
@@ -136,7 +136,7 @@ fn nothing_is_recalled_for_equals_for_the_content_or_for_who_refused_the_agent()
     let mut s = queued();
     s.framework("same-role", "r");
     s.framework("content", "other");
-    s.call("content", Call::Suppress);
+    s.call("content", Call::Suppress { roles: [].into() });
     s.wait_beating("a", 3);
     s.expect([]);
     s.framework("picky", "other");

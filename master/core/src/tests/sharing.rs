@@ -1,6 +1,6 @@
 //! What people and frameworks say about sharing: the tree, quota, reservations, demand, and why.
 
-use super::kit::{Story, refuse, task};
+use super::kit::{Story, info, refuse, task};
 use skep_protocol::{
     Role,
     framework::{Call, Demand},
@@ -25,7 +25,7 @@ fn set_quota(s: &mut Story, name: &str, quota: Quota, manner: Manner) {
 
 fn demand(s: &mut Story, framework: &str, least: &str, wants: &str) {
     let (least, wants) = (least.parse().expect("one"), wants.parse().expect("one"));
-    s.call(framework, Call::Demand { demand: Some(Demand { least, wants }) });
+    s.call(framework, Call::Demand { role: None, demand: Some(Demand { least, wants }) });
 }
 
 #[test]
@@ -184,4 +184,29 @@ fn why_counts_what_stands_in_the_way() {
     assert!(view.sentences[1].contains("refused by the framework"), "{view:?}");
     let view = why(&s, Some("cpus:3"));
     assert!(view.agents.keys().any(|cause| cause.contains("too small")), "{view:?}");
+}
+
+#[test]
+fn a_framework_asks_in_several_roles_and_may_fall_silent_in_one() {
+    let mut s = Story::new();
+    let mut info = info("f", "a");
+    info.more_roles = [role("b")].into();
+    s.subscribe("f", "me", None, info);
+    s.take_effects();
+    let effects = (1..=3).flat_map(|n| {
+        s.agent(&format!("a{n}"), "cpus:1;mem:1024");
+        s.idle();
+        s.take_effects()
+    });
+    assert_eq!(effects.count(), 3);
+    let roles = s.master.ledger.shares.roles();
+    let shares: Vec<u64> = roles.iter().map(|role| role.held.cpus().as_millis()).collect();
+    assert_eq!(shares, [2_000, 1_000]);
+    s.call("f", Call::Suppress { roles: [role("a"), role("b")].into() });
+    s.agent("a4", "cpus:1;mem:1024");
+    s.idle();
+    s.expect([]);
+    s.call("f", Call::Revive { roles: [role("b")].into() });
+    s.idle();
+    s.expect(["f: offer o4 of a4: cpus:1;mem:1024"]);
 }

@@ -32,6 +32,8 @@ pub(super) fn calls() -> Examples<Call> {
     let info = FrameworkInfo {
         name: "nightly".into(),
         role: role(),
+        more_roles: [Role::new("ops").expect("a role")].into(),
+        capabilities: ["revocable".to_owned()].into(),
         failover_timeout: Duration::from_secs(3_600),
     };
     let filters = Filters { refuse: Some(Duration::from_millis(1_500)) };
@@ -42,13 +44,16 @@ pub(super) fn calls() -> Examples<Call> {
         ("accept", Call::Accept { offers: vec![OfferId(1), OfferId(255)], operations, filters }),
         ("decline", Call::Decline { offers: vec![OfferId(2)], filters: Filters::default() }),
         ("enqueue", Call::Enqueue { allocation: AllocationId(3), tasks }),
-        ("suppress", Call::Suppress),
-        ("revive", Call::Revive),
+        ("suppress", Call::Suppress { roles: [].into() }),
+        ("revive", Call::Revive { roles: [].into() }),
         (
             "demand",
-            Call::Demand { demand: Some(Demand { least: resources(), wants: resources() }) },
+            Call::Demand {
+                role: Some(role()),
+                demand: Some(Demand { least: resources(), wants: resources() }),
+            },
         ),
-        ("demand_of_anything", Call::Demand { demand: None }),
+        ("demand_of_anything", Call::Demand { role: None, demand: None }),
         ("kill", Call::Kill { task: task() }),
         ("acknowledge", Call::Acknowledge { acknowledgements: acknowledgements() }),
         ("reconcile", Call::Reconcile { tasks: vec![(task(), Attempt(2))] }),
@@ -458,6 +463,8 @@ fn offer() -> Offer {
         architecture: "x86_64".into(),
         enforces: vec!["limit.memory".into()],
         expires: now() + Duration::from_secs(30),
+        reserved: BTreeMap::from([(role(), resources())]),
+        revocable: resources(),
     }
 }
 

@@ -103,12 +103,14 @@ pub(super) fn offer() -> impl Strategy<Value = Offer> {
                 id,
                 agent,
                 hostname,
-                role,
-                resources,
+                role: role.clone(),
                 attributes,
                 architecture,
                 enforces,
                 expires,
+                reserved: [(role, resources.clone())].into(),
+                revocable: resources.clone(),
+                resources,
             }
         },
     )

@@ -42,8 +42,14 @@ pub(super) fn hello() -> impl Strategy<Value = Hello> {
 }
 
 pub(super) fn call() -> impl Strategy<Value = Call> {
-    let info = (text(), role(), duration())
-        .prop_map(|(name, role, failover_timeout)| FrameworkInfo { name, role, failover_timeout });
+    let info =
+        (text(), role(), duration()).prop_map(|(name, role, failover_timeout)| FrameworkInfo {
+            more_roles: [role.clone()].into(),
+            capabilities: [name.clone()].into(),
+            name,
+            role,
+            failover_timeout,
+        });
     let operation = launches().prop_map(|tasks| Operation::Launch { tasks });
     let filters = || option::of(duration()).prop_map(|refuse| Filters { refuse });
     prop_oneof![
@@ -55,11 +61,12 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
             .prop_map(|(offers, filters)| Call::Decline { offers, filters }),
         (allocation(), launches())
             .prop_map(|(allocation, tasks)| Call::Enqueue { allocation, tasks }),
-        Just(Call::Suppress),
-        Just(Call::Revive),
-        option::of((resources(), resources()))
-            .prop_map(|demand| demand.map(|(least, wants)| Demand { least, wants }))
-            .prop_map(|demand| Call::Demand { demand }),
+        vec(role(), 0..3).prop_map(|roles| Call::Suppress { roles: roles.into_iter().collect() }),
+        vec(role(), 0..3).prop_map(|roles| Call::Revive { roles: roles.into_iter().collect() }),
+        (option::of(role()), option::of((resources(), resources()))).prop_map(|(role, demand)| {
+            let demand = demand.map(|(least, wants)| Demand { least, wants });
+            Call::Demand { role, demand }
+        }),
         task().prop_map(|task| Call::Kill { task }),
         acknowledgements().prop_map(|acknowledgements| Call::Acknowledge { acknowledgements }),
         vec((task(), attempt()), 0..3).prop_map(|tasks| Call::Reconcile { tasks }),
