@@ -128,6 +128,14 @@ fn check_role(what: &'static str, text: &str) -> Result<(), IdError> {
     text.split('/').try_for_each(|name| check_name(what, name))
 }
 
+impl Role {
+    /// Whether it is `other` or stands below it: `eng/web` is within `eng`, `engine` is not.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let rest = self.as_str().strip_prefix(other.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
 impl Default for Role {
     /// The role of frameworks that name none.
     fn default() -> Self {

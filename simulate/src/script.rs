@@ -163,11 +163,7 @@ impl Stage {
     fn pick_free(&self, whose: &Whose, resources: &Resources) -> Result<Bundle, String> {
         let agent = self.allocator.agent(&whose.agent).ok_or("there is no such agent")?;
         let mut free = agent.free();
-        let within = |role: &Role| {
-            let (of, in_) = (role.as_str(), whose.role.as_str());
-            in_.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        free.reserved.retain(|role, _| within(role));
+        free.reserved.retain(|role, _| whose.role.is_within(role));
         let picked = free.pick(resources);
         if picked.sum() == *resources {
             return Ok(picked);

@@ -20,7 +20,7 @@ use skep_protocol::{AgentId, Resources};
 use std::collections::BTreeMap;
 
 /// An agent's place in the order of visits, and its name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct AgentKey {
     shuffle: u64,
     pub(crate) id: AgentId,

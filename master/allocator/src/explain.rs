@@ -1,7 +1,12 @@
 //! Why a client has no offer, or a task no place: the judgement of a run, counted by cause.
 
 use crate::{
-    Allocator, Appetite, Cause, agents::Presence, frameworks::Wait, judge::Stage, share::Share,
+    Allocator, Appetite, Cause,
+    agents::Presence,
+    amounts::Amounts,
+    frameworks::{Client, Wait},
+    judge::Stage,
+    share::Share,
     tree::ClientId,
 };
 use skep_protocol::{FrameworkId, Resources, Role, Time, operator::Weight};
@@ -52,25 +57,34 @@ impl Allocator {
         let Some(id) = self.client_of(framework, role) else {
             return Explanation { silence: Some(Silence::Unknown), ..Explanation::default() };
         };
-        match needs {
-            None => self.explain_client(id, now),
-            Some(needs) => {
-                let mut asking = self.clone();
-                let least = asking.kinds.amounts(needs);
-                let wants = least.clone();
-                let client = asking.client_mut(id);
-                client.demand = Some(Wait { least, wants: wants.plus(&client.offered) });
-                asking.explain_client(id, now)
+        let mut asking = self.client(id).clone();
+        if let Some(needs) = needs {
+            let mut least = Amounts::default();
+            for (name, amount) in needs.iter() {
+                match self.kinds.find(name) {
+                    Some(kind) => least.set(kind, amount.as_millis()),
+                    None => return self.explain_unknown(id, name),
+                }
             }
+            let wants = least.clone().plus(&asking.offered);
+            asking.demand = Some(Wait { least, wants });
         }
+        self.explain_client(id, &asking, now)
     }
 
-    fn explain_client(&self, id: ClientId, now: Time) -> Explanation {
-        let client = self.client(id);
+    /// Nobody has ever heard of such a kind of resource.
+    fn explain_unknown(&self, id: ClientId, kind: &str) -> Explanation {
+        let count = self.agents.values().filter(|agent| agent.presence != Presence::Away).count();
+        let causes = (count > 0).then(|| (Cause::TooSmall { kind: kind.to_owned() }, count));
+        let silence = self.silence(id);
+        Explanation { silence, causes: causes.into_iter().collect(), ..Explanation::default() }
+    }
+
+    fn explain_client(&self, id: ClientId, client: &Client, now: Time) -> Explanation {
         let served = self.clients_in_order();
         let share = Share::of(&client.held, &self.total, Weight::ONE, &self.excluded);
         let mut explanation = Explanation {
-            silence: self.silence(id),
+            silence: self.silence_of(client),
             ahead: served.iter().position(|other| *other == id).unwrap_or(0),
             share: share.as_f64(),
             offered: self.kinds.resources(&client.offered),
@@ -83,7 +97,7 @@ impl Allocator {
                 Some(kind) if agent.presence == Presence::Open => {
                     Err(Cause::TooSmall { kind: self.kinds.name(kind).to_owned() })
                 }
-                _ => self.judge(id, agent, Stage::Fairness, now),
+                _ => self.judge_as(id, client, agent, Stage::Fairness, now),
             };
             match judged {
                 Ok(_) => explanation.possible += 1,
@@ -94,7 +108,10 @@ impl Allocator {
     }
 
     fn silence(&self, id: ClientId) -> Option<Silence> {
-        let client = self.client(id);
+        self.silence_of(self.client(id))
+    }
+
+    fn silence_of(&self, client: &Client) -> Option<Silence> {
         let framework = self.frameworks.get(&client.framework);
         match framework {
             None => Some(Silence::Unknown),

@@ -92,7 +92,18 @@ impl Allocator {
         stage: Stage,
         now: Time,
     ) -> Result<Lot, Cause> {
-        let client = self.client(id);
+        self.judge_as(id, self.client(id), agent, stage, now)
+    }
+
+    /// The same for a client that waits for something else than it does.
+    pub(crate) fn judge_as(
+        &self,
+        id: ClientId,
+        client: &Client,
+        agent: &Agent,
+        stage: Stage,
+        now: Time,
+    ) -> Result<Lot, Cause> {
         self.check_suitable(client, agent)?;
         if let Some(wait) = &client.demand
             && let Some(kind) = agent.free_sum.shortfall(&wait.least)

@@ -64,10 +64,15 @@ use filters::Ends;
 use frameworks::{Client, Framework};
 use skep_protocol::{AgentId, FrameworkId};
 use std::{
-    cell::Cell,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, HashMap},
+    hash::{BuildHasherDefault, DefaultHasher},
+    sync::atomic::{AtomicBool, Ordering},
 };
 use tree::{ClientId, Tree};
+
+/// Looked up by key, and gone through only where the order makes no difference. Hashed with fixed
+/// keys, so that two runs are alike; the ids in it are the master's own.
+pub(crate) type Table<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// Shares a cluster; see the crate.
 #[derive(Clone, Debug)]
@@ -79,8 +84,8 @@ pub struct Allocator {
     pub(crate) excluded: Vec<bool>,
     pub(crate) scarce: Vec<usize>,
     pub(crate) tree: Tree,
-    pub(crate) agents: BTreeMap<AgentKey, Agent>,
-    pub(crate) frameworks: BTreeMap<FrameworkId, Framework>,
+    pub(crate) agents: Table<AgentKey, Agent>,
+    pub(crate) frameworks: Table<FrameworkId, Framework>,
     pub(crate) clients: Vec<Option<Client>>,
     pub(crate) vacant: Vec<ClientId>,
     /// The sum over all agents that are not away.
@@ -99,10 +104,30 @@ pub struct Allocator {
     pub(crate) spare: BTreeSet<AgentKey>,
     pub(crate) dirty: Dirty,
     /// Somebody was held back by headroom or by a limit since everything was last looked at.
-    pub(crate) held_back: Cell<bool>,
+    pub(crate) held_back: Flag,
     /// What nobody's guarantee needed at the end of the last run.
     pub(crate) surplus_then: Amounts,
-    pub(crate) capped: Cell<bool>,
+    pub(crate) capped: Flag,
+}
+
+/// What a judgement notes in passing. Whoever judges only reads, from any thread.
+#[derive(Debug, Default)]
+pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, is_so: bool) {
+        self.0.store(is_so, Ordering::Relaxed);
+    }
+}
+
+impl Clone for Flag {
+    fn clone(&self) -> Self {
+        Self(AtomicBool::new(self.get()))
+    }
 }
 
 /// What the next run looks at.
@@ -134,8 +159,8 @@ impl Allocator {
             excluded,
             scarce,
             tree: Tree::new(),
-            agents: BTreeMap::new(),
-            frameworks: BTreeMap::new(),
+            agents: Table::default(),
+            frameworks: Table::default(),
             clients: Vec::new(),
             vacant: Vec::new(),
             total: Amounts::default(),
@@ -147,9 +172,9 @@ impl Allocator {
             filter_ends: Ends::new(),
             spare: BTreeSet::new(),
             dirty: Dirty::default(),
-            held_back: Cell::new(false),
+            held_back: Flag::default(),
             surplus_then: Amounts::default(),
-            capped: Cell::new(false),
+            capped: Flag::default(),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     amounts::Amounts,
     bundle::{Lot, Term},
     share::Share,
-    tree::{NodeId, TOP},
+    tree::NodeId,
 };
 use skep_protocol::{AgentId, FrameworkId, Role, Time};
 use std::{cmp::Ordering, collections::BTreeMap};
@@ -37,24 +37,40 @@ impl Allocator {
         }
     }
 
-    /// Which of two roles would be served first: less is sooner. Equal only where shares are, at
-    /// the level where their paths part.
+    /// Which of two roles would be served first: by the shares where their paths part, and of
+    /// equals by the names there, so that it is an order to sort by.
     pub fn compare(&self, projection: &Projection, one: &Role, other: &Role) -> Ordering {
-        let path = |role| -> Vec<NodeId> {
-            let Some(node) = self.tree.find(role) else { return Vec::new() };
+        self.parting(projection, one, other).map_or(Ordering::Equal, |(one, other)| one.cmp(&other))
+    }
+
+    /// Whether a role would have a lower share than another, where their paths part.
+    pub fn is_poorer(&self, projection: &Projection, one: &Role, other: &Role) -> bool {
+        let parting = self.parting(projection, one, other);
+        parting.is_some_and(|((one, _), (other, _))| one < other)
+    }
+
+    /// The shares and names of the two nodes at which the paths of two roles part.
+    fn parting(
+        &self,
+        projection: &Projection,
+        one: &Role,
+        other: &Role,
+    ) -> Option<((Share, &str), (Share, &str))> {
+        let path = |role| -> Option<Vec<NodeId>> {
+            let node = self.tree.find(role)?;
             let start = self.tree.leaf_of(node).unwrap_or(node);
-            let mut path: Vec<NodeId> = self.tree.path(start).filter(|id| *id != TOP).collect();
+            let mut path: Vec<NodeId> = self.tree.path(start).collect();
             path.reverse();
-            path
+            Some(path)
         };
-        let (one, other) = (path(one), path(other));
-        let parting = one.iter().zip(&other).find(|(a, b)| a != b);
-        let share = |id: &NodeId| {
-            let node = self.tree.at(*id);
-            let held = projection.held.get(id).unwrap_or(&node.held);
-            Share::of(held, &self.total, node.weight, &self.excluded)
+        let seat = |id: NodeId| {
+            let node = self.tree.at(id);
+            let held = projection.held.get(&id).unwrap_or(&node.held);
+            (Share::of(held, &self.total, node.weight, &self.excluded), &*node.name)
         };
-        parting.map_or(Ordering::Equal, |(a, b)| share(a).cmp(&share(b)))
+        let (one, other) = (path(one)?, path(other)?);
+        let (one, other) = one.into_iter().zip(other).find(|(one, other)| one != other)?;
+        Some((seat(one), seat(other)))
     }
 
     /// The clients that would take an offer and have none.

@@ -66,11 +66,7 @@ impl Master {
 
     /// Rescinds offers to a role, the newest first, until it is within its limit or has none.
     fn rescind_beyond(&mut self, role: &Role, quota: &Quota) {
-        let is_below = |of: &Role| {
-            let rest = of.as_str().strip_prefix(role.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let offers = self.offers.iter().filter(|(_, offer)| is_below(&offer.role));
+        let offers = self.offers.iter().filter(|(_, offer)| offer.role.is_within(role));
         let mut offers: Vec<OfferId> = offers.map(|(id, _)| *id).collect();
         while self.ledger.shares.check_quota(role, quota).is_err() {
             let Some(offer) = offers.pop() else { return };
@@ -145,11 +141,7 @@ impl Master {
 
 /// What is reserved for a role can be refined for one below it, and given back to one above it.
 fn check_lineage(one: &Role, other: &Role) -> Result<(), Rejection> {
-    let is_below = |low: &Role, high: &Role| {
-        let rest = low.as_str().strip_prefix(high.as_str());
-        rest.is_some_and(|rest| rest.starts_with('/'))
-    };
-    if is_below(one, other) || is_below(other, one) {
+    if one != other && (one.is_within(other) || other.is_within(one)) {
         return Ok(());
     }
     let why = format!("neither of {one} and {other} stands below the other");

@@ -126,7 +126,7 @@ impl Ledger {
     pub(crate) fn found(&self, agent: &AgentId, role: &Role, resources: &Resources) -> Bundle {
         let free = self.shares.agent(agent).map(|agent| agent.free()).unwrap_or_default();
         let mut usable = Bundle { revocable: Resources::none(), ..free };
-        usable.reserved.retain(|of, _| is_within(role, of));
+        usable.reserved.retain(|of, _| role.is_within(of));
         let mut picked = usable.pick(resources);
         picked.unreserved.add(&resources.minus(&picked.sum()));
         picked
@@ -141,10 +141,4 @@ fn capabilities(info: &FrameworkInfo) -> BTreeSet<Capability> {
         _ => Capability::Scarce(name.clone()),
     };
     info.capabilities.iter().map(capability).collect()
-}
-
-/// Whether a role is another or stands below it.
-fn is_within(role: &Role, of: &Role) -> bool {
-    let rest = role.as_str().strip_prefix(of.as_str());
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

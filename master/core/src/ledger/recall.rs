@@ -13,7 +13,7 @@
 use super::{Allocation, Ledger, allocation::Phase};
 use skep_allocator::{Presence, Projection};
 use skep_protocol::{AgentId, AllocationId, FrameworkId, Role, Time};
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 /// What is to be recalled.
 #[derive(Debug, Default, PartialEq)]
@@ -33,7 +33,7 @@ impl Ledger {
         }
         let mut projection = self.projection();
         let mut waiting: Vec<(Role, Vec<FrameworkId>)> = self.waiting().into_iter().collect();
-        waiting.sort_by(|(one, _), (other, _)| self.order(&projection, one, other));
+        waiting.sort_by(|(one, _), (other, _)| self.shares.compare(&projection, one, other));
         for (role, frameworks) in &waiting {
             while let Some(id) = self.victim(role, frameworks, &projection, now, &mut recalls) {
                 self.book_recall(id, role);
@@ -74,11 +74,6 @@ impl Ledger {
         }
     }
 
-    /// By share, and of equals by name, so that the order is the same for everybody.
-    fn order(&self, projection: &Projection, one: &Role, other: &Role) -> Ordering {
-        self.shares.compare(projection, one, other).then_with(|| one.cmp(other))
-    }
-
     /// The oldest queue of the role with the highest share above that of `role`.
     fn victim(
         &self,
@@ -88,11 +83,10 @@ impl Ledger {
         now: Time,
         recalls: &mut Recalls,
     ) -> Option<AllocationId> {
-        let is_richer =
-            |other: &&Role| self.shares.compare(projection, role, other) == Ordering::Less;
+        let is_richer = |other: &&Role| self.shares.is_poorer(projection, role, other);
         let mut richer: Vec<&Role> = self.queues.keys().filter(is_richer).collect();
-        while let Some(place) = self.richest(projection, &richer) {
-            let other = richer.swap_remove(place);
+        richer.sort_by(|one, other| self.shares.compare(projection, other, one));
+        for other in richer {
             for (since, id) in self.queues.get(other).into_iter().flatten() {
                 if !self.is_wanted(*id, role, frameworks, now) {
                     continue;
@@ -106,12 +100,6 @@ impl Ledger {
             }
         }
         None
-    }
-
-    /// Found one by one: equal shares on different branches make no order to sort by.
-    fn richest(&self, projection: &Projection, roles: &[&Role]) -> Option<usize> {
-        let later = |a: &usize, b: &usize| self.order(projection, roles[*a], roles[*b]);
-        (0..roles.len()).max_by(later)
     }
 
     /// Whether any of the frameworks would take what the allocation gives back.

@@ -3,8 +3,8 @@
 use super::kit::{OK, START, Story, task};
 use crate::{Change, Master, Policy, Record, Token, record::Durable};
 use skep_protocol::{
-    AgentId, Digest, FrameworkId, Role, TaskState, Time,
-    operator::{PeerKind, Weight},
+    AgentId, Amount, Digest, FrameworkId, Resources, Role, TaskState, Time,
+    operator::{PeerKind, Quota, Weight},
 };
 use std::collections::BTreeMap;
 
@@ -215,9 +215,12 @@ fn records_are_stored_in_a_form_that_never_changes() {
     );
     let agent = AgentId::new("a-1").expect("an id");
     let (role, weight) = (Role::default(), Weight::ONE);
+    let resources: Resources = "cpus:1.5".parse().expect("resources");
+    let limit = [("mem".to_owned(), Amount::ZERO)].into();
+    let quota = Quota { guarantee: resources.clone(), limit };
     let forms = [
         (
-            Record::AgentAdmitted { agent, name: "n".into(), at },
+            Record::AgentAdmitted { agent: agent.clone(), name: "n".into(), at },
             r#""agent_admitted","agent":"a-1","name":"n","at":5"#.into(),
         ),
         (
@@ -235,7 +238,27 @@ fn records_are_stored_in_a_form_that_never_changes() {
             ),
         ),
         (Record::FrameworkRemoved { framework }, r#""framework_removed","framework":"f-1""#.into()),
-        (Record::RoleSet { role, weight }, r#""role_set","role":"default","weight":1000"#.into()),
+        (
+            Record::RoleSet { role: role.clone(), weight },
+            r#""role_set","role":"default","weight":1000"#.into(),
+        ),
+        (
+            Record::QuotaSet { role: role.clone(), quota },
+            r#""quota_set","role":"default","quota":{"guarantee":{"cpus":1.5},"limit":{"mem":0.0}}"#
+                .into(),
+        ),
+        (
+            Record::QuotaRemoved { role: role.clone() },
+            r#""quota_removed","role":"default""#.into(),
+        ),
+        (
+            Record::Reserved { agent: agent.clone(), role: role.clone(), resources },
+            r#""reserved","agent":"a-1","role":"default","resources":{"cpus":1.5}"#.into(),
+        ),
+        (
+            Record::Unreserved { agent, role },
+            r#""unreserved","agent":"a-1","role":"default""#.into(),
+        ),
         (
             Record::TokenCreated { id: id.clone(), token: token.clone() },
             format!(r#""token_created","id":"t",{token_json}"#),
