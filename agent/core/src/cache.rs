@@ -1,8 +1,8 @@
 //! What the files of modules, artifacts and inputs take on the disk, and which of them goes first.
 //!
 //! Owns the order of their last use. Always holds: a file that a live task needs is never given up;
-//! beyond the limit only such files are left. Deliberately absent: whether a file may be used, which
-//! is `modules.rs`' matter.
+//! beyond the limit only such files are left. Deliberately absent: whether a file may be used,
+//! which is `modules.rs`' matter.
 
 use crate::{agent::Agent, effect::Effect};
 use skep_protocol::{Artifact, Digest};
