@@ -4,7 +4,7 @@ mod module;
 mod sandbox;
 
 pub(crate) use module::{Inspect, Module, Push, TryCompile};
-pub(crate) use sandbox::{Executor, Walls};
+pub(crate) use sandbox::{Executor, NamedVolume, Walls};
 
 use crate::units::{Bytes, ClockArg, Env, Fuel, HostDir, IndexRange, Scalars, Span, VolumeDir};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -308,7 +308,7 @@ pub(crate) struct AgentStart {
     pub(crate) attributes: crate::units::Attributes,
     /// Let tasks be granted a folder of this machine under a name; :ro so that none writes it
     #[arg(long = "volume", value_name = "NAME=PATH[:ro]")]
-    pub(crate) volumes: Vec<sandbox::NamedVolume>,
+    pub(crate) volumes: Vec<NamedVolume>,
     /// Let tasks be granted connections to these peers: host:port, host:* or *
     #[arg(long = "allow-net", env = "SKEP_ALLOW_NET", value_name = "PEER", value_delimiter = ',')]
     pub(crate) network: Vec<skep_agent::NetRule>,
@@ -427,6 +427,9 @@ pub(crate) struct Replay {
     /// Whose task, where several frameworks had one of that name
     #[arg(long, value_name = "ID")]
     pub(crate) framework: Option<skep_protocol::FrameworkId>,
+    /// What to read here in place of a volume that the task read; only read it is in any case
+    #[arg(long = "volume", value_name = "NAME=PATH")]
+    pub(crate) volumes: Vec<NamedVolume>,
     /// The task, as `skep ps --all` shows it
     pub(crate) task: skep_protocol::TaskId,
 }

@@ -2,7 +2,7 @@
 //! real executor process. Nothing of it is kept but the cache of compiled modules.
 
 use crate::failure::{Failure, Result, Sentence};
-use skep_agent::{Config, HostDirs, NetRule, Sandbox};
+use skep_agent::{Config, HostDirs, NetRule, Sandbox, Volume};
 use skep_framework::Cluster;
 use skep_master::{Keep, Master, Policy};
 use skep_protocol::{
@@ -34,18 +34,31 @@ pub(crate) struct Private {
     stop: CancellationToken,
     work: TempDir,
     sandbox: Sandbox,
+    /// What its tasks can be granted by name.
+    volumes: BTreeMap<String, Volume>,
 }
 
 impl Private {
     /// Starts a cluster whose agents share this machine's resources.
     pub(crate) async fn start(agents: usize, listen: SocketAddr, sandbox: Sandbox) -> Result<Self> {
+        Self::with_volumes(agents, listen, sandbox, BTreeMap::new()).await
+    }
+
+    /// As [`Private::start`]; tasks can be granted these folders by name.
+    pub(crate) async fn with_volumes(
+        agents: usize,
+        listen: SocketAddr,
+        sandbox: Sandbox,
+        volumes: BTreeMap<String, Volume>,
+    ) -> Result<Self> {
         let keep = Keep::Nothing;
         let master =
             Master::start(skep_master::Config { listen, keep, policy: Policy::default() }).await?;
         let work = tempfile::Builder::new().prefix("skep-").tempdir()?;
         let stop = CancellationToken::new();
         let failed = watch::Sender::new(None);
-        let mut private = Self { master, agents: JoinSet::new(), failed, stop, work, sandbox };
+        let mut private =
+            Self { master, agents: JoinSet::new(), failed, stop, work, sandbox, volumes };
         let token = private.agent_token(agents).await?;
         let each = split(&skep_agent::machine_resources(), agents);
         for number in 0..agents {
@@ -83,7 +96,7 @@ impl Private {
             attributes: BTreeMap::new(),
             cache_bytes_max: CACHE_BYTES_MAX,
             host_dirs: HostDirs::Allowed,
-            volumes: BTreeMap::new(),
+            volumes: self.volumes.clone(),
             // Its operator is the one who launches. For the same reason executors stay who they
             // are: the user's own folders are the user's alone.
             network: vec![NetRule::Any],

@@ -58,6 +58,28 @@ fn a_task_reads_a_volume_and_writes_none_that_is_only_to_be_read() {
 }
 
 #[test]
+fn a_replay_notices_that_one_byte_of_its_input_changed() {
+    let cluster = with_volumes();
+    let options = ["--deterministic", "--volume", "books:ro"];
+    ended(&cluster, &options, "world", &["/books"]).expect_code(0);
+    let task = cluster.view("ps --all")[0]["task"].as_str().unwrap().to_owned();
+    let path = |name: &str| cluster.home.path(name);
+    make(&path("copy"), 0o755);
+    let replay = |page: &str| {
+        fs::write(path("copy/page"), page).unwrap();
+        let copy = format!("books={}", path("copy").display());
+        let words = ["replay", "--master", &cluster.address, "--volume", &copy, &task];
+        cluster.home.output(words)
+    };
+    let same = replay("once").expect_code(0);
+    assert!(same.stdout.contains("the same run"), "{same:?}");
+    let other = replay("oncf").expect_code(1);
+    assert!(other.stdout.contains("another run"), "{other:?}");
+    let without = cluster.home.output(["replay", "--master", &cluster.address, &task]);
+    without.expect_code(1).expect_words(&["--volume books=PATH"]);
+}
+
+#[test]
 fn a_volume_that_there_is_not_or_is_not_to_be_written_is_refused_with_who_can() {
     let cluster = with_volumes();
     let write = ended(&cluster, &["--volume", "books"], "write", &["/books/new", "x"]);

@@ -43,10 +43,7 @@ impl Bench {
     }
 
     async fn input(&mut self) -> Input {
-        match self.events.recv().await {
-            Some(Event::Input(input)) => input,
-            _ => panic!("no input came"),
-        }
+        input(&mut self.events).await
     }
 
     /// Has a blob fetched, and answers with these bytes.
@@ -54,15 +51,38 @@ impl Bench {
         self.modules.fetch(digest);
         let incoming = self.master.accept_request().await.expect("a request");
         let served = blob::serve_fetch(&self.master, incoming, digest, bytes.len() as u64, bytes);
-        let (_, input) = tokio::join!(served, self.events.recv());
-        match input {
-            Some(Event::Input(input)) => input,
-            _ => panic!("no input came"),
-        }
+        tokio::join!(served, input(&mut self.events)).1
     }
 
     fn files(&self) -> Vec<String> {
         names(&self.modules.folders.blobs).expect("listed")
+    }
+}
+
+/// The one file that was found.
+fn kept(found: &[Input]) -> CacheFile {
+    match found {
+        [Input::Kept { file, .. }] => *file,
+        _ => panic!("{found:?}"),
+    }
+}
+
+/// The next input. What is ready was said to be kept before.
+async fn input(events: &mut mpsc::Receiver<Event>) -> Input {
+    let mut kept = None;
+    loop {
+        let Some(Event::Input(input)) = events.recv().await else { panic!("no input came") };
+        let ready = match &input {
+            Input::Kept { file, .. } => {
+                kept = Some(*file);
+                continue;
+            }
+            Input::BlobReady { digest } => Some(CacheFile::Blob(*digest)),
+            Input::Compiled { artifact } => Some(CacheFile::Artifact(*artifact)),
+            _ => None,
+        };
+        assert_eq!(kept, ready);
+        return input;
     }
 }
 
@@ -76,7 +96,9 @@ async fn a_blob_that_came_whole_is_kept_under_its_digest() {
     let digest = Digest::of(b"module");
     assert_eq!(bench.fetch(digest, b"module").await, Input::BlobReady { digest });
     assert_eq!(bench.files(), [digest.hex()]);
-    assert_eq!(found(&bench.modules.folders).expect("listed"), [Input::BlobReady { digest }]);
+    let kept = Input::Kept { file: CacheFile::Blob(digest), bytes: 6 };
+    let found = found(&bench.modules.folders).expect("listed");
+    assert_eq!(found, [Input::BlobReady { digest }, kept]);
 
     // Nobody answers this time: it is there.
     bench.modules.fetch(digest);
@@ -125,8 +147,9 @@ async fn an_artifact_that_is_there_is_not_made_again() {
     bench.modules.artifacts.seal(&name, &native(module)).expect("sealed");
     bench.modules.compile(native(module));
     assert_eq!(bench.input().await, Input::Compiled { artifact: native(module) });
-    // It is told when it is needed, not when the agent starts.
-    assert_eq!(found(&bench.modules.folders).expect("listed"), []);
+    // That it is ready is told when it is needed, and only that it lies there when the agent starts.
+    let found = found(&bench.modules.folders).expect("listed");
+    assert_eq!(kept(&found), CacheFile::Artifact(native(module)));
 }
 
 #[tokio::test]

@@ -4,20 +4,22 @@
 //! the second run goes through a private cluster as any task of this machine does.
 
 use crate::{
-    args,
+    args::{self, NamedVolume},
     client::connect,
     failure::{Result, Sentence},
     output,
     private::Private,
 };
 use serde::Serialize;
+use skep_agent::Volume;
 use skep_framework::{Cluster, Driver, Ending, Offer, Scheduler};
 use skep_protocol::{
     Attempt, Digest, Outcome, StatusUpdate, TaskSpec, TaskState, Usage,
     framework::FrameworkInfo,
     operator::{Recorded, Request, Response},
+    task::{Access, DirSource},
 };
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 /// The second run came out otherwise.
 const DIFFERENT: u8 = 1;
@@ -52,7 +54,9 @@ pub(super) async fn replay(args: args::Replay) -> Result<ExitCode> {
     };
     let blobs = fetch(&cluster, &first.spec).await?;
     cluster.close().await;
-    let private = Private::start(1, "127.0.0.1:0".parse()?, args.walls.mode()).await?;
+    let volumes = volumes(&args.volumes, &first.spec)?;
+    let listen = "127.0.0.1:0".parse()?;
+    let private = Private::with_volumes(1, listen, args.walls.mode(), volumes).await?;
     let second = tokio::select! {
         second = run_again(&private, &first.spec, &blobs) => second,
         failure = private.failed() => Err(failure),
@@ -64,6 +68,29 @@ pub(super) async fn replay(args: args::Replay) -> Result<ExitCode> {
         args::Format::Table => output::print(&comparison.words())?,
     }
     Ok(if comparison.same { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+/// The volumes of the second run: all that the task was granted, and nobody writes them.
+fn volumes(named: &[NamedVolume], spec: &TaskSpec) -> Result<BTreeMap<String, Volume>> {
+    let read_only = |named: &NamedVolume| {
+        let volume = Volume { access: Access::ReadOnly, ..named.volume.clone() };
+        (named.name.clone(), volume)
+    };
+    let volumes: BTreeMap<_, _> = named.iter().map(read_only).collect();
+    let granted = spec.grants.dirs.iter().filter_map(|dir| match &dir.source {
+        DirSource::Volume(name) => Some(name),
+        _ => None,
+    });
+    for name in granted {
+        if !volumes.contains_key(name) {
+            let why = format!(
+                "it read the volume {name:?}, which its agent had: say with --volume {name}=PATH \
+                 where there is a copy of it here"
+            );
+            return Err(Sentence(why).into());
+        }
+    }
+    Ok(volumes)
 }
 
 /// The blobs that a task needs.
