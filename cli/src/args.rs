@@ -2,9 +2,11 @@
 
 mod module;
 mod sandbox;
+mod sharing;
 
 pub(crate) use module::{Inspect, Module, Push, TryCompile};
 pub(crate) use sandbox::{Executor, NamedVolume, Walls};
+pub(crate) use sharing::{QuotaCommand, Reserve, RoleCommand, Unreserve, Why};
 
 use crate::units::{Bytes, ClockArg, Env, Fuel, HostDir, IndexRange, Scalars, Span, VolumeDir};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -51,6 +53,15 @@ pub(crate) enum Command {
     /// Roles and their weights
     #[command(subcommand)]
     Role(RoleCommand),
+    /// Quotas: what a role is guaranteed, and the most that it may have
+    #[command(subcommand)]
+    Quota(QuotaCommand),
+    /// Reserve resources of an agent for a role
+    Reserve(Reserve),
+    /// Give reserved resources back
+    Unreserve(Unreserve),
+    /// Why a framework has no offer, or a task of it no place
+    Why(Why),
     /// Modules: store, list, inspect, compile
     #[command(subcommand)]
     Module(Module),
@@ -337,23 +348,6 @@ pub(crate) enum List {
     /// List them
     #[command(visible_alias = "ls")]
     List(Client),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RoleCommand {
-    /// List roles with their shares
-    #[command(visible_alias = "ls")]
-    List(Client),
-    /// Give a role a weight
-    Set {
-        #[command(flatten)]
-        client: Client,
-        /// The role
-        role: Role,
-        /// Its weight, 0.001 to 1000
-        #[arg(long, value_name = "W")]
-        weight: skep_protocol::Amount,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -207,6 +207,35 @@ fn time(micros: u64) -> String {
     time.map_or("never".into(), |time| format!("{time:.0}"))
 }
 
+/// Prints all that is known of a role.
+pub(crate) fn role(format: Format, role: &RoleView) -> io::Result<()> {
+    if format == Format::Json {
+        return json(role);
+    }
+    print(&format!(
+        "role        {}\n\
+         weight      {}\n\
+         share       {:.1}% of the cluster{}, {:.1}% over its weight\n\
+         allocated   {}\n\
+         offered     {}\n\
+         guarantee   {}\n\
+         limit       {}\n\
+         consumed    {}\n\
+         frameworks  {}",
+        role.role,
+        role.weight,
+        role.share * 100.0,
+        if role.dominant.is_empty() { String::new() } else { format!(" in {}", role.dominant) },
+        role.weighted_share * 100.0,
+        amounts(&role.allocated),
+        amounts(&role.offered),
+        amounts(&role.guarantee),
+        amounts(&role.limit),
+        amounts(&role.consumed),
+        role.frameworks,
+    ))
+}
+
 /// Prints the state of the cluster.
 pub(crate) fn status(format: Format, status: &StatusView) -> io::Result<()> {
     if format == Format::Json {

@@ -15,5 +15,6 @@ mod modules;
 mod one;
 mod peers;
 mod programs;
+mod quotas;
 mod sharing;
 mod walls;

@@ -11,10 +11,11 @@ mod master;
 mod module;
 mod orders;
 mod replay;
+mod sharing;
 mod simulate;
 
 use crate::{
-    args::{Bench, Command, List, Module, RoleCommand, Token},
+    args::{Bench, Command, List, Module, Token},
     failure::Result,
     run,
 };
@@ -59,10 +60,11 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::Replay(args) => block_on(replay::replay(args)),
         Command::Framework(List::List(client)) => done(block_on(lists::frameworks(client))),
-        Command::Role(RoleCommand::List(client)) => done(block_on(lists::roles(client))),
-        Command::Role(RoleCommand::Set { client, role, weight }) => {
-            done(block_on(orders::set_role(client, role, weight)))
-        }
+        Command::Role(command) => done(block_on(sharing::role(command))),
+        Command::Quota(command) => done(block_on(sharing::quota(command))),
+        Command::Reserve(args) => done(block_on(sharing::reserve(args))),
+        Command::Unreserve(args) => done(block_on(sharing::unreserve(args))),
+        Command::Why(args) => done(block_on(sharing::why(args))),
         Command::Module(module) => match module {
             Module::Push(args) => done(block_on(module::push(args))),
             Module::List(client) => done(block_on(module::list(client))),

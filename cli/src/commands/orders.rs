@@ -7,20 +7,12 @@ use crate::{
     output,
 };
 use serde::Serialize;
-use skep_protocol::{
-    Amount, Role,
-    operator::{PeerKind, Request, Response, Weight},
-};
+use skep_protocol::operator::{PeerKind, Request, Response};
 use std::time::Duration;
 
 /// Gives an order that is answered by its being done.
 pub(super) async fn order(client: Client, request: Request) -> Result {
     ask(&client, request, |answer| matches!(answer, Response::Done).then_some(())).await
-}
-
-pub(super) async fn set_role(client: Client, role: Role, weight: Amount) -> Result {
-    let weight = Weight::from_millis(weight.as_millis())?;
-    order(client, Request::SetRole { role, weight }).await
 }
 
 /// A new token, and the command that uses it.

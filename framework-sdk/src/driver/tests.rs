@@ -1,7 +1,7 @@
 //! Exact effects: what the driver is told, and the calls it makes of it.
 
 use super::*;
-use skep_protocol::{AgentId, Amount, Digest, Resources, Role};
+use skep_protocol::{AgentId, Amount, Digest, Resources};
 
 /// Writes down what it is told.
 #[derive(Default)]

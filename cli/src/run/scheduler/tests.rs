@@ -74,6 +74,8 @@ impl Kit {
             architecture: "x86_64".into(),
             enforces: vec![],
             expires: Time::ZERO,
+            reserved: BTreeMap::new(),
+            revocable: Resources::none(),
         }
     }
 
