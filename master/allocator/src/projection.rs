@@ -17,6 +17,9 @@ pub struct Projection {
     held: BTreeMap<NodeId, Amounts>,
 }
 
+/// The share of a node and its name, which decides between equals.
+type Standing<'a> = (Share, &'a str);
+
 impl Allocator {
     /// Lets what `from` holds of this be held by `to`.
     pub fn project(&self, projection: &mut Projection, from: &Role, to: &Role, moved: &Bundle) {
@@ -55,7 +58,7 @@ impl Allocator {
         projection: &Projection,
         one: &Role,
         other: &Role,
-    ) -> Option<((Share, &str), (Share, &str))> {
+    ) -> Option<(Standing<'_>, Standing<'_>)> {
         let path = |role| -> Option<Vec<NodeId>> {
             let node = self.tree.find(role)?;
             let start = self.tree.leaf_of(node).unwrap_or(node);

@@ -249,12 +249,11 @@ impl Cluster {
     fn check(&self) {
         self.allocator.check();
         for f in 0..FRAMEWORKS {
-            for r in 0..ROLES.len() {
+            for (r, name) in ROLES.iter().enumerate() {
                 let why = self.allocator.explain(&framework(f), &role(r), None, self.now);
                 assert!(
                     why.silence.is_some() || why.possible == 0,
-                    "f{f} could be offered something in {} and is not:\n{why}",
-                    ROLES[r]
+                    "f{f} could be offered something in {name} and is not:\n{why}"
                 );
             }
         }
