@@ -44,7 +44,7 @@ struct Row {
 }
 
 impl Row {
-    fn to_bytes(self) -> [u8; ROW_BYTES] {
+    fn into_bytes(self) -> [u8; ROW_BYTES] {
         let mut bytes = [0; ROW_BYTES];
         bytes[..4].copy_from_slice(&self.address.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.line.to_le_bytes());
@@ -80,7 +80,7 @@ pub(crate) fn table(module: &[u8]) -> Vec<u8> {
         let _ = table.read(program, &sections);
         offset = offset.saturating_add(length);
     }
-    table.to_bytes()
+    table.into_bytes()
 }
 
 /// The sections of a module that tell lines.
@@ -224,7 +224,7 @@ impl Table {
         }
     }
 
-    fn to_bytes(mut self) -> Vec<u8> {
+    fn into_bytes(mut self) -> Vec<u8> {
         if self.rows.is_empty() {
             return Vec::new();
         }
@@ -234,7 +234,7 @@ impl Table {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&count(self.rows.len()));
         bytes.extend_from_slice(&count(self.files.len()));
-        bytes.extend(self.rows.iter().flat_map(|row| row.to_bytes()));
+        bytes.extend(self.rows.iter().flat_map(|row| row.into_bytes()));
         let mut end = 0;
         for file in &self.files {
             end += file.len();

@@ -147,7 +147,7 @@ async fn an_artifact_that_is_there_is_not_made_again() {
     bench.modules.artifacts.seal(&name, &native(module)).expect("sealed");
     bench.modules.compile(native(module));
     assert_eq!(bench.input().await, Input::Compiled { artifact: native(module) });
-    // That it is ready is told when it is needed, and only that it lies there when the agent starts.
+    // That it is ready is told when it is needed; when the agent starts, only that it lies there.
     let found = found(&bench.modules.folders).expect("listed");
     assert_eq!(kept(&found), CacheFile::Artifact(native(module)));
 }

@@ -22,7 +22,7 @@ const PACE_MIN: f64 = 0.8;
 const ROUND_MILLIS: usize = 200;
 /// A round in which the machine gave one of the executors less than the other says nothing of the
 /// hog, so that there are more; a hog that takes what is not its own takes it in each.
-const ROUNDS_MAX: usize = 8;
+const ROUNDS_MAX: usize = 40;
 /// Half a processor each, of the one that an executor here has.
 const SHARE: Amount = Amount::millis(500);
 

@@ -88,10 +88,12 @@ pub enum Presence {
 
 /// An agent has less free than was to be moved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("agent {agent} has only {free} free of these")]
+#[error("agent {agent} has not {wanted} free on these terms, only {free}")]
 pub struct NotFree {
     /// Which agent.
     pub agent: AgentId,
+    /// What was to be moved.
+    pub wanted: Resources,
     /// What is free on these terms.
     pub free: Resources,
 }
@@ -193,7 +195,7 @@ impl Allocator {
         let free = self.agents.get(&key).and_then(|agent| agent.free.part(from));
         if !free.is_some_and(|free| free.contains(&amounts)) {
             let free = free.map(|free| self.kinds.resources(free)).unwrap_or_default();
-            return Err(NotFree { agent: id.clone(), free });
+            return Err(NotFree { agent: id.clone(), wanted: resources.clone(), free });
         }
         let (mut less, mut more) = (Lot::default(), Lot::default());
         less.put(from, amounts.clone());

@@ -215,12 +215,9 @@ fn records_are_stored_in_a_form_that_never_changes() {
     );
     let agent = AgentId::new("a-1").expect("an id");
     let (role, weight) = (Role::default(), Weight::ONE);
-    let resources: Resources = "cpus:1.5".parse().expect("resources");
-    let limit = [("mem".to_owned(), Amount::ZERO)].into();
-    let quota = Quota { guarantee: resources.clone(), limit };
     let forms = [
         (
-            Record::AgentAdmitted { agent: agent.clone(), name: "n".into(), at },
+            Record::AgentAdmitted { agent, name: "n".into(), at },
             r#""agent_admitted","agent":"a-1","name":"n","at":5"#.into(),
         ),
         (
@@ -238,10 +235,27 @@ fn records_are_stored_in_a_form_that_never_changes() {
             ),
         ),
         (Record::FrameworkRemoved { framework }, r#""framework_removed","framework":"f-1""#.into()),
+        (Record::RoleSet { role, weight }, r#""role_set","role":"default","weight":1000"#.into()),
         (
-            Record::RoleSet { role: role.clone(), weight },
-            r#""role_set","role":"default","weight":1000"#.into(),
+            Record::TokenCreated { id: id.clone(), token: token.clone() },
+            format!(r#""token_created","id":"t",{token_json}"#),
         ),
+        (
+            Record::TokenUsed { id: id.clone(), token },
+            format!(r#""token_used","id":"t",{token_json}"#),
+        ),
+        (Record::TokenRevoked { id }, r#""token_revoked","id":"t""#.into()),
+    ];
+    check(forms);
+}
+
+#[test]
+fn records_of_sharing_are_stored_in_a_form_that_never_changes() {
+    let (agent, role) = (AgentId::new("a-1").expect("an id"), Role::default());
+    let resources: Resources = "cpus:1.5".parse().expect("resources");
+    let limit = [("mem".to_owned(), Amount::ZERO)].into();
+    let quota = Quota { guarantee: resources.clone(), limit };
+    check([
         (
             Record::QuotaSet { role: role.clone(), quota },
             r#""quota_set","role":"default","quota":{"guarantee":{"cpus":1.5},"limit":{"mem":0.0}}"#
@@ -259,16 +273,11 @@ fn records_are_stored_in_a_form_that_never_changes() {
             Record::Unreserved { agent, role },
             r#""unreserved","agent":"a-1","role":"default""#.into(),
         ),
-        (
-            Record::TokenCreated { id: id.clone(), token: token.clone() },
-            format!(r#""token_created","id":"t",{token_json}"#),
-        ),
-        (
-            Record::TokenUsed { id: id.clone(), token },
-            format!(r#""token_used","id":"t",{token_json}"#),
-        ),
-        (Record::TokenRevoked { id }, r#""token_revoked","id":"t""#.into()),
-    ];
+    ]);
+}
+
+/// Asserts the form of each record, and that it can be read again.
+fn check(forms: impl IntoIterator<Item = (Record, String)>) {
     for (record, form) in forms {
         let text = serde_json::to_string(&record).expect("a record can be written");
         assert_eq!(text, format!(r#"{{"record":{form}}}"#));
