@@ -434,6 +434,8 @@ pub(crate) enum Bench {
     Tasks(BenchTasks),
     /// Processors inside executors: shares, lateness of those that wake, time of a kill
     Cpu(BenchCpu),
+    /// Starts: what a guest costs that does nothing, and one that waits
+    Start(BenchStart),
     /// What the sandbox costs a program that only computes
     Compute(BenchCompute),
     /// Sharing: passes and single events in a cluster of any size, on paper
@@ -480,6 +482,19 @@ pub(crate) struct BenchCpu {
     /// Guests to kill, one after another
     #[arg(long, default_value = "300", value_name = "N")]
     pub(crate) kills: NonZeroU64,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchStart {
+    /// Guests to start and end
+    #[arg(long, default_value = "20000", value_name = "N")]
+    pub(crate) guests: NonZeroUsize,
+    /// Guests that wait at once
+    #[arg(long, default_value = "4000", value_name = "N")]
+    pub(crate) waiting: NonZeroUsize,
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: Format,

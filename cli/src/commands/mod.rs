@@ -28,6 +28,7 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Run(run) => block_on(run::run(*run)),
         Command::Bench(Bench::Tasks(args)) => done(block_on(bench::tasks(args))),
         Command::Bench(Bench::Cpu(args)) => done(block_on(bench::cpu(args))),
+        Command::Bench(Bench::Start(args)) => done(block_on(bench::start(args))),
         Command::Bench(Bench::Compute(args)) => done(bench::compute(&args)),
         Command::Executor(args) => {
             Ok(skep_executor::serve(&args.jail()).map(|()| ExitCode::SUCCESS)?)

@@ -107,7 +107,7 @@ pub(in crate::commands) async fn cpu(args: args::BenchCpu) -> Result {
     Ok(())
 }
 
-fn processors() -> NonZeroUsize {
+pub(super) fn processors() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
@@ -235,7 +235,7 @@ impl Bench {
 }
 
 /// An executor all of whose threads share one processor.
-fn on_one() -> io::Result<Runner> {
+pub(super) fn on_one() -> io::Result<Runner> {
     let made = thread::spawn(|| {
         let mut first = CpuSet::new();
         first.set(0);

@@ -124,7 +124,7 @@ fn what_is_not_free_is_not_reserved() {
     let (agent, resources) = (s.id_of("a"), "cpus:5".parse().expect("resources"));
     s.order(Request::Reserve { agent, role: role("eng"), resources, from: None });
     let refused = s.take_effects();
-    assert!(refused[0].contains("has only"), "{refused:?}");
+    assert!(refused[0].contains("has not cpus:5 free"), "{refused:?}");
 }
 
 #[test]
