@@ -104,20 +104,20 @@ impl Figures {
     fn words(&self) -> String {
         let mut text = format!("{:<12}{:>10}{:>10}", "", "native", "plain");
         for (name, ..) in WAYS.iter().skip(1) {
-            write!(text, "{name:>8}").expect("a string takes all");
+            write!(text, "{name:>14}").expect("a string takes all");
         }
         for row in &self.kernels {
             let (native, plain) = (row.native_seconds * 1e3, row.plain_seconds * 1e3);
             write!(text, "\n{:<12}{native:>7.1} ms{plain:>7.1} ms", row.kernel)
                 .expect("a string takes all");
             for (name, ..) in WAYS.iter().skip(1) {
-                write!(text, "{:>8.2}", row.over_plain[name]).expect("a string takes all");
+                write!(text, "{:>14.2}", row.over_plain[name]).expect("a string takes all");
             }
         }
         write!(text, "\n{:<12}{:>10}{:>10.2}", "geom. mean", "1", self.plain_over_native)
             .expect("a string takes all");
         for (name, ..) in WAYS.iter().skip(1) {
-            write!(text, "{:>8.2}", self.over_plain[name]).expect("a string takes all");
+            write!(text, "{:>14.2}", self.over_plain[name]).expect("a string takes all");
         }
         text
     }
