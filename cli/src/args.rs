@@ -6,7 +6,7 @@ mod sharing;
 
 pub(crate) use module::{Inspect, Module, Push, TryCompile};
 pub(crate) use sandbox::{Executor, NamedVolume, Walls};
-pub(crate) use sharing::{QuotaCommand, Reserve, RoleCommand, Unreserve, Why};
+pub(crate) use sharing::{QuotaCommand, Reservation, Reserve, RoleCommand, Unreserve, Why};
 
 use crate::units::{Bytes, ClockArg, Env, Fuel, HostDir, IndexRange, Scalars, Span, VolumeDir};
 use clap::{Args, Parser, Subcommand, ValueEnum};

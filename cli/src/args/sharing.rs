@@ -94,17 +94,24 @@ impl std::str::FromStr for LimitList {
     }
 }
 
+/// Resources of an agent that are set aside for a role.
 #[derive(Debug, Args)]
-pub(crate) struct Reserve {
+pub(crate) struct Reservation {
     #[command(flatten)]
     pub(crate) client: Client,
     /// The agent
     pub(crate) agent: AgentId,
     /// For whom; its descendants are offered it too
     pub(crate) role: Role,
-    /// How much of what is free there, such as "cpus:2;mem:1024"
+    /// How much of what nobody uses there, such as "cpus:2;mem:1024"
     #[arg(value_name = "LIST")]
     pub(crate) resources: Scalars,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reserve {
+    #[command(flatten)]
+    pub(crate) reservation: Reservation,
     /// Out of what is reserved for this role, which stands above the other
     #[arg(long, value_name = "ROLE")]
     pub(crate) from: Option<Role>,
@@ -113,14 +120,7 @@ pub(crate) struct Reserve {
 #[derive(Debug, Args)]
 pub(crate) struct Unreserve {
     #[command(flatten)]
-    pub(crate) client: Client,
-    /// The agent
-    pub(crate) agent: AgentId,
-    /// For whom it was
-    pub(crate) role: Role,
-    /// How much of what nobody uses there
-    #[arg(value_name = "LIST")]
-    pub(crate) resources: Scalars,
+    pub(crate) reservation: Reservation,
     /// To what is reserved for this role instead of to everybody
     #[arg(long, value_name = "ROLE")]
     pub(crate) to: Option<Role>,

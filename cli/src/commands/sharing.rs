@@ -60,12 +60,14 @@ async fn show(client: args::Client, role: &Role) -> Result {
 }
 
 pub(super) async fn reserve(args: args::Reserve) -> Result {
-    let args::Reserve { client, agent, role, resources, from } = args;
+    let args::Reserve { reservation, from } = args;
+    let args::Reservation { client, agent, role, resources } = reservation;
     order(client, Request::Reserve { agent, role, resources: resources.0, from }).await
 }
 
 pub(super) async fn unreserve(args: args::Unreserve) -> Result {
-    let args::Unreserve { client, agent, role, resources, to } = args;
+    let args::Unreserve { reservation, to } = args;
+    let args::Reservation { client, agent, role, resources } = reservation;
     order(client, Request::Unreserve { agent, role, resources: resources.0, to }).await
 }
 
