@@ -11,7 +11,7 @@ use skep_protocol::Nans;
 use std::process::ExitCode;
 
 /// What the agent reads as: the module's own fault, do not try again.
-const REJECTED: u8 = 3;
+pub(super) const REJECTED: u8 = 3;
 
 pub(super) fn compile(args: &args::Compile) -> Result<ExitCode> {
     let (Some(module), Some(artifact)) = (&args.module, &args.artifact) else {

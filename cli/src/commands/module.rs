@@ -1,5 +1,6 @@
 //! `skep module`: what can be told of a program before it runs.
 
+use super::compile::REJECTED;
 use crate::{
     args,
     client::{ask, connect},
@@ -170,7 +171,10 @@ pub(super) fn compile(args: &args::TryCompile) -> Result {
         let why = said.lines().last().unwrap_or_default();
         let why = why.strip_prefix("skep: ").unwrap_or(why);
         let why = if why.is_empty() { ended.status.to_string() } else { why.to_owned() };
-        let why = format!("{}: module rejected: {why}", args.file.display());
+        // Only with this code does the compiler blame the module.
+        let is_rejected = ended.status.code() == Some(REJECTED.into());
+        let verdict = if is_rejected { "module rejected" } else { "not compiled" };
+        let why = format!("{}: {verdict}: {why}", args.file.display());
         return Err(Failure::from(Sentence(why)).told_as(args.output));
     }
     let cost = Cost {
