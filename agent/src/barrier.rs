@@ -1,7 +1,8 @@
 //! The barrier between records and effects, a little lower in front of executors.
 //!
 //! An effect waits for all records before it. Only an order to an executor waits for less: for the
-//! acceptance of the tasks that it names, and for earlier orders to the same executor. So the
+//! acceptance of the tasks that it names, and for earlier orders to the same executor; the
+//! acknowledgement of its reports waits for all, and other orders do not wait for it. So the
 //! next task starts while the record of how the last one ended is on its way to the disk; where a
 //! task has a CPU for itself, that would be the longest part of the time between two tasks.
 
@@ -51,7 +52,7 @@ impl Barrier {
 
     /// Takes an effect; gives it back if it need not wait.
     pub(crate) fn pass(&mut self, connection: u64, effect: Effect) -> Option<Effect> {
-        if let Effect::SendExecutor { executor, message } = &effect {
+        if let Some((executor, message)) = order(&effect) {
             if !self.orders.contains_key(executor) && self.is_saved(message) {
                 return Some(effect);
             }
@@ -70,6 +71,7 @@ impl Barrier {
             | ToExecutor::Pause { .. }
             | ToExecutor::Resume { .. }
             | ToExecutor::Stop => true,
+            ToExecutor::Acknowledge { .. } => false,
         }
     }
 
@@ -79,7 +81,7 @@ impl Barrier {
             match self.journal.release()? {
                 Held::Accepted(key) => drop(self.unsaved.remove(&key)),
                 Held::Effect(connection, effect) => {
-                    if let Effect::SendExecutor { executor, .. } = &effect {
+                    if let Some((executor, _)) = order(&effect) {
                         self.one_order_less(executor);
                     }
                     return Some((connection, effect));
@@ -105,6 +107,15 @@ impl Barrier {
     /// The age of the oldest record that is not on the disk.
     pub(crate) fn unsaved_age(&self) -> Duration {
         self.journal.unsaved_age()
+    }
+}
+
+/// The order that others to the same executor do not overtake, if the effect is one.
+const fn order(effect: &Effect) -> Option<(&ExecutorKey, &ToExecutor)> {
+    match effect {
+        Effect::SendExecutor { message: ToExecutor::Acknowledge { .. }, .. } => None,
+        Effect::SendExecutor { executor, message } => Some((executor, message)),
+        _ => None,
     }
 }
 
@@ -136,10 +147,10 @@ mod tests {
     fn accepted(task: &str) -> Record {
         let (role, spec) = (Role::default(), Box::new(spec(task)));
         let (allocation, granted) = (skep_protocol::AllocationId(1), spec.resources.clone());
-        Record::TaskAccepted { key: key(task), role, allocation, granted, spec }
+        Record::TaskAccepted { key: key(task), role, allocation, granted, arrival: 0, spec }
     }
 
-    fn order(message: ToExecutor) -> Effect {
+    fn order_of(message: ToExecutor) -> Effect {
         let profile = Profile::default();
         Effect::SendExecutor {
             executor: ExecutorKey { framework: key("a").framework, profile },
@@ -166,11 +177,11 @@ mod tests {
             diagnostics,
             sandbox,
         };
-        order(ToExecutor::Start { guests: vec![guest] })
+        order_of(ToExecutor::Start { guests: vec![guest] })
     }
 
     fn kill(task: &str) -> Effect {
-        order(ToExecutor::Kill { key: key(task), by: KilledBy::Operator })
+        order_of(ToExecutor::Kill { key: key(task), by: KilledBy::Operator })
     }
 
     fn exit() -> Effect {
@@ -193,6 +204,19 @@ mod tests {
         assert_eq!(barrier.pass(0, exit()), None);
         assert_eq!(barrier.pass(0, kill("a")), Some(kill("a")));
         assert_eq!(barrier.pass(0, start("a")), Some(start("a")));
+    }
+
+    #[tokio::test]
+    async fn reports_are_acknowledged_when_they_are_on_the_disk_and_hold_nothing_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut barrier = barrier(&folder);
+        barrier.persist(&accepted("a"));
+        let acknowledge = || order_of(ToExecutor::Acknowledge { batch: 1 });
+        assert_eq!(barrier.pass(0, acknowledge()), None);
+        assert_eq!(barrier.pass(0, kill("b")), Some(kill("b")));
+        assert_eq!(barrier.release(), None);
+        barrier.committed().await.expect("a commit");
+        assert_eq!(barrier.release(), Some((0, acknowledge())));
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use skep_agent_core::{HostDirs, NetRule, Volume};
 use skep_protocol::Resources;
-use std::{collections::BTreeMap, ops::Range, path::PathBuf};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 
 /// Where an agent keeps its records.
 pub use skep_shell::Store as Records;
@@ -32,9 +32,24 @@ pub struct Config {
     pub network: Vec<NetRule>,
     /// What is done about a kernel that lacks a layer of the jail.
     pub sandbox: Sandbox,
+    /// What becomes of the tasks when the agent is told to stop.
+    pub at_stop: AtStop,
+    /// How long executors run on without an agent before they end, and all their tasks. Whole
+    /// seconds.
+    pub alone_max: Duration,
     /// The users that executors become, one for each framework. Only an agent that is root can have
     /// any; none: executors are who the agent is.
     pub users: Option<Range<u32>>,
+}
+
+/// What becomes of an agent's tasks when it is told to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtStop {
+    /// They are killed, and the master is told.
+    #[default]
+    EndTasks,
+    /// They run on; the next agent in this work folder takes them up.
+    KeepTasks,
 }
 
 /// What is done about a kernel that lacks a layer of the jail around executors.

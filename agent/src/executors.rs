@@ -1,34 +1,47 @@
 //! Executors as processes: one per framework and jail, each with a loop that talks to it.
 //!
-//! The socket is the executor's standard input: it needs no name, nobody else can reach it, and it
-//! closes with either side. Always holds: all that an executor said is told to the shell before
-//! its end is, and its end is told exactly once.
+//! An executor listens on a socket that the agent made, and the agent dials it; so does the next
+//! run of the agent, since executors outlive it. Always holds: all that an executor said is told to
+//! the shell before its end is, and its end is told exactly once. Deliberately absent: killing an
+//! executor when the agent ends; what is to become of its guests is for the core to say.
 
-use crate::{artifacts::Artifacts, launch::Launcher, shell::Event, spawner::Spawner};
-use cap_std::fs::OpenOptions;
+use crate::{artifacts::Artifacts, launch::Launcher, shell::Event};
+use cap_std::fs::{Dir, OpenOptions};
 use files::Attached;
 use futures_util::StreamExt as _;
-use skep_agent_core::{ExecutorKey, Input};
+use process::Process;
+use rendezvous::{Ends, Found, Machine, NotFound, Rendezvous};
+use rustix::process::Pid;
+use skep_agent_core::{ExecutorKey, ExecutorRun, Gone, Input, Record};
 use skep_protocol::{
     codec::{DecodeError, Message as _},
     executor::{StartGuest, ToAgent, ToExecutor},
+    hello::Hello,
 };
-use std::{collections::BTreeMap, io, os::fd::OwnedFd, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::{fd::OwnedFd, unix::net},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     fs::File,
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
         UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
+        unix::{OwnedReadHalf, OwnedWriteHalf, pipe},
     },
-    process::{Child, ChildStderr},
     select,
     sync::mpsc,
     time::{sleep, timeout},
 };
-use tokio_util::{codec::FramedRead, task::TaskTracker};
+use tokio_util::{codec::FramedRead, sync::CancellationToken, task::TaskTracker};
 
 mod files;
+mod process;
+mod rendezvous;
 mod wire;
 
 /// Orders that may wait for one executor. One that does not read that many is hung up on.
@@ -37,58 +50,105 @@ const ORDERS_MAX: usize = 8_192;
 const END_MAX: Duration = Duration::from_secs(5);
 /// What one executor may write to its log file; the rest is dropped.
 const LOG_BYTES_MAX: u64 = 1 << 20;
+/// How long between two attempts to reach an executor that may be there.
+const FIND_RETRY: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub(crate) struct Executors {
-    launcher: Arc<Launcher>,
-    artifacts: Arc<Artifacts>,
-    spawner: Spawner,
-    inbox: mpsc::Sender<Event>,
+    parts: Arc<Parts>,
     running: BTreeMap<ExecutorKey, mpsc::Sender<ToExecutor>>,
     loops: TaskTracker,
 }
 
+/// What all loops work with.
+struct Parts {
+    launcher: Launcher,
+    artifacts: Arc<Artifacts>,
+    folder: Arc<Dir>,
+    machine: Machine,
+    inbox: mpsc::Sender<Event>,
+    /// Cancelled when the agent ends and executors stay.
+    left: CancellationToken,
+}
+
 impl Executors {
+    /// `records` are what earlier runs of the agent left.
+    ///
+    /// # Errors
+    /// If what they left of their executors cannot be looked through.
     pub(crate) fn new(
         launcher: Launcher,
         artifacts: Arc<Artifacts>,
-        spawner: Spawner,
+        records: &[Record],
         inbox: mpsc::Sender<Event>,
-    ) -> Self {
+    ) -> io::Result<Self> {
+        let folder = Arc::new(launcher.folders.executors.try_clone()?);
+        let known = records.iter().filter_map(|record| match record {
+            Record::ExecutorStarted { run, .. } => Some(run.to_string()),
+            _ => None,
+        });
+        let machine = rendezvous::tidy(&folder, &known.collect())?;
+        let left = CancellationToken::new();
+        let parts = Parts { launcher, artifacts, folder, machine, inbox, left };
         let (running, loops) = (BTreeMap::new(), TaskTracker::new());
-        Self { launcher: Arc::new(launcher), artifacts, spawner, inbox, running, loops }
+        Ok(Self { parts: Arc::new(parts), running, loops })
     }
 
     /// Starts an executor. Its end comes as an input, even if it never began.
-    pub(crate) fn start(&mut self, key: ExecutorKey) {
+    pub(crate) fn start(&mut self, key: ExecutorKey, run: ExecutorRun) {
+        let (place, orders) = self.place(key, run);
+        self.loops.spawn(async move {
+            let ended = place.start_and_serve(orders).await;
+            place.tell_end(ended).await;
+        });
+    }
+
+    /// Looks for an executor that an earlier run of the agent started. Whether it is there, and if
+    /// so its end, comes as an input.
+    pub(crate) fn adopt(&mut self, key: ExecutorKey, run: ExecutorRun) {
+        let (place, mut orders) = self.place(key, run);
+        self.loops.spawn(async move {
+            match place.find(&mut orders).await {
+                Ok(found) => {
+                    let ended = place.adopt_and_serve(found, orders).await;
+                    place.tell_end(ended).await;
+                }
+                Err(how) => {
+                    tracing::info!(executor = %place.key, ?how, "executor of an earlier run gone");
+                    place.tell(Input::ExecutorGone { executor: place.key.clone(), how }).await;
+                }
+            }
+        });
+    }
+
+    fn place(&mut self, key: ExecutorKey, run: ExecutorRun) -> (Place, mpsc::Receiver<ToExecutor>) {
         let (orders, queue) = mpsc::channel(ORDERS_MAX);
         self.running.insert(key.clone(), orders);
-        let place = Place {
-            key,
-            launcher: self.launcher.clone(),
-            artifacts: self.artifacts.clone(),
-            spawner: self.spawner.clone(),
-            inbox: self.inbox.clone(),
-        };
-        self.loops.spawn(async move {
-            let why = match place.serve(queue).await {
-                Ok(why) => why,
-                Err(error) => error.to_string(),
-            };
-            place.tell(Input::ExecutorEnded { executor: place.key.clone(), why }).await;
-        });
+        let files = Rendezvous::new(self.parts.folder.clone(), run);
+        (Place { key, files, parts: self.parts.clone() }, queue)
     }
 
     /// Gives an order to an executor. One that has ended is past orders.
     pub(crate) fn send(&mut self, key: &ExecutorKey, mut message: ToExecutor) {
         let Some(orders) = self.running.get(key) else { return };
         if let ToExecutor::Start { guests } = &mut message {
-            guests.iter_mut().for_each(|guest| self.launcher.localise(&key.framework, guest));
+            let launcher = &self.parts.launcher;
+            guests.iter_mut().for_each(|guest| launcher.localise(&key.framework, guest));
         }
         if let Err(mpsc::error::TrySendError::Full(_)) = orders.try_send(message) {
             tracing::warn!(executor = %key, "the executor takes no orders: ending it");
             self.running.remove(key);
         }
+    }
+
+    /// Ends an executor: it gets the orders that wait for it, and then the one to stop.
+    pub(crate) fn stop(&mut self, key: &ExecutorKey) {
+        self.running.remove(key);
+    }
+
+    /// Removes what is left of an executor that has ended.
+    pub(crate) fn forget(&self, run: ExecutorRun) {
+        Rendezvous::new(self.parts.folder.clone(), run).forget();
     }
 
     /// Ends all executors and waits until they have.
@@ -98,50 +158,146 @@ impl Executors {
         self.loops.wait().await;
     }
 
-    /// Ends an executor: it gets the orders that wait for it, and then the one to stop.
-    pub(crate) fn stop(&mut self, key: &ExecutorKey) {
-        self.running.remove(key);
+    /// Leaves all executors to the next run of the agent.
+    pub(crate) async fn leave(self) {
+        self.parts.left.cancel();
+        self.loops.close();
+        self.loops.wait().await;
     }
 }
 
 /// What the loop of one executor works with.
 struct Place {
     key: ExecutorKey,
-    launcher: Arc<Launcher>,
-    artifacts: Arc<Artifacts>,
-    spawner: Spawner,
-    inbox: mpsc::Sender<Event>,
+    files: Rendezvous,
+    parts: Arc<Parts>,
+}
+
+/// Why a loop has no more to do.
+enum Ended {
+    /// The executor has ended, like this.
+    Executor(String),
+    /// The agent leaves it.
+    Left,
 }
 
 impl Place {
-    /// Runs one executor from its start to its end. Gives how it ended, in words.
-    async fn serve(&self, orders: mpsc::Receiver<ToExecutor>) -> io::Result<String> {
-        let mut command = self.launcher.command(&self.key)?;
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let (reader, writer) = UnixStream::from_std(ours)?.into_split();
-        command.stdin(Stdio::from(OwnedFd::from(theirs)));
-        // The command holds their end of the socket; it is gone when this returns, so that the
-        // socket closes when the executor ends.
-        let mut child = self.spawner.spawn(command).await?;
-        tracing::info!(executor = %self.key, pid = child.id(), "executor started");
-        let stderr = child.stderr.take().expect("it is piped");
-        let log = tokio::spawn(keep_log(stderr, self.log_file()?));
+    /// Runs one executor from its start to its end.
+    async fn start_and_serve(&self, orders: mpsc::Receiver<ToExecutor>) -> io::Result<Ended> {
+        let mut command = self.parts.launcher.command(&self.key)?;
+        let Ends { socket, log, log_reader } = self.files.make()?;
+        command.stdin(Stdio::from(socket)).stderr(Stdio::from(log));
+        let child = command.spawn()?;
+        // It holds their ends, which are to close when the executor ends.
+        drop(command);
+        let pid = child.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        let process = Process::Child(child);
+        tracing::info!(executor = %self.key, pid = ?pid, "executor started");
+        if let Some(pid) = pid {
+            // One that has ended already is told of by its status.
+            let _ = self.files.note(pid);
+        }
+        let call = self.files.dial();
+        self.serve_to_the_end(call, log_reader, process, orders).await
+    }
+
+    /// Waits until it is known whether an executor of an earlier run is there, or until it is given
+    /// up.
+    async fn find(&self, orders: &mut mpsc::Receiver<ToExecutor>) -> Result<Found, Gone> {
+        if self.parts.machine == Machine::Rebooted {
+            return Err(Gone::Rebooted);
+        }
+        loop {
+            match self.files.find() {
+                Ok(found) => return Ok(found),
+                Err(NotFound::Unready) => return Err(Gone::Unready),
+                Err(NotFound::Ended) => return Err(Gone::Ended),
+                Err(NotFound::Unknown(error)) => {
+                    tracing::warn!(executor = %self.key, %error, "cannot dial the executor");
+                }
+            }
+            sleep(FIND_RETRY).await;
+            if orders.is_closed() && orders.is_empty() {
+                return Err(Gone::Ended);
+            }
+        }
+    }
+
+    async fn adopt_and_serve(
+        &self,
+        found: Found,
+        orders: mpsc::Receiver<ToExecutor>,
+    ) -> io::Result<Ended> {
+        let Found { socket, log_reader, process } = found;
+        tracing::info!(executor = %self.key, "executor of an earlier run found");
+        let process = Process::adopted(process)?;
+        self.serve_to_the_end(Ok(socket), log_reader, process, orders).await
+    }
+
+    /// Talks to an executor until it ends. One that cannot be talked to is ended.
+    async fn serve_to_the_end(
+        &self,
+        call: io::Result<OwnedFd>,
+        log_reader: OwnedFd,
+        mut process: Process,
+        orders: mpsc::Receiver<ToExecutor>,
+    ) -> io::Result<Ended> {
+        let served = match call {
+            Ok(call) => self.serve(call, log_reader, &mut process, orders).await,
+            Err(error) => Err(error),
+        };
+        if served.is_err() {
+            process.kill()?;
+            process.end().await?;
+        }
+        served
+    }
+
+    async fn serve(
+        &self,
+        call: OwnedFd,
+        log_reader: OwnedFd,
+        process: &mut Process,
+        orders: mpsc::Receiver<ToExecutor>,
+    ) -> io::Result<Ended> {
+        let call = UnixStream::from_std(net::UnixStream::from(call))?;
+        let log_reader = pipe::Receiver::from_owned_fd(log_reader)?;
+        let log = tokio::spawn(keep_log(log_reader, self.log_file()?));
+        let (reader, writer) = call.into_split();
         select! {
+            biased;
+            () = self.parts.left.cancelled() => return Ok(Ended::Left),
             () = self.listen(reader) => {}
             () = self.give_orders(writer, orders) => {}
         }
-        let why = end(child).await?;
+        let why = process.end().await?;
         // Its last words are in the log before anybody is told to look there.
         let _ = timeout(END_MAX, log).await;
         tracing::info!(executor = %self.key, why, "executor ended");
-        Ok(why)
+        Ok(Ended::Executor(why))
+    }
+
+    async fn tell_end(&self, ended: io::Result<Ended>) {
+        let why = match ended {
+            Ok(Ended::Left) => return,
+            Ok(Ended::Executor(why)) => why,
+            Err(error) => error.to_string(),
+        };
+        self.tell(Input::ExecutorEnded { executor: self.key.clone(), why }).await;
     }
 
     /// Passes on what the executor says until it says no more.
     async fn listen(&self, reader: OwnedReadHalf) {
         let executor = &self.key;
         let mut frames = FramedRead::new(reader, wire::framing());
+        match frames.next().await.map(|frame| frame.map(|frame| Hello::decode(&frame))) {
+            Some(Ok(Ok(hello))) => {
+                if let Err(error) = Hello::ours().agree(&hello) {
+                    return tracing::warn!(%executor, %error, "cannot talk to it: ending it");
+                }
+            }
+            _ => return tracing::warn!(%executor, "the executor does not say hello: ending it"),
+        }
         while let Some(frame) = frames.next().await {
             let message = match frame.map(|frame| ToAgent::decode(&frame)) {
                 Ok(Ok(message)) => message,
@@ -158,10 +314,15 @@ impl Place {
                     return;
                 }
             };
+            if matches!(message, ToAgent::Ready { .. })
+                && let Err(error) = self.files.is_ready()
+            {
+                return tracing::warn!(%executor, %error, "cannot note that it is ready: ending it");
+            }
             let executor = executor.clone();
             self.tell(match message {
-                ToAgent::Ready { .. } => Input::ExecutorReady { executor },
-                message @ ToAgent::Reports { .. } => Input::Executor { executor, message },
+                ToAgent::Ready { guests } => Input::ExecutorReady { executor, guests },
+                ToAgent::Reports { batch, reports } => Input::Reports { executor, batch, reports },
             })
             .await;
         }
@@ -185,6 +346,8 @@ impl Place {
         mut executor: wire::Orders,
         mut orders: mpsc::Receiver<ToExecutor>,
     ) -> io::Result<()> {
+        executor.say(&Hello::ours())?;
+        executor.flush().await?;
         let mut batch = Vec::new();
         while orders.recv_many(&mut batch, ORDERS_MAX).await > 0 {
             for order in batch.drain(..) {
@@ -200,12 +363,13 @@ impl Place {
     }
 
     async fn start(&self, executor: &mut wire::Orders, guests: Vec<StartGuest>) -> io::Result<()> {
-        let attached = files::attach(&self.launcher.folders, &self.artifacts, guests).await;
+        let attached =
+            files::attach(&self.parts.launcher.folders, &self.parts.artifacts, guests).await;
         let Attached { guests, files, failed: reports } = attached;
         if !reports.is_empty() {
             // The core takes it as the executor's word that these guests did not come to run.
-            let (executor, message) = (self.key.clone(), ToAgent::Reports { reports });
-            self.tell(Input::Executor { executor, message }).await;
+            let executor = self.key.clone();
+            self.tell(Input::Reports { executor, batch: 0, reports }).await;
         }
         if guests.is_empty() {
             return Ok(());
@@ -214,13 +378,13 @@ impl Place {
     }
 
     async fn tell(&self, input: Input) {
-        // Without a shell the agent is ending, and the executor with it.
-        let _ = self.inbox.send(Event::Input(input)).await;
+        // Without a shell the agent is ending.
+        let _ = self.parts.inbox.send(Event::Input(input)).await;
     }
 
     /// Opens the log file for more, or anew if it is full.
     fn log_file(&self) -> io::Result<std::fs::File> {
-        let dir = &self.launcher.folders.executors;
+        let dir = &self.parts.folder;
         let name = format!("{}.log", self.key.framework);
         let full = dir.metadata(&name).is_ok_and(|file| file.len() >= LOG_BYTES_MAX);
         let mut options = OpenOptions::new();
@@ -229,19 +393,7 @@ impl Place {
     }
 }
 
-/// Waits for the end of an executor that has hung up; kills it if it does not come.
-async fn end(mut child: Child) -> io::Result<String> {
-    let status = match timeout(END_MAX, child.wait()).await {
-        Ok(status) => status?,
-        Err(_) => {
-            child.kill().await?;
-            child.wait().await?
-        }
-    };
-    Ok(status.to_string())
-}
-
-async fn keep_log(stderr: ChildStderr, file: std::fs::File) {
+async fn keep_log(stderr: pipe::Receiver, file: std::fs::File) {
     let (mut file, mut kept) = (File::from_std(file), stderr.take(LOG_BYTES_MAX));
     // A full disk must not hold up the executor: what cannot be kept is read all the same.
     let _ = tokio::io::copy(&mut kept, &mut file).await;

@@ -20,6 +20,7 @@ use std::{
     path::PathBuf,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::process::Command;
 
@@ -30,6 +31,8 @@ pub(crate) struct Launcher {
     /// The users that executors become, if they are not who we are.
     pub(crate) users: Option<Range<u32>>,
     pub(crate) folders: Arc<Folders>,
+    /// How long executors wait for an agent.
+    pub(crate) alone_max: Duration,
     /// Held while a user is chosen: two executors may start at once.
     pub(crate) choosing: Mutex<()>,
 }
@@ -41,6 +44,7 @@ impl Launcher {
         let mut command = Command::new(&self.program);
         command.arg("executor").arg("--root").arg(self.root(&key.framework));
         command.arg("--sandbox").arg(self.sandbox.name());
+        command.arg("--alone-max").arg(self.alone_max.as_secs().to_string());
         if let Some(user) = user {
             command.arg("--user").arg(user.to_string());
         }
@@ -56,8 +60,8 @@ impl Launcher {
             // Backtraces cost a guest's trap a hundred times its own price.
             .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+            // Whoever interrupts the agent at its terminal does not mean the tasks.
+            .process_group(0);
         Ok(command)
     }
 
@@ -118,7 +122,8 @@ mod tests {
     fn launcher(outer: &Path, users: Option<Range<u32>>) -> Launcher {
         let folders = Arc::new(Folders::open(outer, outer, "f00").expect("folders"));
         let (program, sandbox) = ("skep".into(), Sandbox::Strict);
-        Launcher { program, sandbox, users, folders, choosing: Mutex::default() }
+        let (alone_max, choosing) = (Duration::from_secs(900), Mutex::default());
+        Launcher { program, sandbox, users, folders, alone_max, choosing }
     }
 
     fn key(framework: &str) -> ExecutorKey {
@@ -137,8 +142,9 @@ mod tests {
         let words: Vec<_> = command.as_std().get_args().filter_map(|word| word.to_str()).collect();
         let root = outer.path().canonicalize().expect("it is there").join("tasks/f1");
         let root = root.to_str().expect("it is a text");
-        let expected = ["executor", "--root", root, "--sandbox", "strict", "--network"];
-        assert_eq!(words, [&expected[..], &["--read", "/a", "--write", "/b"]].concat());
+        let expected = ["executor", "--root", root, "--sandbox", "strict", "--alone-max", "900"];
+        let open = ["--network", "--read", "/a", "--write", "/b"];
+        assert_eq!(words, [&expected[..], &open].concat());
     }
 
     /// Only root can give a folder away; who is not sees that it is refused.

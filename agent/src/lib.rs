@@ -27,9 +27,8 @@ mod launch;
 mod logs;
 mod modules;
 mod sandboxes;
-mod spawner;
 
-pub use config::{Config, Records, Sandbox};
+pub use config::{AtStop, Config, Records, Sandbox};
 pub use machine::{OfferError, machine_resources};
 pub use run::{RunError, run};
 pub use skep_agent_core::{HostDirs, NetRule, Volume};

@@ -14,7 +14,6 @@ use crate::{
     sandboxes,
     session::Session,
     shell::{INBOX_MAX, Parts, Shell},
-    spawner::Spawner,
 };
 use skep_agent_core::{Agent as Core, ExitReason, HostDirs, Input, Policy, Record, Volume};
 use skep_protocol::{Rejection, agent::AgentInfo, hello::Hello, task::Feature};
@@ -50,12 +49,9 @@ pub enum RunError {
     /// More processors are offered than there are.
     #[error(transparent)]
     Offer(#[from] OfferError),
-    /// No socket or no thread is to be had, or the identity does not serve.
+    /// No socket is to be had, or the identity does not serve.
     #[error(transparent)]
     Dialer(#[from] SetupError),
-    /// No thread is to be had.
-    #[error("the agent cannot start a thread")]
-    Thread(#[source] io::Error),
     /// The master will never admit it as it is.
     #[error("the master refuses this agent: {rejection}")]
     Refused {
@@ -90,7 +86,9 @@ pub enum RunError {
 const VOLUMES: &str = "volumes";
 
 /// Runs an agent until `stop`, or until its master refuses it for good or its disk fails. When it
-/// is stopped it kills its tasks and tells the master before it ends.
+/// is stopped it kills its tasks and tells the master before it ends, or leaves them running, as
+/// the configuration says. However else it ends, its tasks run on, and the next agent in its work
+/// folder takes them up.
 ///
 /// # Errors
 /// [`RunError`]
@@ -120,15 +118,17 @@ pub async fn run(
         layout: folders.layout.clone(),
         ..Policy::default()
     };
-    let (core, effects) = Core::recover(records, policy, info(&config, compiler), run_number());
+    let records: Vec<Record> = records.into_iter().collect();
+    let (core, effects) =
+        Core::recover(records.iter().cloned(), policy, info(&config, compiler), run_number());
     let (inbox, events) = mpsc::channel(INBOX_MAX);
     let (link, connection) = watch::channel(None);
-    let spawner = Spawner::start().map_err(RunError::Thread)?;
     let launcher = Launcher {
         program: config.program.clone(),
         sandbox: config.sandbox,
         users: config.users.clone(),
         folders: folders.clone(),
+        alone_max: config.alone_max,
         choosing: Mutex::default(),
     };
     let parts = Parts {
@@ -139,7 +139,8 @@ pub async fn run(
             connection,
             inbox.clone(),
         ),
-        executors: Executors::new(launcher, artifacts, spawner, inbox.clone()),
+        executors: Executors::new(launcher, artifacts, &records, inbox.clone())
+            .map_err(RunError::List)?,
         folders: folders.clone(),
     };
     let mut shell = Shell::new(core, effects, Barrier::new(journal), events, parts);
@@ -151,7 +152,7 @@ pub async fn run(
     let logs = Logs { folders, inbox: inbox.clone() };
     let session = Session { dialer, addresses: master, inbox, link, logs, over: over.clone() };
     let session = tokio::spawn(session.run());
-    let ended = shell.run(stop).await;
+    let ended = shell.run(stop, config.at_stop).await;
     over.cancel();
     // Only a panic of the loop, already printed, would show here.
     let _ = session.await;

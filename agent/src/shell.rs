@@ -4,8 +4,8 @@
 //! barrier, which holds each back until the records that it stands on are durable.
 
 use crate::{
-    barrier::Barrier, executors::Executors, folders::Folders, modules::Modules, outbox::Outbox,
-    sandboxes,
+    barrier::Barrier, config::AtStop, executors::Executors, folders::Folders, modules::Modules,
+    outbox::Outbox, sandboxes,
 };
 use skep_agent_core::{Agent as Core, Effect, ExitReason, Input, Record};
 use skep_protocol::{TaskKey, agent::ToMaster};
@@ -76,16 +76,28 @@ impl Shell {
 
     /// Runs until the core has the agent exit, which it does some time after `stop`, too. A record
     /// that cannot be written ends it at once: memory must not get ahead of the disk.
-    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<ExitReason, WriteError> {
-        let ended = self.serve(stop).await;
+    pub(crate) async fn run(
+        mut self,
+        stop: CancellationToken,
+        at_stop: AtStop,
+    ) -> Result<ExitReason, WriteError> {
+        let ended = self.serve(stop, at_stop).await;
+        let tasks_end = matches!(ended, Ok(ExitReason::Stopped)) && at_stop == AtStop::EndTasks;
         let Self { inbox, outbox, parts, .. } = self;
         // Nobody hears the parts any more, and the master hears what was said until here.
         drop((inbox, outbox));
-        parts.executors.end().await;
+        match tasks_end {
+            true => parts.executors.end().await,
+            false => parts.executors.leave().await,
+        }
         ended
     }
 
-    async fn serve(&mut self, stop: CancellationToken) -> Result<ExitReason, WriteError> {
+    async fn serve(
+        &mut self,
+        stop: CancellationToken,
+        at_stop: AtStop,
+    ) -> Result<ExitReason, WriteError> {
         let mut stopping = false;
         loop {
             if let Some(why) = self.carry_out() {
@@ -94,6 +106,9 @@ impl Shell {
             let due = self.core.deadline().map(|time| self.clock.instant_of(time));
             tokio::select! {
                 () = stop.cancelled(), if !stopping => {
+                    if at_stop == AtStop::KeepTasks {
+                        return Ok(ExitReason::Stopped);
+                    }
                     stopping = true;
                     self.handle(Input::Stop);
                 }
@@ -203,7 +218,9 @@ impl Shell {
             Effect::FetchBlob { digest } => modules.fetch(digest),
             Effect::Compile { artifact } => modules.compile(artifact),
             Effect::Discard { file } => modules.discard(file),
-            Effect::StartExecutor { executor } => executors.start(executor),
+            Effect::StartExecutor { executor, run } => executors.start(executor, run),
+            Effect::AdoptExecutor { executor, run } => executors.adopt(executor, run),
+            Effect::ForgetExecutor { run } => executors.forget(run),
             Effect::StopExecutor { executor } => executors.stop(&executor),
             Effect::RemoveSandbox { key } => sandboxes::remove(folders, key),
             Effect::Reconnect => self.outbox = None,

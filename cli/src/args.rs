@@ -325,6 +325,13 @@ pub(crate) struct AgentStart {
     pub(crate) network: Vec<skep_agent::NetRule>,
     #[command(flatten)]
     pub(crate) walls: Walls,
+    /// What becomes of its tasks when the agent is told to stop: they end, or they run on and the
+    /// next agent in this work folder takes them up
+    #[arg(long, env = "SKEP_AT_STOP", value_enum, default_value_t, value_name = "WHAT")]
+    pub(crate) at_stop: sandbox::AtStop,
+    /// How long tasks run on without their agent, should it end in another way
+    #[arg(long, env = "SKEP_ALONE_MAX", default_value = "15m", value_name = "TIME")]
+    pub(crate) alone_max: Span,
     /// Users that executors become if the agent is root, one for each framework, or none; agents
     /// of one machine need ranges of their own
     #[arg(

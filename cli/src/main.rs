@@ -40,5 +40,7 @@ fn init_tracing(command: &Command) {
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // Who reads it may be gone; that is no reason to panic.
+        .log_internal_errors(false)
         .init();
 }

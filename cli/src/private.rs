@@ -20,6 +20,8 @@ use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+/// Nobody comes after a private cluster to take up its tasks.
+const ALONE_MAX: Duration = Duration::from_secs(2);
 /// What the cache of the user's private clusters may take: that of an agent by default.
 const CACHE_BYTES_MAX: u64 = 8 << 30;
 /// For how long the agents' token is valid: they use it at once.
@@ -101,6 +103,8 @@ impl Private {
             // are: the user's own folders are the user's alone.
             network: vec![NetRule::Any],
             sandbox: self.sandbox,
+            at_stop: skep_agent::AtStop::EndTasks,
+            alone_max: ALONE_MAX,
             users: None,
             records: skep_agent::Records::Memory,
         };

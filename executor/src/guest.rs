@@ -25,7 +25,7 @@ use crate::{
     wire::GuestFiles,
 };
 use skep_protocol::{
-    executor::{Report, StartGuest},
+    executor::StartGuest,
     ids::{Attempt, FrameworkId, TaskId, TaskKey},
     outcome::{KilledBy, Outcome, Progress, Usage},
     task::{Access, Diagnostics, Limits, NetGrant},
@@ -169,7 +169,7 @@ pub(crate) async fn run(
         Ok(prepared) => prepared,
         Err(outcome) => return End::before_start(outcome),
     };
-    outbox.push(Report::Started { key: guest.key.clone(), at: now() });
+    gate.begin(&guest.key, outbox);
     let started = Instant::now();
     let start = started.duration_since(ordered);
     let (outcome, returned) = select! {

@@ -1,17 +1,20 @@
 //! What has happened to guests and is not yet told to the agent.
 //!
 //! Always holds: what happened to one guest leaves in its order; of its progress only the latest
-//! word is kept, and leaves at most ten times a second; a batch fits a frame. Whoever takes
-//! batches decides how often: all that happens meanwhile goes into the next one.
+//! word is kept, and leaves at most ten times a second; a batch fits a frame; what has left, but
+//! for progress, is kept until it is acknowledged, and leaves again on each new connection.
+//! Whoever takes batches decides how often: all that happens meanwhile goes into the next one.
 
+use bytes::Bytes;
 use skep_protocol::{
     bounds::FRAME_BYTES_MAX,
-    executor::Report,
+    codec::Message as _,
+    executor::{Report, ToAgent},
     ids::TaskKey,
     outcome::{Outcome, Progress},
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -26,7 +29,8 @@ use tokio::{
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// What a batch holds at most: a quarter of a frame leaves room for how it is encoded.
 const BATCH_BYTES_MAX: usize = FRAME_BYTES_MAX / 4;
-/// What waits for the agent before new guests are taken from it.
+/// What waits for the agent before new guests are taken from it. What has left is not counted: the
+/// agent holds as much, for the same disk, and it alone knows which guests it still has to start.
 const WAITING_BYTES_MAX: usize = 16 << 20;
 /// What a report takes besides the texts counted one by one: two ids, numbers, tags.
 const REPORT_BYTES: usize = 512;
@@ -45,6 +49,16 @@ struct Waiting {
     bytes: usize,
     progress: BTreeMap<TaskKey, Progress>,
     progress_due: Instant,
+    /// The batches that have left, by their numbers, from `first_unacknowledged` on.
+    left: VecDeque<Vec<Report>>,
+    first_unacknowledged: u64,
+}
+
+/// What has happened to a guest that its agent may not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    Started,
+    Ended,
 }
 
 impl Outbox {
@@ -54,12 +68,19 @@ impl Outbox {
             bytes: 0,
             progress: BTreeMap::new(),
             progress_due: Instant::now(),
+            left: VecDeque::new(),
+            first_unacknowledged: 1,
         };
         Self { waiting: Mutex::new(waiting), filled: Notify::new(), drained: Notify::new() }
     }
 
     /// Adds what happened. An end takes the guest's last progress along, ahead of it.
     pub(crate) fn push(&self, report: Report) {
+        self.push_and(report, || {});
+    }
+
+    /// Adds what happened and does something, which nobody sees without the other.
+    pub(crate) fn push_and(&self, report: Report, also: impl FnOnce()) {
         let mut waiting = self.lock();
         if let Report::Ended { key, .. } = &report
             && let Some(last) = waiting.progress.remove(key)
@@ -67,6 +88,7 @@ impl Outbox {
             waiting.push(Report::Progressed(last));
         }
         waiting.push(report);
+        also();
         drop(waiting);
         self.filled.notify_one();
     }
@@ -87,6 +109,54 @@ impl Outbox {
         while self.lock().bytes > WAITING_BYTES_MAX {
             self.drained.notified().await;
         }
+    }
+
+    /// Numbers a batch that was taken and gives its frame. It is kept until it is acknowledged.
+    pub(crate) fn leave(&self, reports: Vec<Report>) -> Bytes {
+        let mut waiting = self.lock();
+        let matters = |report: &Report| !matches!(report, Report::Progressed(_));
+        if !reports.iter().any(matters) {
+            return ToAgent::Reports { batch: 0, reports }.encode();
+        }
+        let batch = waiting.first_unacknowledged + waiting.left.len() as u64;
+        let (frame, mut reports) = frame(batch, reports);
+        reports.retain(matters);
+        waiting.left.push_back(reports);
+        frame
+    }
+
+    /// What has left before and is not acknowledged, to leave again.
+    pub(crate) fn again(&self) -> Vec<Bytes> {
+        let mut waiting = self.lock();
+        let mut batch = waiting.first_unacknowledged;
+        let frames = waiting.left.iter_mut().map(|reports| {
+            let (frame, same) = frame(batch, mem::take(reports));
+            (*reports, batch) = (same, batch + 1);
+            frame
+        });
+        frames.collect()
+    }
+
+    /// The agent has recorded the batches up to this one.
+    pub(crate) fn acknowledged(&self, batch: u64) {
+        let mut waiting = self.lock();
+        while waiting.first_unacknowledged <= batch && waiting.left.pop_front().is_some() {
+            waiting.first_unacknowledged += 1;
+        }
+    }
+
+    /// Of which guests a start or an end is not acknowledged; the later of the two.
+    pub(crate) fn news(&self) -> HashMap<TaskKey, News> {
+        let waiting = self.lock();
+        let news =
+            waiting.left.iter().flatten().chain(&waiting.reports).filter_map(
+                |report| match report {
+                    Report::Started { key, .. } => Some((key.clone(), News::Started)),
+                    Report::Ended { key, .. } => Some((key.clone(), News::Ended)),
+                    _ => None,
+                },
+            );
+        news.collect()
     }
 
     /// Waits for something to have happened and takes it, as much as fits a frame. Nothing is lost
@@ -146,6 +216,14 @@ impl Waiting {
         }
         batch
     }
+}
+
+/// Gives the reports back that it encodes.
+fn frame(batch: u64, reports: Vec<Report>) -> (Bytes, Vec<Report>) {
+    let message = ToAgent::Reports { batch, reports };
+    let frame = message.encode();
+    let ToAgent::Reports { reports, .. } = message else { unreachable!("it was made here") };
+    (frame, reports)
 }
 
 /// About how many bytes a report takes in a frame.
@@ -215,6 +293,37 @@ mod tests {
         assert_eq!(waiting.batch(start + PROGRESS_EVERY / 2), []);
         waiting.progress.insert(key("a"), progress("a", 3));
         assert_eq!(waiting.batch(start + PROGRESS_EVERY), [Report::Progressed(progress("a", 3))]);
+    }
+
+    #[tokio::test]
+    async fn what_has_left_leaves_again_until_it_is_acknowledged() {
+        let outbox = Outbox::new();
+        let started = |task| Report::Started { key: key(task), at: Time::ZERO };
+        let batch = |batch, reports| ToAgent::Reports { batch, reports }.encode();
+        outbox.push(started("a"));
+        outbox.progress(progress("a", 1));
+        let one = outbox.take().await;
+        assert_eq!(one.len(), 2);
+        assert_eq!(outbox.leave(one.clone()), batch(1, one));
+        let two = vec![started("b"), ended("a", Vec::new())];
+        assert_eq!(outbox.leave(two.clone()), batch(2, two.clone()));
+        // Progress matters only now.
+        let three = vec![Report::Progressed(progress("b", 1))];
+        assert_eq!(outbox.leave(three.clone()), batch(0, three));
+
+        let again = [batch(1, vec![started("a")]), batch(2, two.clone())];
+        assert_eq!(outbox.again(), again);
+        assert_eq!(outbox.again(), again);
+        assert_eq!(outbox.news()[&key("a")], News::Ended);
+        assert_eq!(outbox.news()[&key("b")], News::Started);
+
+        outbox.acknowledged(1);
+        assert_eq!(outbox.again(), [batch(2, two)]);
+        outbox.acknowledged(2);
+        assert_eq!(outbox.again(), Vec::<Bytes>::new());
+        assert!(outbox.news().is_empty());
+        let four = vec![started("c")];
+        assert_eq!(outbox.leave(four.clone()), batch(3, four));
     }
 
     #[tokio::test]

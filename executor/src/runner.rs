@@ -9,12 +9,13 @@ use crate::{
     cpu::{Gate, Id, Workers},
     guest::{self, End, now},
     lanes::Lanes,
-    outbox::Outbox,
+    outbox::{News, Outbox},
     wire::GuestFiles,
 };
+use bytes::Bytes;
 use skep_protocol::{
     bounds::AGENT_TASKS_MAX,
-    executor::{Report, StartGuest},
+    executor::{GuestStage, HeldGuest, Report, StartGuest},
     ids::TaskKey,
     outcome::{KilledBy, Outcome, Usage},
 };
@@ -129,6 +130,44 @@ impl Runner {
         self.shared.outbox.take().await
     }
 
+    /// Numbers reports that were taken and gives the frame in which they leave. What matters of
+    /// them is kept until it is acknowledged.
+    pub(crate) fn leave(&self, reports: Vec<Report>) -> Bytes {
+        self.shared.outbox.leave(reports)
+    }
+
+    /// What has left and is not acknowledged, in the frames in which it leaves again.
+    pub(crate) fn again(&self) -> Vec<Bytes> {
+        self.shared.outbox.again()
+    }
+
+    /// The agent has recorded the reports up to this batch.
+    pub(crate) fn acknowledged(&self, batch: u64) {
+        self.shared.outbox.acknowledged(batch);
+    }
+
+    /// All guests that the agent may count on, in no order: those that run, and those whose end it
+    /// may not know.
+    pub(crate) fn held(&self) -> Vec<HeldGuest> {
+        let running = self.shared.lock();
+        let mut news = self.shared.outbox.news();
+        let stage_of = |news: Option<News>, gate: &Gate| match news {
+            None if gate.has_begun() => GuestStage::Running,
+            _ => GuestStage::Starting,
+        };
+        let held = |(key, guest): (&TaskKey, &Running)| {
+            let (stage, paused) =
+                (stage_of(news.remove(key), &guest.gate), guest.gate.is_to_be_shut());
+            HeldGuest { key: key.clone(), stage, paused }
+        };
+        let mut guests: Vec<HeldGuest> = running.iter().map(held).collect();
+        guests.extend(news.into_keys().map(|key| {
+            let (stage, paused) = (GuestStage::Starting, false);
+            HeldGuest { key, stage, paused }
+        }));
+        guests
+    }
+
     /// Waits while so many reports are not yet taken that no more guests should be started.
     pub async fn caught_up(&self) {
         self.shared.outbox.room().await;
@@ -163,14 +202,16 @@ struct LastWord {
 
 impl Drop for LastWord {
     fn drop(&mut self) {
-        self.shared.lock().remove(&self.key);
         let key = self.key.clone();
+        // At no time it is both, running and reported, or neither.
+        let mut running = self.shared.lock();
         self.shared.outbox.push(match self.end.take() {
             Some(End { outcome, usage, result, last_words }) => {
                 Report::Ended { key, at: now(), outcome, usage, result, last_words }
             }
             None => ended(key, Outcome::Failed { why: "a fault in the executor ended it".into() }),
         });
+        running.remove(&self.key);
     }
 }
 

@@ -14,6 +14,7 @@ use skep_protocol::{
     bounds::{FRAME_BYTES_MAX, START_FILES_MAX},
     codec::{DecodeError, Message as _},
     executor::{StartFile, StartGuest, ToExecutor, start_files},
+    hello::Hello,
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -98,13 +99,22 @@ impl Orders {
         }
     }
 
+    /// What the agent says first; none if it has hung up.
+    pub(crate) async fn hello(&mut self) -> Result<Option<Hello>, ServeError> {
+        loop {
+            if let Some(frame) = self.frame()? {
+                return Hello::decode(&frame).map(Some).map_err(ServeError::Violation);
+            }
+            if self.read_more().await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
     /// The next order; none when the agent has hung up.
     pub(crate) async fn next(&mut self) -> Result<Option<Order>, ServeError> {
         loop {
-            while let Some(frame) =
-                self.framing.decode(&mut self.bytes).map_err(ServeError::Socket)?
-            {
-                self.unframed -= HEAD_BYTES + frame.len();
+            while let Some(frame) = self.frame()? {
                 match ToExecutor::decode(&frame) {
                     Ok(ToExecutor::Start { guests }) => {
                         return Ok(Some(Order::Start(self.take_files(guests)?)));
@@ -125,6 +135,13 @@ impl Orders {
                 return Ok(None);
             }
         }
+    }
+
+    /// The next frame that is whole.
+    fn frame(&mut self) -> Result<Option<BytesMut>, ServeError> {
+        let frame = self.framing.decode(&mut self.bytes).map_err(ServeError::Socket)?;
+        self.unframed -= frame.as_ref().map_or(0, |frame| HEAD_BYTES + frame.len());
+        Ok(frame)
     }
 
     fn take_files(

@@ -36,6 +36,11 @@ pub enum ToExecutor {
         /// Which.
         key: TaskKey,
     },
+    /// What the batches up to this one tell is recorded: they need not be told again.
+    Acknowledge {
+        /// The number of a batch.
+        batch: u64,
+    },
     /// End all guests and the process.
     Stop,
 }
@@ -111,16 +116,40 @@ pub fn start_files(guests: &[StartGuest]) -> Vec<StartFile> {
 /// What an executor reports to its agent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToAgent {
-    /// First message: it can take guests.
+    /// First message of each connection: it can take guests.
     Ready {
-        /// Its process id.
-        pid: u32,
+        /// Those that it has, for an agent that was started anew. Also those that have ended, as
+        /// long as that is not acknowledged.
+        guests: Vec<HeldGuest>,
     },
     /// Guests have executed their first instruction, made progress or ended, in order.
     Reports {
+        /// Counts the batches from 1 on; each is told again on the next connection until it is
+        /// acknowledged. 0: it matters only now.
+        batch: u64,
         /// What happened.
         reports: Vec<Report>,
     },
+}
+
+/// A guest that an executor has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldGuest {
+    /// Which attempt of which task.
+    pub key: TaskKey,
+    /// How far it is.
+    pub stage: GuestStage,
+    /// Whether it is paused by order. The agent may not have heard yet that it is.
+    pub paused: bool,
+}
+
+/// How far a guest is, as far as the agent is known to have recorded it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuestStage {
+    /// It was ordered; what has happened to it since comes as reports.
+    Starting,
+    /// It runs.
+    Running,
 }
 
 /// One thing that happened to a guest.

@@ -261,8 +261,8 @@ impl fmt::Display for KilledBy {
 pub enum LostBy {
     /// Its agent was not heard of for too long.
     AgentLost,
-    /// Its agent's process was started anew, and its executors ended with the old one.
-    AgentRestarted,
+    /// Its node was started anew, and its executor's process ended with all others.
+    NodeRebooted,
     /// Its executor's process ended under it.
     ExecutorEnded,
     /// Its agent is there and does not know it.
@@ -275,7 +275,7 @@ impl fmt::Display for LostBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AgentLost => "its agent was not heard of for too long",
-            Self::AgentRestarted => "its agent was restarted",
+            Self::NodeRebooted => "its node was started anew",
             Self::ExecutorEnded => "its executor's process ended",
             Self::UnknownToAgent => "its agent does not know it",
             Self::Unknown => "nobody knows it",

@@ -1,5 +1,6 @@
 //! Starting `skep`, asking it, and clearing up after it.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -48,6 +49,8 @@ impl Home {
         command
             // All walls, or the test fails: a machine of a CI has them.
             .env("SKEP_SANDBOX", "strict")
+            // A test leaves its agents without a word, and their executors go soon after.
+            .env("SKEP_ALONE_MAX", "20s")
             .env("SKEP_CONFIG_DIR", self.path("config"))
             .env("SKEP_CACHE_DIR", self.path("cache"))
             .stdin(Stdio::null());
@@ -158,6 +161,16 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// Tells it to end.
+    pub(crate) fn terminate(&self) {
+        signal(self.id(), Signal::TERM);
+    }
+
+    /// Waits for its end and gives its code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// The code it ended with, if it has ended.
     pub(crate) fn code_now(&mut self) -> Option<i32> {
         self.child.try_wait().unwrap()?.code()
@@ -253,6 +266,12 @@ pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         #[expect(clippy::disallowed_methods, reason = "a pause between two looks, not a guess")]
         thread::sleep(PAUSE);
     }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 /// The processes that a process has started, by the kernel's word.

@@ -16,5 +16,6 @@ mod one;
 mod peers;
 mod programs;
 mod quotas;
+mod restarts;
 mod sharing;
 mod walls;

@@ -27,6 +27,8 @@ pub(crate) struct Agent {
     pub(crate) disk: Disk<Record>,
     blobs: BTreeSet<Digest>,
     artifacts: BTreeSet<Artifact>,
+    /// They outlive the process.
+    pub(crate) executors: Executors,
     /// None: it is down.
     pub(crate) process: Option<Process>,
     runs: u64,
@@ -45,7 +47,6 @@ pub(crate) struct Process {
     /// Where it speaks; none while it dials, or once it has hung up.
     link: Option<Link>,
     session: Session,
-    pub(crate) executors: Executors,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +66,9 @@ impl Agent {
             resources,
             build: "simulated".into(),
         };
+        let (disk, executors) = (Disk::new(), Executors::default());
         let (blobs, artifacts) = (BTreeSet::new(), BTreeSet::new());
-        Self { id, info, policy, disk: Disk::new(), blobs, artifacts, process: None, runs: 0 }
+        Self { id, info, policy, disk, blobs, artifacts, executors, process: None, runs: 0 }
     }
 
     pub(crate) fn running(&mut self, run: u64) -> Option<&mut Process> {
@@ -81,7 +83,7 @@ impl Agent {
     pub(crate) fn is_quiet(&self) -> bool {
         let holds_task = self.disk.keys().any(|key| key.starts_with("task/"));
         let is_settled = |process: &Process| {
-            let is_empty = process.executors.is_empty_of_guests();
+            let is_empty = self.executors.is_empty_of_guests();
             process.link.is_some() && process.barrier.is_settled() && is_empty
         };
         !holds_task && self.process.as_ref().is_some_and(is_settled)
@@ -109,7 +111,6 @@ impl Sim {
             connection: 0,
             link: None,
             session: Session::Dialling,
-            executors: Executors::default(),
         });
         let blobs = agent.blobs.iter().map(|digest| Input::BlobReady { digest: *digest });
         let artifacts =
@@ -122,12 +123,19 @@ impl Sim {
         self.dial_later(Peer::Agent(number));
     }
 
-    /// The process dies, and its executors with it.
+    /// The node dies, and with it all that runs on it.
+    pub(crate) fn crash_node(&mut self, number: usize, last: LastCommit) {
+        self.crash_agent(number, last);
+        self.agents[number].executors.all_end();
+        self.promises.all_end(number);
+    }
+
+    /// The process dies, and its executors run on.
     pub(crate) fn crash_agent(&mut self, number: usize, last: LastCommit) {
         let Some(process) = self.agents[number].process.take() else { return };
         self.trace.fact(self.now, &format!("agent {number} dies"));
         process.barrier.crash(&mut self.agents[number].disk, last);
-        self.promises.all_end(number);
+        self.agents[number].executors.agent_ends();
         self.drop_links(Side::Peer, |peer| peer == Peer::Agent(number));
     }
 
@@ -186,7 +194,9 @@ impl Sim {
                 let what = Box::new(Input::Compiled { artifact });
                 self.schedule.arrange(at, Event::AgentHears { agent: number, run, what });
             }
-            Effect::StartExecutor { executor } => self.start_executor(number, executor),
+            Effect::StartExecutor { executor, run } => self.start_executor(number, executor, run),
+            Effect::AdoptExecutor { executor, run } => self.adopt_executor(number, executor, run),
+            Effect::ForgetExecutor { run } => self.agents[number].executors.forget(run),
             Effect::StopExecutor { executor } => self.stop_executor(number, &executor),
             Effect::RemoveSandbox { .. } | Effect::Discard { .. } => {}
             Effect::Reconnect => {
@@ -224,6 +234,7 @@ impl Sim {
         assert_eq!(*why, ExitReason::Stopped, "the master turned away a rightful agent {number}");
         let Some(process) = self.agents[number].process.take() else { return };
         self.trace.fact(self.now, &format!("agent {number} has stopped"));
+        self.agents[number].executors.agent_stops();
         self.promises.all_end(number);
         if let Some(link) = process.link {
             self.hang_up(link, Side::Peer);

@@ -50,7 +50,7 @@ impl Barrier {
 
     /// Takes an effect; gives it back if it need not wait.
     pub(crate) fn pass(&mut self, connection: u64, effect: Effect) -> Option<Effect> {
-        if let Effect::SendExecutor { executor, message } = &effect {
+        if let Some((executor, message)) = order(&effect) {
             if !self.orders.contains_key(executor) && self.is_saved(message) {
                 return Some(effect);
             }
@@ -69,6 +69,7 @@ impl Barrier {
             | ToExecutor::Pause { .. }
             | ToExecutor::Resume { .. }
             | ToExecutor::Stop => true,
+            ToExecutor::Acknowledge { .. } => false,
         }
     }
 
@@ -86,7 +87,7 @@ impl Barrier {
             match self.journal.release()? {
                 Held::Accepted(key) => drop(self.unsaved.remove(&key)),
                 Held::Effect(connection, effect) => {
-                    if let Effect::SendExecutor { executor, .. } = &effect {
+                    if let Some((executor, _)) = order(&effect) {
                         self.one_order_less(executor);
                     }
                     return Some((connection, effect));
@@ -114,5 +115,14 @@ impl Barrier {
 
     pub(crate) fn crash(self, disk: &mut Disk<Record>, last: LastCommit) {
         self.journal.crash(disk, last);
+    }
+}
+
+/// The order that others to the same executor do not overtake, if the effect is one.
+const fn order(effect: &Effect) -> Option<(&ExecutorKey, &ToExecutor)> {
+    match effect {
+        Effect::SendExecutor { message: ToExecutor::Acknowledge { .. }, .. } => None,
+        Effect::SendExecutor { executor, message } => Some((executor, message)),
+        _ => None,
     }
 }

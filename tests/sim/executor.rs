@@ -2,16 +2,17 @@
 //!
 //! A guest's first argument says for how many milliseconds it runs, its second with which code it
 //! exits. Always holds: an executor takes orders in the order they were given and reports what
-//! happened in the order it did, and all that it says is heard before its end is.
+//! happened in the order it did, and all that it says is heard before its end is; it outlives its
+//! agent, and says to the next run what it has and what was not acknowledged.
 
 use crate::{
     schedule::{Event, ExecutorRun},
     sim::Sim,
 };
-use skep_agent_core::{ExecutorKey, Input};
+use skep_agent_core::{ExecutorKey, ExecutorRun as ExecutionId, Gone, Input};
 use skep_protocol::{
     Outcome, TaskKey, Time, Usage,
-    executor::{Report, StartGuest, ToAgent, ToExecutor},
+    executor::{GuestStage, HeldGuest, Report, StartGuest, ToExecutor},
     outcome::KilledBy,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -22,16 +23,34 @@ const HOP: std::ops::Range<Duration> = Duration::from_micros(20)..Duration::from
 #[derive(Debug, Default)]
 pub(crate) struct Executors {
     running: BTreeMap<ExecutorKey, Executor>,
+    /// What the agent's folder says of each that took guests, until the agent forgets it.
+    sockets: BTreeMap<ExecutionId, Boot>,
+}
+
+/// Whether the machine was started anew since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Boot {
+    Same,
+    Earlier,
 }
 
 #[derive(Debug)]
 struct Executor {
     number: u64,
+    id: ExecutionId,
     guests: BTreeMap<TaskKey, Guest>,
     stage: Stage,
+    /// When it can take guests.
+    ready: Time,
+    /// The run of the agent that it talks to, and the one that hears of its end.
+    agent: Option<u64>,
+    watcher: Option<u64>,
     /// When the last order that was given arrives, and the last report that was made.
     orders_until: Time,
     reports_until: Time,
+    /// What it said and was not acknowledged, by its number; and the last number.
+    left: BTreeMap<u64, Report>,
+    batch: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,55 +77,154 @@ impl Executors {
         let running = self.running.iter().filter(|(_, known)| known.stage == Stage::Running);
         running.map(|(key, _)| key.clone()).collect()
     }
+
+    /// The agent is gone; those that it had told to stop have heard it.
+    pub(crate) fn agent_ends(&mut self) {
+        for executor in self.running.values_mut() {
+            (executor.agent, executor.watcher) = (None, None);
+        }
+    }
+
+    /// The agent has stopped, and waited for them to end.
+    pub(crate) fn agent_stops(&mut self) {
+        self.running.clear();
+    }
+
+    /// The machine is off.
+    pub(crate) fn all_end(&mut self) {
+        self.running.clear();
+        self.sockets.values_mut().for_each(|boot| *boot = Boot::Earlier);
+    }
+
+    pub(crate) fn forget(&mut self, id: ExecutionId) {
+        self.sockets.remove(&id);
+    }
+}
+
+impl Executor {
+    /// All guests that its agent may count on.
+    fn held(&self) -> Vec<HeldGuest> {
+        let is_news = |key: &TaskKey| self.left.values().any(|report| key_of(report) == key);
+        let running = self.guests.keys().map(|key| {
+            let stage = if is_news(key) { GuestStage::Starting } else { GuestStage::Running };
+            (key.clone(), stage)
+        });
+        let over = self.left.values().map(|report| (key_of(report).clone(), GuestStage::Starting));
+        let held: BTreeMap<TaskKey, GuestStage> = over.chain(running).collect();
+        held.into_iter().map(|(key, stage)| HeldGuest { key, stage, paused: false }).collect()
+    }
+}
+
+fn key_of(report: &Report) -> &TaskKey {
+    match report {
+        Report::Started { key, .. }
+        | Report::Ended { key, .. }
+        | Report::Paused { key, .. }
+        | Report::Resumed { key, .. } => key,
+        Report::Progressed(progress) => &progress.key,
+    }
 }
 
 impl Sim {
     fn executor(&mut self, run: &ExecutorRun) -> Option<&mut Executor> {
-        let process = self.agents[run.agent].process.as_mut()?;
-        let known = process.executors.running.get_mut(&run.key)?;
+        let known = self.agents[run.agent].executors.running.get_mut(&run.key)?;
         (known.number == run.number).then_some(known)
     }
 
     fn executor_run(&self, agent: usize, key: &ExecutorKey) -> Option<ExecutorRun> {
-        let process = self.agents[agent].process.as_ref()?;
-        let number = process.executors.running.get(key)?.number;
+        let number = self.agents[agent].executors.running.get(key)?.number;
         Some(ExecutorRun { agent, key: key.clone(), number })
     }
 
-    pub(crate) fn start_executor(&mut self, agent: usize, key: ExecutorKey) {
+    pub(crate) fn start_executor(&mut self, agent: usize, key: ExecutorKey, id: ExecutionId) {
         self.executors += 1;
         let number = self.executors;
         let ready = self.now + self.random.duration(&self.weather.work);
-        let Some(process) = &mut self.agents[agent].process else { return };
-        let (run, stage) = (process.run, Stage::Running);
+        let Some(run) = self.agents[agent].process.as_ref().map(|process| process.run) else {
+            return;
+        };
         let executor = Executor {
             number,
+            id,
             guests: BTreeMap::new(),
-            stage,
+            stage: Stage::Running,
+            ready,
+            agent: None,
+            watcher: Some(run),
             orders_until: ready,
             reports_until: ready,
+            left: BTreeMap::new(),
+            batch: 0,
         };
-        let before = process.executors.running.insert(key.clone(), executor);
+        let before = self.agents[agent].executors.running.insert(key.clone(), executor);
         assert!(before.is_none(), "agent {agent} starts a second executor {key}");
-        if self.random.once_in(30) {
-            let executor = ExecutorRun { agent, key, number };
-            self.schedule.arrange(ready, Event::ExecutorEnds { executor });
+        let executor = ExecutorRun { agent, key, number };
+        let event = if self.random.once_in(30) {
+            Event::ExecutorEnds { executor }
         } else {
-            let what = Box::new(Input::ExecutorReady { executor: key });
-            self.schedule.arrange(ready, Event::AgentHears { agent, run, what });
+            Event::ExecutorGreets { executor, run }
+        };
+        self.schedule.arrange(ready, event);
+    }
+
+    /// An executor says to a run of its agent which guests it has, and what that may not know.
+    pub(crate) fn executor_greets(&mut self, run: &ExecutorRun, agent: u64) {
+        let process = self.agents[run.agent].process.as_ref();
+        let is_there = process.is_some_and(|process| process.run == agent);
+        let Some(executor) = self.executor(run).filter(|known| known.stage == Stage::Running)
+        else {
+            return;
+        };
+        if !is_there {
+            return;
         }
+        executor.agent = Some(agent);
+        let (id, guests) = (executor.id, executor.held());
+        let left: Vec<(u64, Report)> =
+            executor.left.iter().map(|(batch, report)| (*batch, report.clone())).collect();
+        self.agents[run.agent].executors.sockets.insert(id, Boot::Same);
+        let key = &run.key;
+        self.agent_takes(run.agent, Input::ExecutorReady { executor: key.clone(), guests });
+        for (batch, report) in left {
+            let (executor, reports) = (key.clone(), vec![report]);
+            self.agent_takes(run.agent, Input::Reports { executor, batch, reports });
+        }
+    }
+
+    /// A run of the agent looks for an executor that an earlier one started.
+    pub(crate) fn adopt_executor(&mut self, agent: usize, key: ExecutorKey, id: ExecutionId) {
+        let at = self.now + self.random.duration(&HOP);
+        let Some(run) = self.agents[agent].process.as_ref().map(|process| process.run) else {
+            return;
+        };
+        let Executors { running, sockets } = &mut self.agents[agent].executors;
+        let how = match (running.get_mut(&key).filter(|known| known.id == id), sockets.get(&id)) {
+            (Some(executor), _) => {
+                executor.watcher = Some(run);
+                let at = at.max(executor.ready).max(executor.reports_until);
+                (executor.orders_until, executor.reports_until) = (at, at);
+                let executor = ExecutorRun { agent, key, number: executor.number };
+                return self.schedule.arrange(at, Event::ExecutorGreets { executor, run });
+            }
+            (None, None) => Gone::Unready,
+            (None, Some(Boot::Same)) => Gone::Ended,
+            (None, Some(Boot::Earlier)) => Gone::Rebooted,
+        };
+        self.tell_agent(at, agent, Input::ExecutorGone { executor: key, how });
     }
 
     pub(crate) fn order_executor(&mut self, agent: usize, key: &ExecutorKey, order: ToExecutor) {
         let at = self.now + self.random.duration(&HOP);
+        let by = self.agents[agent].process.as_ref().map(|process| process.run);
         let Some(run) = self.executor_run(agent, key) else { return };
         let Some(executor) = self.executor(&run).filter(|known| known.stage == Stage::Running)
         else {
             return;
         };
         executor.orders_until = executor.orders_until.max(at);
-        let (at, order) = (executor.orders_until, Box::new(order));
-        self.schedule.arrange(at, Event::ExecutorHears { executor: run, order });
+        let at = executor.orders_until;
+        let order = Box::new(order);
+        self.schedule.arrange(at, Event::ExecutorHears { executor: run, by, order });
     }
 
     /// Tells an executor to stop, which it does once it has heard its last orders; or kills it.
@@ -123,7 +241,13 @@ impl Sim {
         self.schedule.arrange(at, Event::ExecutorEnds { executor: run });
     }
 
-    pub(crate) fn executor_hears(&mut self, run: ExecutorRun, order: ToExecutor) {
+    /// `by`: the run of the agent that ordered it. One that is gone is heard only as long as there
+    /// is no other.
+    pub(crate) fn executor_hears(&mut self, run: ExecutorRun, by: Option<u64>, order: ToExecutor) {
+        let Some(executor) = self.executor(&run) else { return };
+        if executor.agent.is_some() && executor.agent != by {
+            return;
+        }
         match order {
             ToExecutor::Start { guests } => {
                 for guest in guests {
@@ -137,6 +261,7 @@ impl Sim {
                 guest.killed.get_or_insert(by);
                 self.schedule.arrange(at, Event::GuestEnds { executor: run, key });
             }
+            ToExecutor::Acknowledge { batch } => executor.left.retain(|left, _| *left > batch),
             ToExecutor::Pause { .. } | ToExecutor::Resume { .. } => {
                 unreachable!("agents do not pause guests")
             }
@@ -175,11 +300,15 @@ impl Sim {
     fn report(&mut self, run: &ExecutorRun, report: Report) {
         let at = self.now + self.random.duration(&HOP);
         let Some(executor) = self.executor(run) else { return };
+        executor.batch += 1;
+        let batch = executor.batch;
+        executor.left.insert(batch, report.clone());
         executor.reports_until = executor.reports_until.max(at);
         let at = executor.reports_until;
-        let message = ToAgent::Reports { reports: vec![report] };
-        let what = Input::Executor { executor: run.key.clone(), message };
-        self.tell_agent(at, run.agent, what);
+        let Some(by) = executor.agent else { return };
+        let what = Input::Reports { executor: run.key.clone(), batch, reports: vec![report] };
+        let (agent, what) = (run.agent, Box::new(what));
+        self.schedule.arrange(at, Event::AgentHears { agent, run: by, what });
     }
 
     fn tell_agent(&mut self, at: Time, agent: usize, what: Input) {
@@ -191,15 +320,17 @@ impl Sim {
     pub(crate) fn executor_ends(&mut self, run: &ExecutorRun) {
         let now = self.now;
         let Some(executor) = self.executor(run) else { return };
-        let at = executor.reports_until.max(now);
+        let (at, watcher) = (executor.reports_until.max(now), executor.watcher);
         let guests: Vec<TaskKey> = executor.guests.keys().cloned().collect();
         for key in guests {
             self.promises.ends(run.agent, &key);
         }
-        if let Some(process) = &mut self.agents[run.agent].process {
-            process.executors.running.remove(&run.key);
+        self.agents[run.agent].executors.running.remove(&run.key);
+        if let Some(watcher) = watcher {
+            let (executor, why) = (run.key.clone(), "it was killed".to_owned());
+            let what = Box::new(Input::ExecutorEnded { executor, why });
+            let event = Event::AgentHears { agent: run.agent, run: watcher, what };
+            self.schedule.arrange(at, event);
         }
-        let (executor, why) = (run.key.clone(), "it was killed".to_owned());
-        self.tell_agent(at, run.agent, Input::ExecutorEnded { executor, why });
     }
 }

@@ -16,8 +16,10 @@ pub(crate) enum Fault {
     BrokenConnection,
     /// A peer cannot reach the master for a while.
     Partition,
-    /// An agent's process dies, and its executors with it.
+    /// An agent's process dies.
     AgentCrash,
+    /// A node dies: the agent's process, and its executors with it.
+    NodeCrash,
     /// An agent is stopped in good order and started again.
     AgentStop,
     ExecutorCrash,
@@ -127,6 +129,11 @@ impl Sim {
                 self.crash_agent(agent, last);
                 self.schedule.arrange(self.now + outage, Event::AgentStarts { agent });
             }
+            (Fault::NodeCrash, _, Some(agent)) => {
+                let last = self.last_commit();
+                self.crash_node(agent, last);
+                self.schedule.arrange(self.now + outage, Event::AgentStarts { agent });
+            }
             (Fault::AgentStop, _, Some(agent)) => self.agent_takes(agent, Input::Stop),
             (Fault::ExecutorCrash, _, Some(agent)) => self.kill_an_executor(agent),
             (Fault::MasterCrash, ..) => {
@@ -150,9 +157,8 @@ impl Sim {
     }
 
     fn kill_an_executor(&mut self, agent: usize) {
-        let process = self.agents[agent].process.as_ref();
-        let executors = process.map(|process| process.executors.keys());
-        if let Some(executor) = self.random.pick(&executors.unwrap_or_default()).cloned() {
+        let executors = self.agents[agent].executors.keys();
+        if let Some(executor) = self.random.pick(&executors).cloned() {
             self.stop_executor(agent, &executor);
         }
     }

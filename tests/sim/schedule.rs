@@ -49,9 +49,16 @@ pub(crate) enum Event {
         run: u64,
         digest: Digest,
     },
+    /// An executor can take guests, and says so to a run of its agent.
+    ExecutorGreets {
+        executor: ExecutorRun,
+        run: u64,
+    },
     /// An order has reached an executor.
     ExecutorHears {
         executor: ExecutorRun,
+        /// The run of the agent that gave it.
+        by: Option<u64>,
         order: Box<ToExecutor>,
     },
     GuestEnds {

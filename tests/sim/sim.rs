@@ -101,7 +101,10 @@ impl Sim {
             Event::AgentCommitted { agent, run } => self.agent_committed(agent, run),
             Event::AgentHears { agent, run, what } => self.agent_hears(agent, run, *what),
             Event::Fetched { agent, run, digest } => self.fetched(agent, run, digest),
-            Event::ExecutorHears { executor, order } => self.executor_hears(executor, *order),
+            Event::ExecutorGreets { executor, run } => self.executor_greets(&executor, run),
+            Event::ExecutorHears { executor, by, order } => {
+                self.executor_hears(executor, by, *order);
+            }
             Event::GuestEnds { executor, key } => self.guest_ends(&executor, key),
             Event::ExecutorEnds { executor } => self.executor_ends(&executor),
             Event::FrameworkSubmits { framework, tasks } => self.submit_some(framework, tasks),

@@ -27,7 +27,7 @@ fn a_task_on_an_agent_that_dies_is_run_elsewhere_as_a_new_attempt() {
     sim.until_it_runs(&task, 1);
     let first = sim.home_of(&task, 1);
 
-    sim.crash_agent(first, LastCommit::Done);
+    sim.crash_node(first, LastCommit::Done);
     sim.until_it_runs(&task, 2);
     assert_ne!(sim.home_of(&task, 2), first);
 
@@ -35,6 +35,24 @@ fn a_task_on_an_agent_that_dies_is_run_elsewhere_as_a_new_attempt() {
     sim.come_to_rest();
     sim.assert_told(&task, 1, &["STARTING", "RUNNING", "UNREACHABLE", "LOST"]);
     sim.assert_told(&task, 2, &["STARTING", "RUNNING", "FINISHED"]);
+}
+
+/// Neither the one that runs on, nor the one that ends meanwhile.
+#[test]
+fn tasks_do_not_notice_that_their_agent_dies_and_is_started_anew() {
+    let mut sim = story().agents(1, "cpus:2;mem:128").framework("batch");
+    let (short, long) =
+        (sim.launch("batch", SLOT, seconds(5)), sim.launch("batch", SLOT, seconds(30)));
+    sim.until_it_runs(&short, 1);
+    sim.until_it_runs(&long, 1);
+
+    sim.crash_agent(0, LastCommit::Undone);
+    sim.run_for(seconds(10));
+    sim.start_agent(0);
+    sim.come_to_rest();
+    for task in [short, long] {
+        sim.assert_told(&task, 1, &["STARTING", "RUNNING", "FINISHED"]);
+    }
 }
 
 #[test]
@@ -102,12 +120,11 @@ fn a_task_that_the_agent_had_not_written_down_is_launched_again_in_the_same_atte
 }
 
 #[test]
-fn a_task_that_the_agent_had_written_down_is_lost_with_it_and_run_as_a_new_attempt() {
+fn a_task_that_the_agent_had_written_down_and_not_started_runs_when_it_is_back() {
     let mut sim = story().agents(1, SLOT).framework("batch");
     let task = sim.launch_and_crash_while_writing(LastCommit::Done);
     sim.come_to_rest();
-    sim.assert_told(&task, 1, &["STARTING", "LOST"]);
-    sim.assert_told(&task, 2, &["STARTING", "RUNNING", "FINISHED"]);
+    sim.assert_told(&task, 1, &["STARTING", "RUNNING", "FINISHED"]);
 }
 
 /// What the master knows of the first attempt must not be taken for news of the second.
@@ -116,7 +133,7 @@ fn a_launch_that_was_lost_on_its_way_is_found_out_by_asking() {
     let mut sim = story().agents(1, SLOT).framework("batch");
     let task = sim.launch("batch", SLOT, seconds(20));
     sim.until_it_runs(&task, 1);
-    sim.crash_agent(0, LastCommit::Done);
+    sim.crash_node(0, LastCommit::Done);
     sim.start_agent(0);
     let is_sent = |sim: &Sim| sim.job(&task) == (Attempt(2), JobStage::Launched(None));
     sim.run_until("the second launch is sent", PATIENCE, is_sent);

@@ -52,19 +52,22 @@ impl Mix {
     fn weather(self, seed: u64) -> Weather {
         use Fault::{
             AgentCrash, AgentStop, BrokenConnection, Departure, ExecutorCrash, MasterCrash,
-            Partition,
+            NodeCrash, Partition,
         };
         match self {
             Self::Calm => Weather::calm(),
             Self::Slow => Weather::slow(),
             Self::BrokenConnections => Weather::calm().with(&[BrokenConnection]),
             Self::Partitions => Weather::calm().with(&[Partition]),
-            Self::AgentCrashes => Weather::calm().with(&[AgentCrash, AgentStop, ExecutorCrash]),
+            Self::AgentCrashes => {
+                Weather::calm().with(&[AgentCrash, AgentStop, ExecutorCrash, NodeCrash])
+            }
             Self::MasterCrashes => Weather::calm().with(&[MasterCrash]),
             Self::Everything => {
                 let is_slow = seed & 0x10 == 0;
                 let weather = if is_slow { Weather::slow() } else { Weather::calm() };
-                let often = [BrokenConnection, Partition, AgentCrash, MasterCrash].repeat(3);
+                let often =
+                    [BrokenConnection, Partition, AgentCrash, MasterCrash, NodeCrash].repeat(3);
                 weather.with(&[&often[..], &[AgentStop, ExecutorCrash, Departure]].concat())
             }
         }

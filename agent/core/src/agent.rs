@@ -14,15 +14,13 @@ use crate::{
     session::{Phase, Session},
     state::State,
     tasks::Live,
-    turn::{Change, Turn},
+    turn::Turn,
     updates::Retries,
     waits::Waits,
 };
 use skep_protocol::{
-    Incarnation, Outcome, TaskKey, Time,
+    Incarnation, TaskKey, Time,
     agent::{AgentInfo, ToAgent},
-    executor,
-    outcome::LostBy,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -60,8 +58,9 @@ impl Agent {
     /// An agent with the state that the records of its earlier runs leave it, in a new
     /// incarnation. `run` is a random number of this process.
     ///
-    /// The tasks that had not ended are lost: their executors ended with the earlier run. That is
-    /// recorded at the first input, since only inputs come with the time.
+    /// The executors of the earlier run may have outlived it, with the tasks in them. They are
+    /// looked for at the first input that is not about the disk, or tick, since only inputs come
+    /// with the time.
     pub fn recover(
         records: impl IntoIterator<Item = Record>,
         policy: Policy,
@@ -71,6 +70,7 @@ impl Agent {
         let mut state = State::default();
         records.into_iter().for_each(|record| state.apply(&record));
         let incarnation = Incarnation(state.incarnation().0 + 1);
+        let arrivals = state.tasks().values().map(|task| task.arrival + 1).max().unwrap_or(0);
         let mut agent = Self {
             policy,
             info,
@@ -79,7 +79,7 @@ impl Agent {
             session: Session::Disconnected,
             phase: Phase::Recovered,
             live: BTreeMap::new(),
-            arrivals: 0,
+            arrivals,
             queues: Queues::default(),
             waits: Waits::default(),
             modules: Modules::default(),
@@ -102,9 +102,8 @@ impl Agent {
     pub fn handle(&mut self, now: Time, input: Input) -> Vec<Effect> {
         self.turn.now = now;
         self.inputs += 1;
-        if self.phase == Phase::Recovered {
-            self.phase = Phase::Serving;
-            self.lose_unended();
+        if self.phase == Phase::Recovered && !input.is_found() {
+            self.begin();
         }
         match input {
             Input::Connected => self.connected(),
@@ -115,13 +114,13 @@ impl Agent {
             Input::Kept { file, bytes } => self.kept(file, bytes),
             Input::Compiled { artifact } => self.compiled(artifact),
             Input::CompileFailed { artifact, why } => self.compile_failed(artifact, why),
-            Input::ExecutorReady { executor } => self.executor_ready(&executor),
-            Input::Executor { executor, message } => match message {
-                executor::ToAgent::Ready { .. } => self.executor_ready(&executor),
-                executor::ToAgent::Reports { reports } => self.reports(&executor, reports),
-            },
+            Input::ExecutorReady { executor, guests } => self.executor_ready(&executor, guests),
+            Input::Reports { executor, batch, reports } => {
+                self.reports(&executor, batch, reports);
+            }
+            Input::ExecutorGone { executor, how } => self.executor_gone(&executor, how),
             Input::ExecutorEnded { executor, why } => self.executor_ended(&executor, &why),
-            Input::SandboxKept { key } => self.keep_sandbox(key),
+            Input::SandboxKept { key } => self.sandbox_found(key),
             Input::Tick => self.tick(),
             Input::Stop => self.stop(),
         }
@@ -130,6 +129,9 @@ impl Agent {
 
     /// When [`Input::Tick`] is next due.
     pub fn deadline(&self) -> Option<Time> {
+        if self.phase == Phase::Recovered {
+            return Some(Time::ZERO);
+        }
         [self.session_due(), self.retries.due(), self.fetch_due(), self.executors_due()]
             .into_iter()
             .flatten()
@@ -170,16 +172,5 @@ impl Agent {
         self.session_tick();
         self.resend_due();
         self.executors_tick();
-    }
-
-    fn lose_unended(&mut self) {
-        let held = self.state.tasks().iter();
-        let unended = held.filter(|(_, task)| !task.has_ended()).map(|(key, _)| key.clone());
-        for key in unended.collect::<Vec<_>>() {
-            let lost = Outcome::Lost { why: LostBy::AgentRestarted };
-            self.report(&key, Change::ended(lost, self.turn.now));
-        }
-        // At once, not at the end of the turn: a registration in this turn shows them as ended.
-        self.record_updates();
     }
 }

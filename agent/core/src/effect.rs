@@ -1,6 +1,10 @@
 //! Everything an agent's core can have done.
 
-use crate::{cache::CacheFile, profile::ExecutorKey, record::Record};
+use crate::{
+    cache::CacheFile,
+    profile::{ExecutorKey, ExecutorRun},
+    record::Record,
+};
 use skep_protocol::{Artifact, Digest, Rejection, TaskKey, agent, executor};
 use std::fmt;
 
@@ -9,7 +13,8 @@ use std::fmt;
 pub enum Effect {
     /// A barrier: on the disk before any later effect, of this or a later input, is carried out.
     /// An order to an executor alone may overtake records, but not the acceptance of a task that
-    /// it names, nor an earlier order to the same executor.
+    /// it names, nor an earlier order to the same executor. An acknowledgement of its reports
+    /// overtakes nothing, and may be overtaken.
     Persist(Record),
     /// Tells the master. In a `Beat`, `unsaved_millis` is 0: the shell knows it and fills it in.
     SendMaster(agent::ToMaster),
@@ -33,6 +38,21 @@ pub enum Effect {
     StartExecutor {
         /// Which.
         executor: ExecutorKey,
+        /// What its files are called by.
+        run: ExecutorRun,
+    },
+    /// Dials an executor that an earlier run of the agent started; answered by `ExecutorReady` or
+    /// `ExecutorGone`.
+    AdoptExecutor {
+        /// Which.
+        executor: ExecutorKey,
+        /// What its files are called by.
+        run: ExecutorRun,
+    },
+    /// Removes what tells later runs of the agent that an executor once took guests.
+    ForgetExecutor {
+        /// Which process.
+        run: ExecutorRun,
     },
     /// Tells an executor.
     SendExecutor {

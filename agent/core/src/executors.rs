@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! (none) -> Starting -> Ready -> Stopping -> (none)
+//!              ^ those of an earlier run of the agent are looked for: `adoption`
 //!              |          |         idle for too long, in the way, or the framework is gone
 //!              |          +-> ended by itself: its guests are lost
 //!              +-> ended before it was ready: started again, a few times
@@ -10,13 +11,15 @@
 use crate::{
     agent::Agent,
     effect::Effect,
-    profile::ExecutorKey,
+    profile::{ExecutorKey, ExecutorRun},
+    record::Record,
     tasks::{Compilation, Stage},
     turn::Change,
     waits::Need,
 };
 use skep_protocol::{
-    FrameworkId, Outcome, Source, TaskKey, TaskState, Time, Usage, executor::Report,
+    FrameworkId, Outcome, Source, TaskKey, TaskState, Time, Usage,
+    executor::{HeldGuest, Report},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,10 +32,15 @@ pub(crate) struct Executors {
     /// Those of removed frameworks whose guests may still run: what these use is given to others
     /// already, so nobody starts before they are gone. Each of them is stopping.
     leaving: BTreeSet<ExecutorKey>,
+    /// Those of an earlier run of the agent that have not yet said which guests they have.
+    expected: BTreeSet<ExecutorKey>,
+    /// Counts those that this run started.
+    count: u64,
 }
 
 #[derive(Debug)]
 pub(crate) struct Executor {
+    run: ExecutorRun,
     phase: Phase,
     /// How often in a row it ended before it was ready.
     failures: u32,
@@ -70,6 +78,30 @@ impl Executors {
         }
     }
 
+    /// Counts on one that an earlier run of the agent started.
+    pub(crate) fn expect(&mut self, key: ExecutorKey, run: ExecutorRun, now: Time) {
+        self.expected.insert(key.clone());
+        self.executors.insert(key, Executor::starting(run, now, 0));
+    }
+
+    /// Notes that it is known which guests an executor has. False: nobody waited to know.
+    pub(crate) fn found(&mut self, key: &ExecutorKey) -> bool {
+        self.expected.remove(key)
+    }
+
+    pub(crate) fn is_expected(&self, key: &ExecutorKey) -> bool {
+        self.expected.contains(key)
+    }
+
+    pub(crate) fn is_expecting(&self) -> bool {
+        !self.expected.is_empty()
+    }
+
+    pub(crate) fn is_guest(&self, executor: &ExecutorKey, key: &TaskKey) -> bool {
+        let executor = self.executors.get(executor);
+        executor.is_some_and(|executor| executor.guests.contains(key))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&ExecutorKey, &Executor)> {
         self.executors.iter()
     }
@@ -80,6 +112,14 @@ impl Executors {
 }
 
 impl Executor {
+    const fn starting(run: ExecutorRun, since: Time, failures: u32) -> Self {
+        Self { run, phase: Phase::Starting { since }, failures, guests: BTreeSet::new() }
+    }
+
+    pub(crate) const fn run(&self) -> ExecutorRun {
+        self.run
+    }
+
     pub(crate) const fn guests(&self) -> &BTreeSet<TaskKey> {
         &self.guests
     }
@@ -110,16 +150,20 @@ impl Agent {
     }
 
     fn start_executor(&mut self, key: &ExecutorKey, failures: u32) {
-        self.make_room(&key.framework);
-        let phase = Phase::Starting { since: self.turn.now };
-        let executor = Executor { phase, failures, guests: BTreeSet::new() };
+        self.make_room(&key.framework, 1);
+        self.executors.count += 1;
+        let incarnation = self.state.incarnation();
+        let run = ExecutorRun { incarnation, count: self.executors.count };
+        let executor = Executor::starting(run, self.turn.now, failures);
         self.executors.executors.insert(key.clone(), executor);
-        self.effect(Effect::StartExecutor { executor: key.clone() });
+        self.persist(Record::ExecutorStarted { run, executor: key.clone() });
+        self.effect(Effect::StartExecutor { executor: key.clone(), run });
     }
 
-    /// Stops executors of a framework that none of its tasks needs, until it may have another. The
-    /// launch let in no more kinds of tasks than there may be executors, so there is one to stop.
-    fn make_room(&mut self, framework: &FrameworkId) {
+    /// Stops executors of a framework that none of its tasks needs, until it may have so many more.
+    /// The launch let in no more kinds of tasks than there may be executors, so there are enough to
+    /// stop.
+    pub(crate) fn make_room(&mut self, framework: &FrameworkId, more: usize) {
         let theirs = |(key, executor): &(&ExecutorKey, &Executor)| {
             key.framework == *framework && !executor.is_stopping()
         };
@@ -130,13 +174,14 @@ impl Agent {
             }
             (count + 1, spare)
         });
-        let excess = (count + 1).saturating_sub(self.policy.executors_per_framework_max);
+        let excess = (count + more).saturating_sub(self.policy.executors_per_framework_max);
         for key in spare.iter().take(excess) {
+            self.executors.found(key);
             self.stop_executor_for(key, StoppedFor::Idleness);
         }
     }
 
-    pub(crate) fn executor_ready(&mut self, key: &ExecutorKey) {
+    pub(crate) fn executor_ready(&mut self, key: &ExecutorKey, guests: Vec<HeldGuest>) {
         let now = self.turn.now;
         let Some(executor) = self.executors.executors.get_mut(key) else { return };
         if !matches!(executor.phase, Phase::Starting { .. }) {
@@ -144,6 +189,7 @@ impl Agent {
         }
         executor.phase = Phase::Ready { idle_since: now };
         executor.failures = 0;
+        self.adopt(key, guests);
         self.wake(&Need::Executor(key.clone()));
     }
 
@@ -153,7 +199,7 @@ impl Agent {
         let theirs = theirs.map(|(key, executor)| (key.clone(), executor.guests.is_empty()));
         for (key, is_idle) in theirs.collect::<Vec<_>>() {
             self.stop_executor_for(&key, StoppedFor::Idleness);
-            if !is_idle {
+            if !is_idle || self.executors.is_expected(&key) {
                 self.executors.leaving.insert(key);
             }
         }
@@ -168,6 +214,7 @@ impl Agent {
     }
 
     pub(crate) fn executor_ended(&mut self, key: &ExecutorKey, why: &str) {
+        self.lose_recovered(key);
         let Some(ended) = self.executors.executors.remove(key) else { return };
         let failed = match ended.phase {
             Phase::Starting { .. } | Phase::Stopping(StoppedFor::Slowness) => true,
@@ -175,6 +222,10 @@ impl Agent {
         };
         let failures = ended.failures + u32::from(failed);
         ended.guests.iter().for_each(|key| self.lose_guest(key));
+        // First what became of its guests: else a later run would take them for never started.
+        self.record_updates();
+        self.persist(Record::ExecutorEnded { run: ended.run });
+        self.effect(Effect::ForgetExecutor { run: ended.run });
         let need = Need::Executor(key.clone());
         if failures >= self.policy.executor_tries_max {
             let why = format!("the executor did not start: {why}");
@@ -222,11 +273,14 @@ impl Agent {
 
     /// What an executor says of its guests. It speaks for the guests that it was given and
     /// that have not ended; anything else it says is not heard.
-    pub(crate) fn reports(&mut self, executor: &ExecutorKey, reports: Vec<Report>) {
+    pub(crate) fn reports(&mut self, executor: &ExecutorKey, batch: u64, reports: Vec<Report>) {
+        if batch > 0 {
+            self.turn.heard = Some((executor.clone(), batch));
+        }
         for report in reports {
             match report {
                 Report::Started { key, at } => {
-                    if self.is_guest_of(executor, &key) && self.has_started(&key) {
+                    if self.executors.is_guest(executor, &key) && self.has_started(&key) {
                         let state = TaskState::Running;
                         let source = Source::Executor;
                         let change = Change { source, ..Change::ours(state, at) };
@@ -235,15 +289,15 @@ impl Agent {
                 }
                 // Nobody orders it yet, so nobody waits for the word.
                 Report::Paused { key, .. } | Report::Resumed { key, .. } => {
-                    debug_assert!(self.is_guest_of(executor, &key));
+                    debug_assert!(self.executors.is_guest(executor, &key));
                 }
                 Report::Progressed(progress) => {
-                    if self.is_guest_of(executor, &progress.key) {
+                    if self.executors.is_guest(executor, &progress.key) {
                         self.turn.progress.push(progress);
                     }
                 }
                 Report::Ended { key, at, outcome, usage, result, last_words } => {
-                    if self.is_guest_of(executor, &key) {
+                    if self.executors.is_guest(executor, &key) {
                         self.check_files_after(&key, &outcome);
                         let (state, source) = (TaskState::Ended(outcome), Source::Executor);
                         let usage = Some(Usage { compile: self.compile_time(&key), ..usage });
@@ -260,11 +314,6 @@ impl Agent {
             // A guest waits for nothing.
             Some(Compilation::Since(_)) | None => Duration::ZERO,
         }
-    }
-
-    fn is_guest_of(&self, executor: &ExecutorKey, key: &TaskKey) -> bool {
-        let executor = self.executors.executors.get(executor);
-        executor.is_some_and(|executor| executor.guests.contains(key))
     }
 
     fn has_started(&mut self, key: &TaskKey) -> bool {

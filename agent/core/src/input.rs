@@ -2,7 +2,10 @@
 
 use crate::cache::CacheFile;
 use crate::profile::ExecutorKey;
-use skep_protocol::{Artifact, Digest, Rejection, TaskKey, agent, executor};
+use skep_protocol::{
+    Artifact, Digest, Rejection, TaskKey, agent,
+    executor::{HeldGuest, Report},
+};
 
 /// One thing that happened, told to [`crate::Agent::handle`].
 ///
@@ -54,13 +57,24 @@ pub enum Input {
     ExecutorReady {
         /// Which.
         executor: ExecutorKey,
+        /// Those that it has, if an earlier run of the agent started it.
+        guests: Vec<HeldGuest>,
     },
-    /// An executor says something.
-    Executor {
+    /// An executor says what happened to its guests.
+    Reports {
         /// Which.
         executor: ExecutorKey,
-        /// What it says.
-        message: executor::ToAgent,
+        /// The number to acknowledge, once what follows from this is recorded; 0: none.
+        batch: u64,
+        /// What happened.
+        reports: Vec<Report>,
+    },
+    /// An executor of an earlier run of the agent is not there.
+    ExecutorGone {
+        /// Which.
+        executor: ExecutorKey,
+        /// What is known of it.
+        how: Gone,
     },
     /// An executor has ended, or could not be started.
     ExecutorEnded {
@@ -78,6 +92,30 @@ pub enum Input {
     Tick,
     /// The agent shall stop: kill all tasks, report that, then exit.
     Stop,
+}
+
+/// What is known of an executor that is not there any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// It never came so far as to take a guest.
+    Unready,
+    /// It may have had guests, and has ended.
+    Ended,
+    /// The machine was started anew since.
+    Rebooted,
+}
+
+impl Input {
+    /// Whether it tells what lies on the disk, see [`Input`].
+    pub(crate) const fn is_found(&self) -> bool {
+        matches!(
+            self,
+            Self::BlobReady { .. }
+                | Self::Compiled { .. }
+                | Self::Kept { .. }
+                | Self::SandboxKept { .. }
+        )
+    }
 }
 
 /// Why a blob could not be fetched.

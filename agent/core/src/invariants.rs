@@ -43,6 +43,11 @@ impl Agent {
             assert!(self.spec(key).is_some(), "{key} is live and was not accepted");
             assert!(live.arrival < self.arrivals, "{key} arrives in the future");
             assert!(live.stage != Stage::Placed, "{key} has room and goes nowhere");
+            if matches!(live.stage, Stage::Recovered(_)) {
+                let executor = self.executor_of(key);
+                let expected = executor.is_some_and(|key| self.executors.is_expected(&key));
+                assert!(expected, "{key} waits for the word of an executor that has answered");
+            }
         }
     }
 
@@ -51,6 +56,7 @@ impl Agent {
         let theirs = self
             .live
             .iter()
+            .filter(|(_, live)| !matches!(live.stage, Stage::Recovered(_)))
             .filter(|(key, _)| self.state.task(key).is_some_and(|task| task.allocation == id));
         let (queued, placed): (Vec<_>, Vec<_>) =
             theirs.partition(|(_, live)| live.stage == Stage::Queued);
@@ -63,7 +69,9 @@ impl Agent {
         let expected: BTreeMap<u64, TaskKey> =
             queued.iter().map(|(key, live)| (live.arrival, (*key).clone())).collect();
         assert_eq!(*queue.waiting(), expected, "{id}: its waiting tasks");
-        if let Some(head) = queue.waiting().values().next() {
+        if let Some(head) = queue.waiting().values().next()
+            && !self.executors.is_expecting()
+        {
             let fits = queue.granted().contains(&used.plus(self.resources(head)));
             assert!(!fits, "{id}: {head} fits and waits");
             assert!(!placed.is_empty(), "{id}: {head} waits for nobody");
@@ -121,6 +129,11 @@ impl Agent {
         let max = self.policy.executors_per_framework_max;
         for (framework, running) in running {
             assert!(running <= max, "{framework} has {running} executors, at most {max} may be");
+        }
+        if self.phase != Phase::Recovered {
+            let known = self.executors.iter().map(|(key, executor)| (key, executor.run()));
+            let recorded = self.state.executors().iter().map(|(key, run)| (key, *run));
+            assert!(known.eq(recorded), "the executors, and those on the disk");
         }
         self.check_profiles();
         for leaving in self.executors.leaving() {

@@ -98,6 +98,7 @@ impl Agent {
             role: batch.role.clone(),
             allocation: batch.allocation,
             granted: batch.granted.clone(),
+            arrival,
             spec: Box::new(spec),
         });
         let compilation = Compilation::Took(Duration::ZERO);

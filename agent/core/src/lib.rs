@@ -28,6 +28,7 @@ mod queue;
 mod start;
 mod tasks;
 
+mod adoption;
 mod cache;
 mod executors;
 mod grants;
@@ -46,8 +47,8 @@ mod tests;
 pub use agent::Agent;
 pub use cache::CacheFile;
 pub use effect::{Effect, ExitReason};
-pub use input::{CompileFailure, FetchFailure, Input};
+pub use input::{CompileFailure, FetchFailure, Gone, Input};
 pub use layout::Layout;
 pub use policy::{HostDirs, NetRule, Policy, Volume};
-pub use profile::{ExecutorKey, Network, Profile};
+pub use profile::{ExecutorKey, ExecutorRun, Network, Profile};
 pub use record::Record;

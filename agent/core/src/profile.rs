@@ -5,14 +5,15 @@
 //! breaks out of its own sandbox gains nothing that its neighbours were not granted anyway.
 
 use crate::policy::Policy;
+use serde::{Deserialize, Serialize};
 use skep_protocol::{
-    FrameworkId,
+    FrameworkId, Incarnation,
     task::{Access, DirSource, Grants},
 };
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 /// Which executor: whose, and in which jail.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExecutorKey {
     /// Whose.
     pub framework: FrameworkId,
@@ -20,8 +21,18 @@ pub struct ExecutorKey {
     pub profile: Profile,
 }
 
+/// One process that is, was or is to be an executor. No two have the same, so that what is told of
+/// one is never taken for another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ExecutorRun {
+    /// The run of the agent that started it.
+    pub incarnation: Incarnation,
+    /// Which of those that it started.
+    pub count: u64,
+}
+
 /// What a jail leaves open, besides the framework's own sandboxes. The default is nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Profile {
     /// Whether connections can be made at all.
     pub network: Network,
@@ -30,7 +41,8 @@ pub struct Profile {
 }
 
 /// Whether connections can be made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Network {
     /// No socket can be opened.
     #[default]
@@ -57,6 +69,13 @@ impl Profile {
             *access = (*access).max(dir.access);
         }
         Ok(Self { network, dirs })
+    }
+}
+
+impl fmt::Display for ExecutorRun {
+    /// Names its files: `12-3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.incarnation, self.count)
     }
 }
 

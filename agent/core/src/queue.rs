@@ -14,6 +14,8 @@ pub(crate) struct Queues {
 #[derive(Debug)]
 pub(crate) struct Queue {
     granted: Resources,
+    /// The arrival of the task whose launch said so.
+    granted_at: u64,
     /// The sum of what the placed tasks use.
     used: Resources,
     waiting: BTreeMap<u64, TaskKey>,
@@ -48,9 +50,30 @@ impl Queues {
         arrival: u64,
         key: TaskKey,
     ) {
+        self.queue(id, granted, arrival).waiting.insert(arrival, key);
+    }
+
+    /// A task that was given room by an earlier run of the agent has it still.
+    pub(crate) fn take_back(
+        &mut self,
+        id: AllocationId,
+        granted: &Resources,
+        arrival: u64,
+        used: &Resources,
+    ) {
+        let queue = self.queue(id, granted, arrival);
+        queue.used.add(used);
+        queue.placed += 1;
+    }
+
+    /// The queue of an allocation, which may use what its last launch said.
+    fn queue(&mut self, id: AllocationId, granted: &Resources, arrival: u64) -> &mut Queue {
         let queue = self.queues.entry(id).or_insert_with(Queue::new);
-        queue.granted.clone_from(granted);
-        queue.waiting.insert(arrival, key);
+        if arrival >= queue.granted_at {
+            queue.granted.clone_from(granted);
+            queue.granted_at = arrival;
+        }
+        queue
     }
 
     pub(crate) fn recall(&mut self, id: AllocationId) {
@@ -121,6 +144,7 @@ impl Queue {
     const fn new() -> Self {
         Self {
             granted: Resources::none(),
+            granted_at: 0,
             used: Resources::none(),
             waiting: BTreeMap::new(),
             placed: 0,

@@ -9,9 +9,11 @@
 //! |---|---|
 //! | `agent` | `AgentNamed` |
 //! | `incarnation` | `Incarnation` |
+//! | `executor/<run>` | `ExecutorStarted`, `ExecutorEnded` |
 //! | `task/<framework>/<task>#<attempt>` | `TaskAccepted`, `TaskRefused`, `TaskForgotten` |
 //! | `task/<framework>/<task>#<attempt>/<seq>` | `Updated`, replaced by `Acknowledged` |
 
+use crate::profile::{ExecutorKey, ExecutorRun};
 use serde::{Deserialize, Serialize};
 use skep_protocol::{
     AgentId, AllocationId, Incarnation, Resources, Role, StatusUpdate, TaskKey, TaskSpec,
@@ -28,6 +30,18 @@ pub enum Record {
         /// Its id.
         agent: AgentId,
     },
+    /// An executor is about to be started. It may outlive this run of the agent.
+    ExecutorStarted {
+        /// Which process.
+        run: ExecutorRun,
+        /// Whose, in which jail.
+        executor: ExecutorKey,
+    },
+    /// An executor has ended, and what became of its guests is recorded.
+    ExecutorEnded {
+        /// Which process.
+        run: ExecutorRun,
+    },
     /// The agent has taken a task: it will end in exactly one terminal state.
     TaskAccepted {
         /// Which attempt of which task.
@@ -38,6 +52,8 @@ pub enum Record {
         allocation: AllocationId,
         /// What that allocation may use in all.
         granted: Resources,
+        /// Its place among all that the agent took.
+        arrival: u64,
         /// The task.
         spec: Box<TaskSpec>,
     },
@@ -76,6 +92,9 @@ impl Record {
         match self {
             Self::Incarnation(_) => "incarnation".into(),
             Self::AgentNamed { .. } => "agent".into(),
+            Self::ExecutorStarted { run, .. } | Self::ExecutorEnded { run } => {
+                format!("executor/{run}")
+            }
             Self::TaskAccepted { key, .. }
             | Self::TaskRefused { key, .. }
             | Self::TaskForgotten { key, .. } => format!("task/{key}"),
@@ -86,7 +105,7 @@ impl Record {
 
     /// Whether it removes its row, rather than replaces it.
     pub const fn is_deletion(&self) -> bool {
-        matches!(self, Self::TaskForgotten { .. })
+        matches!(self, Self::TaskForgotten { .. } | Self::ExecutorEnded { .. })
     }
 
     /// The rows that a deletion takes along.

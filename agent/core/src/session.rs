@@ -33,7 +33,7 @@ pub(crate) enum Session {
 /// Where this run of the agent stands.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Phase {
-    /// Nothing was handled yet: the tasks of the run before are still to be given up.
+    /// The tasks and executors of the run before are still to be looked for.
     Recovered,
     Serving,
     /// No new tasks; exits when the last one has ended, or when the time is over.
@@ -164,7 +164,9 @@ impl Agent {
     fn task_state(&self, key: &TaskKey, task: &Task) -> TaskState {
         match self.live.get(key).map(|live| &live.stage) {
             Some(Stage::Queued) => TaskState::Staging,
-            Some(Stage::Placed | Stage::Preparing(_) | Stage::Sent) => TaskState::Starting,
+            Some(Stage::Recovered(_) | Stage::Placed | Stage::Preparing(_) | Stage::Sent) => {
+                TaskState::Starting
+            }
             Some(Stage::Running) => TaskState::Running,
             // What is not live has ended, and its last update says how.
             None => task.updates().back().map_or(TaskState::Staging, |last| brief(&last.state)),

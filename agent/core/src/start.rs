@@ -19,6 +19,9 @@ use std::mem::replace;
 impl Agent {
     /// Gives room to the tasks at the head of a queue, as far as it goes.
     pub(crate) fn start_queued(&mut self, allocation: AllocationId) {
+        if self.executors.is_expecting() {
+            return;
+        }
         loop {
             let none = Resources::none();
             let resources = |key: &TaskKey| match self.state.task(key).map(|task| &task.work) {
@@ -88,7 +91,7 @@ impl Agent {
         let arrival = live.arrival;
         if let Stage::Preparing(before) = before {
             self.waits.leave(&before, arrival);
-        } else {
+        } else if self.state.task(key).is_some_and(|task| task.numbered() == 0) {
             self.report(key, Change::ours(TaskState::Starting, self.turn.now));
         }
         self.waits.join(need, arrival, key.clone());

@@ -4,7 +4,10 @@
 //! from starting. Deliberately absent: whether a task that has not ended is queued or runs. That
 //! is soft, and ends with the process.
 
-use crate::record::Record;
+use crate::{
+    profile::{ExecutorKey, ExecutorRun},
+    record::Record,
+};
 use skep_protocol::{
     AgentId, AllocationId, FrameworkId, Incarnation, Resources, Role, StatusUpdate, TaskId,
     TaskKey, TaskSpec, ids::Attempt,
@@ -15,6 +18,8 @@ use std::collections::{BTreeMap, VecDeque};
 pub(crate) struct State {
     incarnation: Incarnation,
     agent: Option<AgentId>,
+    /// Those that were started and are not known to have ended.
+    executors: BTreeMap<ExecutorKey, ExecutorRun>,
     tasks: BTreeMap<TaskKey, Task>,
 }
 
@@ -25,6 +30,8 @@ pub(crate) struct Task {
     pub(crate) allocation: AllocationId,
     /// What the allocation could use when it was taken; later launches may have changed that.
     pub(crate) granted: Resources,
+    /// Its place among all that were taken; 0 if it was refused.
+    pub(crate) arrival: u64,
     pub(crate) work: Work,
     /// The number of its newest update, acknowledged or not.
     numbered: u64,
@@ -46,9 +53,14 @@ impl State {
         match record {
             Record::Incarnation(incarnation) => self.incarnation = *incarnation,
             Record::AgentNamed { agent } => self.agent = Some(agent.clone()),
-            Record::TaskAccepted { key, role, allocation, granted, spec } => {
+            Record::ExecutorStarted { run, executor } => {
+                self.executors.insert(executor.clone(), *run);
+            }
+            Record::ExecutorEnded { run } => self.executors.retain(|_, known| known != run),
+            Record::TaskAccepted { key, role, allocation, granted, arrival, spec } => {
                 let work = Work::Accepted(spec.clone());
-                self.tasks.insert(key.clone(), Task::new(role, *allocation, granted, work));
+                let task = Task::new(role, *allocation, granted, work);
+                self.tasks.insert(key.clone(), Task { arrival: *arrival, ..task });
             }
             Record::TaskRefused { key, role, allocation, granted } => {
                 let task = Task::new(role, *allocation, granted, Work::Refused);
@@ -80,6 +92,10 @@ impl State {
         self.agent.as_ref()
     }
 
+    pub(crate) const fn executors(&self) -> &BTreeMap<ExecutorKey, ExecutorRun> {
+        &self.executors
+    }
+
     pub(crate) fn task(&self, key: &TaskKey) -> Option<&Task> {
         self.tasks.get(key)
     }
@@ -106,7 +122,7 @@ impl State {
 impl Task {
     fn new(role: &Role, allocation: AllocationId, granted: &Resources, work: Work) -> Self {
         let (role, granted, updates) = (role.clone(), granted.clone(), VecDeque::new());
-        Self { role, allocation, granted, work, numbered: 0, updates }
+        Self { role, allocation, granted, arrival: 0, work, numbered: 0, updates }
     }
 
     pub(crate) const fn numbered(&self) -> u64 {

@@ -1,6 +1,13 @@
 //! The tasks that have not ended, and the ways in which they do.
 
-use crate::{agent::Agent, effect::Effect, record::Record, state::Work, turn::Change, waits::Need};
+use crate::{
+    agent::Agent,
+    effect::Effect,
+    record::Record,
+    state::{Task, Work},
+    turn::Change,
+    waits::Need,
+};
 use skep_protocol::{
     AllocationId, FrameworkId, Outcome, Rejection, Resources, TaskId, TaskKey, TaskSpec, Time,
     Usage,
@@ -32,6 +39,8 @@ pub(crate) enum Compilation {
 /// How far a task has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// An earlier run took it, and whether an executor has it will be known once that has answered.
+    Recovered(Fate),
     /// Waits in the queue of its allocation.
     Queued,
     /// Was given room. Passed through: by the end of the turn it waits, was sent, or has ended.
@@ -42,6 +51,17 @@ pub(crate) enum Stage {
     Sent,
     /// Its executor says that it runs.
     Running,
+}
+
+/// What was ordered for a recovered task meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Nothing: it is to go on.
+    Wanted,
+    /// It is given back, unless it was started already.
+    Recalled,
+    /// It is to end.
+    Condemned(KilledBy),
 }
 
 impl Agent {
@@ -64,8 +84,13 @@ impl Agent {
     }
 
     pub(crate) fn kill(&mut self, key: &TaskKey, by: &KilledBy) {
-        let Some(live) = self.live.get(key) else { return };
-        match live.stage {
+        let Some(live) = self.live.get_mut(key) else { return };
+        match &mut live.stage {
+            Stage::Recovered(fate) => {
+                if !matches!(fate, Fate::Condemned(_)) {
+                    *fate = Fate::Condemned(by.clone());
+                }
+            }
             Stage::Queued | Stage::Placed | Stage::Preparing(_) => {
                 self.end_here(key, Outcome::Killed { by: by.clone() });
             }
@@ -80,6 +105,12 @@ impl Agent {
     /// Gives back all tasks of an allocation that their executor was not yet told to start.
     pub(crate) fn recall(&mut self, allocation: AllocationId) {
         self.queues.recall(allocation);
+        for (key, live) in &mut self.live {
+            let theirs = self.state.task(key).is_some_and(|task| task.allocation == allocation);
+            if theirs && live.stage == Stage::Recovered(Fate::Wanted) {
+                live.stage = Stage::Recovered(Fate::Recalled);
+            }
+        }
         let unsent = |(key, live): (&TaskKey, &Live)| {
             let theirs = self.state.task(key).is_some_and(|task| task.allocation == allocation);
             let unsent = matches!(live.stage, Stage::Queued | Stage::Preparing(_));
@@ -139,7 +170,14 @@ impl Agent {
         }
     }
 
-    pub(crate) fn keep_sandbox(&mut self, key: TaskKey) {
+    /// An earlier run left this sandbox. That of a task that has not ended is not one to remove.
+    pub(crate) fn sandbox_found(&mut self, key: TaskKey) {
+        if self.state.task(&key).is_none_or(Task::has_ended) {
+            self.keep_sandbox(key);
+        }
+    }
+
+    fn keep_sandbox(&mut self, key: TaskKey) {
         self.sandboxes.push_back(key);
         while self.sandboxes.len() > self.policy.sandboxes_kept_max {
             self.turn.sandboxes_to_remove.extend(self.sandboxes.pop_front());
@@ -160,6 +198,8 @@ impl Agent {
             self.profiles.leave(executor);
         }
         match &stage {
+            // It was not yet known whether it holds any room.
+            Stage::Recovered(_) => return,
             Stage::Queued => self.queues.leave_waiting(allocation, arrival),
             Stage::Placed => self.queues.leave_placed(allocation, &resources),
             Stage::Preparing(need) => {

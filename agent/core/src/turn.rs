@@ -6,7 +6,8 @@
 //!    that the next task need not wait for the record of how the last one ended;
 //! 3. updates: their records, then the messages that carry them. Of several states that one task
 //!    passes through in a turn only the last is kept, numbered as one;
-//! 4. what is left over: progress, sandboxes to remove, the exit.
+//! 4. what is left over: the acknowledgement of what an executor said, progress, sandboxes to
+//!    remove, the exit.
 
 use crate::{agent::Agent, effect::Effect, profile::ExecutorKey, record::Record};
 use skep_protocol::{
@@ -35,6 +36,8 @@ pub(crate) struct Turn {
     pub(crate) unkept: Vec<StatusUpdate>,
     pub(crate) progress: Vec<Progress>,
     pub(crate) sandboxes_to_remove: Vec<TaskKey>,
+    /// The batch of reports to acknowledge.
+    pub(crate) heard: Option<(ExecutorKey, u64)>,
 }
 
 /// A task's new state, and what is known of it.
@@ -102,6 +105,10 @@ impl Agent {
         self.request_blobs();
         self.send_starts();
         self.record_updates();
+        if let Some((executor, batch)) = self.turn.heard.take() {
+            let message = ToExecutor::Acknowledge { batch };
+            self.effect(Effect::SendExecutor { executor, message });
+        }
         let reports = take(&mut self.turn.progress);
         if !reports.is_empty() {
             self.tell_master(ToMaster::Progressed { reports });

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{config::Sandbox, folders::Folders};
 use skep_agent_core::Profile;
-use skep_protocol::FrameworkId;
+use skep_protocol::{FrameworkId, Incarnation};
 use std::sync::Mutex;
 use tempfile::TempDir;
 
@@ -15,18 +15,18 @@ async fn end_of(program: &str) -> (String, TempDir) {
     let folders = Arc::new(folders);
     let artifacts = Arc::new(Artifacts::new(folders.clone()).expect("a key"));
     let (inbox, mut events) = mpsc::channel(8);
-    let spawner = Spawner::start().expect("a thread");
     let launcher = Launcher {
         program: program.into(),
         sandbox: Sandbox::BestEffort,
         users: None,
         folders,
+        alone_max: Duration::from_secs(60),
         choosing: Mutex::default(),
     };
-    let mut executors = Executors::new(launcher, artifacts, spawner, inbox);
+    let mut executors = Executors::new(launcher, artifacts, &[], inbox).expect("a folder");
     let framework = FrameworkId::new("f1").expect("an id");
     let key = ExecutorKey { framework, profile: Profile::default() };
-    executors.start(key.clone());
+    executors.start(key.clone(), ExecutorRun { incarnation: Incarnation(1), count: 1 });
     match events.recv().await {
         Some(Event::Input(Input::ExecutorEnded { executor, why })) => {
             assert_eq!(executor, key);

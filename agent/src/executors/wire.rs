@@ -14,6 +14,7 @@ use skep_protocol::{
     bounds::{FRAME_BYTES_MAX, START_FILES_MAX},
     codec::Message as _,
     executor::ToExecutor,
+    hello::Hello,
 };
 use std::{
     fs::File,
@@ -48,6 +49,11 @@ impl Orders {
     pub(crate) fn new(socket: OwnedWriteHalf) -> Self {
         let (framing, bytes, files) = (framing(), BytesMut::new(), Vec::new());
         Self { socket, framing, bytes, files }
+    }
+
+    /// Takes what is said ahead of all orders.
+    pub(crate) fn say(&mut self, hello: &Hello) -> io::Result<()> {
+        self.framing.encode(hello.encode(), &mut self.bytes)
     }
 
     /// Takes an order and the files that accompany it, and sends what was gathered if it is much.

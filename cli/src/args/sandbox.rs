@@ -36,7 +36,7 @@ impl Walls {
     }
 }
 
-/// What an agent tells an executor of the jail to enter.
+/// What an agent starts an executor with.
 #[derive(Debug, Args)]
 pub(crate) struct Executor {
     /// Folder of the framework's sandboxes
@@ -50,6 +50,9 @@ pub(crate) struct Executor {
     /// Leave sockets open
     #[arg(long)]
     network: bool,
+    /// Seconds without an agent after which it ends
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) alone_max: u64,
     /// Folders to read
     #[arg(long)]
     read: Vec<PathBuf>,
@@ -71,6 +74,25 @@ impl Executor {
             root: self.root,
             dirs: read.chain(write).collect(),
             network: if self.network { Network::Open } else { Network::Closed },
+        }
+    }
+}
+
+/// What becomes of an agent's tasks when it is told to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AtStop {
+    /// They are killed, and the master is told
+    #[default]
+    EndTasks,
+    /// They run on
+    KeepTasks,
+}
+
+impl From<AtStop> for skep_agent::AtStop {
+    fn from(what: AtStop) -> Self {
+        match what {
+            AtStop::EndTasks => Self::EndTasks,
+            AtStop::KeepTasks => Self::KeepTasks,
         }
     }
 }

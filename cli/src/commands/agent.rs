@@ -31,6 +31,8 @@ pub(super) async fn agent(args: args::AgentStart) -> Result {
         volumes: args.volumes.into_iter().map(|named| (named.name, named.volume)).collect(),
         network: args.network,
         sandbox: args.walls.mode(),
+        at_stop: args.at_stop.into(),
+        alone_max: args.alone_max.0,
         // Who is not root cannot become another.
         users: args.uid_range.0.filter(|_| rustix::process::geteuid().is_root()),
     };

@@ -20,7 +20,7 @@ use crate::{
     run,
 };
 use skep_protocol::operator::Request;
-use std::{future::Future, process::ExitCode};
+use std::{future::Future, process::ExitCode, time::Duration};
 
 /// Runs a command.
 pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
@@ -31,7 +31,8 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Bench(Bench::Start(args)) => done(block_on(bench::start(args))),
         Command::Bench(Bench::Compute(args)) => done(bench::compute(&args)),
         Command::Executor(args) => {
-            Ok(skep_executor::serve(&args.jail()).map(|()| ExitCode::SUCCESS)?)
+            let alone_max = Duration::from_secs(args.alone_max);
+            Ok(skep_executor::serve(&args.jail(), alone_max).map(|()| ExitCode::SUCCESS)?)
         }
         Command::Doctor(args) => done(doctor::doctor(args.output)),
         Command::Bench(Bench::Allocator(args)) => done(bench::allocator(&args)),

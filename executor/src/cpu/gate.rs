@@ -9,13 +9,19 @@ use skep_protocol::{executor::Report, ids::TaskKey};
 use std::{
     future::poll_fn,
     pin::pin,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
 };
 
 /// Whether a guest may run. Open at first.
 #[derive(Debug, Default)]
-pub(crate) struct Gate(Mutex<Turns>);
+pub(crate) struct Gate {
+    turns: Mutex<Turns>,
+    begun: AtomicBool,
+}
 
 /// How often the gate has changed by order, and how often that was reported; when odd, it is shut.
 #[derive(Debug, Default)]
@@ -25,6 +31,21 @@ struct Turns {
 }
 
 impl Gate {
+    /// Reports that the guest behind it starts.
+    pub(crate) fn begin(&self, key: &TaskKey, outbox: &Outbox) {
+        let report = Report::Started { key: key.clone(), at: now() };
+        outbox.push_and(report, || self.begun.store(true, Ordering::Relaxed));
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was last ordered to shut.
+    pub(crate) fn is_to_be_shut(&self) -> bool {
+        self.lock().ordered % 2 == 1
+    }
+
     /// False: it is shut already.
     pub(crate) fn shut(&self) -> bool {
         self.turn(0)
@@ -36,7 +57,7 @@ impl Gate {
     }
 
     fn turn(&self, from: u64) -> bool {
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turns = self.lock();
         let turned = turns.ordered % 2 == from;
         turns.ordered += u64::from(turned);
         turned
@@ -58,7 +79,7 @@ impl Gate {
     }
 
     fn is_shut(&self, key: &TaskKey, outbox: &Outbox) -> bool {
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turns = self.lock();
         while turns.told < turns.ordered {
             turns.told += 1;
             let (key, at) = (key.clone(), now());
@@ -68,6 +89,10 @@ impl Gate {
             });
         }
         turns.ordered % 2 == 1
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

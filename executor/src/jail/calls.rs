@@ -33,7 +33,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_exit,                 // a thread that ends
     libc::SYS_exit_group,           // the process that ends
     libc::SYS_gettid,               // locks that know their owner, the scheduler of guests
-    libc::SYS_getpid,               // the greeting to the agent
+    libc::SYS_getpid,               // logs
     libc::SYS_sched_yield,          // spinning locks
     libc::SYS_sched_getaffinity,    // how many processors there are
     libc::SYS_restart_syscall,      // the kernel: waits that a stopped process takes up again
@@ -67,7 +67,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_pwritev,              // WASI fd_pwrite
     libc::SYS_pwritev2,             // WASI fd_pwrite to a file open for appending
     libc::SYS_close,                // everybody
-    libc::SYS_dup,                  // the standard input, which is the agent's socket
+    libc::SYS_dup,                  // the standard input, which is the socket that agents dial
     libc::SYS_lseek,                // WASI fd_seek
     libc::SYS_fstat,                // WASI fd_filestat_get
     libc::SYS_ftruncate,            // WASI fd_filestat_set_size
@@ -92,7 +92,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_symlinkat,            // WASI path_symlink
     libc::SYS_utimensat,            // WASI path_filestat_set_times
     libc::SYS_getcwd,               // names in error messages
-    // The conversation with the agent, over a socket that is open.
+    // The conversation with the agent, over a socket that listens already.
     libc::SYS_recvfrom,             // orders
     libc::SYS_recvmsg,              // orders with open files
     libc::SYS_sendto,               // reports
@@ -100,7 +100,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_shutdown,             // the end
     libc::SYS_getsockopt,           // tokio: errors of a socket
     libc::SYS_getsockname,          // tokio: what kind of socket it is
-    libc::SYS_getpeername,          // whether the standard input is a socket
+    libc::SYS_accept4,              // an agent that was started anew dials again
     // It ends in a refusal (see `NOT_THERE`) and stands here so that the refusal is that one.
     libc::SYS_clone3,               // the C library's first attempt at a thread
 ];
@@ -127,7 +127,7 @@ const ALLOWED_HERE: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const ALLOWED_HERE: &[c_long] = &[];
 
-/// The network profile. No `listen` and no `accept`: nobody dials a guest.
+/// The network profile. No `listen`: nobody dials a guest.
 #[rustfmt::skip]
 const ALLOWED_WITH_NETWORK: &[c_long] = &[
     libc::SYS_connect,              // WASI sockets; the resolver

@@ -3,8 +3,7 @@
 use super::{JailError, step};
 use rustix::{
     process::{
-        DumpableBehavior, Gid, Resource, Rlimit, Signal, Uid, getrlimit, set_dumpable_behavior,
-        set_parent_process_death_signal, setrlimit,
+        DumpableBehavior, Gid, Resource, Rlimit, Uid, getrlimit, set_dumpable_behavior, setrlimit,
     },
     thread::{
         CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
@@ -37,11 +36,7 @@ pub(super) fn drop_all(user: Option<u32>) -> Result<(), JailError> {
     set_capabilities(None, none).map_err(step("dropping capabilities"))?;
     // A process of the same user is to look into this one neither by ptrace nor by /proc.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(step("becoming unreadable for others"))?;
-    // A change of the user takes it back, so it comes last. The socket tells of an agent's death,
-    // too; the signal also ends a process that hangs.
-    set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(step("arranging to die with the agent"))
+        .map_err(step("becoming unreadable for others"))
 }
 
 /// What nothing that is ever run from here can have again. Root alone may do without.

@@ -6,14 +6,14 @@
 use super::{
     DecodeError,
     common::cut,
-    convert::{Convert, known, or_default, read, required},
+    convert::{Convert, convert_enum, known, or_default, read, required},
     outcome::result,
     task::{features, names, undeclared},
-    wire::executor::{self as wire, report, to_agent, to_executor},
+    wire::executor::{self as wire, held_guest, report, to_agent, to_executor},
 };
 use crate::{
     bounds::{LAST_WORDS_BYTES_MAX, START_FILES_MAX},
-    executor::{Report, StartGuest, ToAgent, ToExecutor, start_files},
+    executor::{GuestStage, HeldGuest, Report, StartGuest, ToAgent, ToExecutor, start_files},
     outcome::Progress,
     resources::Amount,
     task::Feature,
@@ -28,7 +28,7 @@ impl Convert for ToExecutor {
     type Wire = wire::ToExecutor;
 
     fn to_wire(&self) -> wire::ToExecutor {
-        use to_executor::{Kill, Kind, Pause, Resume, Start, Stop};
+        use to_executor::{Acknowledge, Kill, Kind, Pause, Resume, Start, Stop};
         let kind = match self {
             Self::Start { guests } => Kind::Start(Start { guests: guests.to_wire() }),
             Self::Kill { key, by } => {
@@ -36,6 +36,7 @@ impl Convert for ToExecutor {
             }
             Self::Pause { key } => Kind::Pause(Pause { key: Some(key.to_wire()) }),
             Self::Resume { key } => Kind::Resume(Resume { key: Some(key.to_wire()) }),
+            Self::Acknowledge { batch } => Kind::Acknowledge(Acknowledge { batch: *batch }),
             Self::Stop => Kind::Stop(Stop {}),
         };
         wire::ToExecutor { kind: Some(kind) }
@@ -50,6 +51,7 @@ impl Convert for ToExecutor {
             }
             Kind::Pause(m) => Self::Pause { key: required("pause.key", m.key)? },
             Kind::Resume(m) => Self::Resume { key: required("resume.key", m.key)? },
+            Kind::Acknowledge(m) => Self::Acknowledge { batch: m.batch },
             Kind::Stop(_) => Self::Stop,
         })
     }
@@ -129,8 +131,10 @@ impl Convert for ToAgent {
     fn to_wire(&self) -> wire::ToAgent {
         use to_agent::{Kind, Ready, Reports};
         let kind = match self {
-            Self::Ready { pid } => Kind::Ready(Ready { pid: *pid }),
-            Self::Reports { reports } => Kind::Reports(Reports { reports: reports.to_wire() }),
+            Self::Ready { guests } => Kind::Ready(Ready { guests: guests.to_wire() }),
+            Self::Reports { batch, reports } => {
+                Kind::Reports(Reports { reports: reports.to_wire(), batch: *batch })
+            }
         };
         wire::ToAgent { kind: Some(kind) }
     }
@@ -138,11 +142,29 @@ impl Convert for ToAgent {
     fn from_wire(wire: wire::ToAgent) -> Result<Self, DecodeError> {
         use to_agent::Kind;
         Ok(match known(wire.kind)? {
-            Kind::Ready(m) => Self::Ready { pid: m.pid },
-            Kind::Reports(m) => Self::Reports { reports: read("reports.reports", m.reports)? },
+            Kind::Ready(m) => Self::Ready { guests: read("ready.guests", m.guests)? },
+            Kind::Reports(m) => {
+                Self::Reports { batch: m.batch, reports: read("reports.reports", m.reports)? }
+            }
         })
     }
 }
+
+impl Convert for HeldGuest {
+    type Wire = wire::HeldGuest;
+
+    fn to_wire(&self) -> wire::HeldGuest {
+        let (key, stage) = (Some(self.key.to_wire()), self.stage.to_wire());
+        wire::HeldGuest { key, stage, paused: self.paused }
+    }
+
+    fn from_wire(wire: wire::HeldGuest) -> Result<Self, DecodeError> {
+        let (key, stage) = (required("key", wire.key)?, read("stage", wire.stage)?);
+        Ok(Self { key, stage, paused: wire.paused })
+    }
+}
+
+convert_enum!(GuestStage, held_guest::Stage { Starting, Running });
 
 impl Convert for Report {
     type Wire = wire::Report;

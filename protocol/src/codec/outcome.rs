@@ -258,7 +258,7 @@ impl Convert for KilledBy {
 convert_enum!(Source, wire::Source { Master, Agent, Executor });
 convert_enum!(
     LostBy,
-    wire::LostBy { AgentLost, AgentRestarted, ExecutorEnded, UnknownToAgent, Unknown }
+    wire::LostBy { AgentLost, NodeRebooted, ExecutorEnded, UnknownToAgent, Unknown }
 );
 convert_enum!(
     Trap,

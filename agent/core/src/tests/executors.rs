@@ -7,21 +7,24 @@ fn executor_ended() -> Input {
     Input::ExecutorEnded { executor: executor(), why: "exit status 1".into() }
 }
 
-fn executor_ready() -> Input {
-    Input::ExecutorReady { executor: executor() }
+/// The executor that was started as this one ended, and is started again.
+fn again(count: u64) -> Vec<Effect> {
+    [executor_over(count), start_executor(count + 1)].concat()
 }
 
 #[test]
 fn the_first_task_of_a_framework_starts_its_executor_and_waits_for_it() {
     let mut bench = Bench::admitted();
     let (a, b) = ["a", "b"].map(|t| update(key(t), 1, TaskState::Starting, bench.at())).into();
+    let [started, starts] = start_executor(1);
     assert_eq!(
         bench.launch(1, [spec("a"), spec("b")]),
         [
-            accepted(1, spec("a")),
-            accepted(1, spec("b")),
+            accepted(1, 0, spec("a")),
+            accepted(1, 1, spec("b")),
             confirmed(["a", "b"]),
-            start_executor(),
+            started,
+            starts,
             persist(&a),
             persist(&b),
             send([a, b]),
@@ -39,9 +42,11 @@ fn an_executor_that_ends_loses_its_guests_and_the_next_task_starts_another() {
     let a = update(key("a"), 2, lost(), bench.at());
     let b = update(key("b"), 1, lost(), bench.at());
     let queued = update(key("queued"), 1, TaskState::Starting, bench.at());
+    let lost = vec![persist(&a), persist(&b), send([a, b])];
+    let waits = vec![persist(&queued), send([queued])];
     assert_eq!(
         bench.act(executor_ended()),
-        [start_executor(), persist(&a), persist(&b), persist(&queued), send([a, b, queued]),]
+        [lost, executor_over(1).into(), start_executor(2).into(), waits].concat()
     );
     assert_eq!(bench.act(executor_ready()), [start([spec("queued")])]);
 }
@@ -50,11 +55,13 @@ fn an_executor_that_ends_loses_its_guests_and_the_next_task_starts_another() {
 fn an_executor_that_never_gets_ready_fails_the_tasks_that_wait_after_three_tries() {
     let mut bench = Bench::admitted();
     bench.launch(1, [spec("a")]);
-    assert_eq!(bench.act(executor_ended()), [start_executor()]);
-    assert_eq!(bench.act(executor_ended()), [start_executor()]);
+    for n in [1, 2] {
+        assert_eq!(bench.act(executor_ended()), again(n));
+    }
     let why = "the executor did not start: exit status 1".into();
     let failed = update(key("a"), 2, over(Outcome::Failed { why }), bench.at());
-    assert_eq!(bench.act(executor_ended()), [persist(&failed), send([failed])]);
+    let told = vec![persist(&failed), send([failed])];
+    assert_eq!(bench.act(executor_ended()), [executor_over(3).into(), told].concat());
 }
 
 #[test]
@@ -64,7 +71,7 @@ fn an_executor_that_takes_too_long_to_get_ready_is_stopped_and_started_again() {
     let effects = bench.pass(policy().executor_ready_max.as_secs());
     assert!(effects.contains(&stop_executor()));
     assert_eq!(bench.act(executor_ready()), []);
-    assert_eq!(bench.act(executor_ended()), [start_executor()]);
+    assert_eq!(bench.act(executor_ended()), again(1));
 }
 
 #[test]
@@ -75,7 +82,7 @@ fn an_idle_executor_is_stopped_and_a_later_task_starts_another() {
     assert!(bench.pass(1).contains(&stop_executor()));
 
     bench.launch(1, [spec("a")]);
-    assert_eq!(bench.act(executor_ended()), [start_executor()]);
+    assert_eq!(bench.act(executor_ended()), again(1));
     assert_eq!(bench.act(executor_ready()), [start([spec("a")])]);
 }
 
@@ -96,10 +103,12 @@ fn nobody_starts_before_the_guests_of_a_removed_framework_are_gone() {
         tasks: vec![Ok(spec("b"))],
     };
     let effects = bench.master(launch);
-    assert!(effects.contains(&Effect::StartExecutor { executor: executor_of(other()) }));
-    assert_eq!(bench.act(Input::ExecutorReady { executor: executor_of(other()) }), []);
+    let executor = executor_of(other());
+    assert!(effects.contains(&Effect::StartExecutor { executor: executor.clone(), run: run(2) }));
+    assert_eq!(bench.act(ready(executor)), []);
     let effects = bench.act(executor_ended());
-    let [Effect::SendExecutor { executor, message: ToExecutor::Start { guests } }] = &effects[..]
+    assert_eq!(effects[..2], executor_over(1));
+    let [Effect::SendExecutor { executor, message: ToExecutor::Start { guests } }] = &effects[2..]
     else {
         panic!("{effects:?} starts nothing");
     };
@@ -110,9 +119,9 @@ fn nobody_starts_before_the_guests_of_a_removed_framework_are_gone() {
 fn an_executor_cannot_speak_for_other_frameworks_or_for_guests_it_does_not_have() {
     let mut bench = Bench::warm();
     bench.launch(1, [spec("a"), spec("b"), spec("queued")]);
-    let message = executor::ToAgent::Reports { reports: vec![ended("a")] };
-    let other = FrameworkId::new("f2").expect("an id");
-    assert_eq!(bench.act(Input::Executor { executor: executor_of(other), message }), []);
+    let executor = executor_of(FrameworkId::new("f2").expect("an id"));
+    let reports = vec![ended("a")];
+    assert_eq!(bench.act(Input::Reports { executor, batch: 0, reports }), []);
     assert_eq!(bench.report([ended("queued"), ended("first"), started("queued")]), []);
 }
 

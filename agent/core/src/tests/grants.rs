@@ -30,7 +30,7 @@ fn jailed(dirs: &[(&str, Access)], network: Network) -> ExecutorKey {
 
 fn started(effects: &[Effect]) -> Vec<&ExecutorKey> {
     let started = effects.iter().filter_map(|effect| match effect {
-        Effect::StartExecutor { executor } => Some(executor),
+        Effect::StartExecutor { executor, .. } => Some(executor),
         _ => None,
     });
     started.collect()
@@ -59,7 +59,7 @@ fn tasks_with_other_grants_run_in_another_executor_of_their_framework() {
     let effects = bench.launch(1, [with_network("a", "example.org:443"), spec("b")]);
     assert_eq!(started(&effects), [&online]);
     assert!(effects.contains(&start([spec("b")])), "{effects:?}");
-    let effects = bench.act(Input::ExecutorReady { executor: online.clone() });
+    let effects = bench.act(ready(online.clone()));
     let [Effect::SendExecutor { executor, .. }] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(*executor, online);
 }
@@ -69,9 +69,9 @@ fn an_executor_cannot_speak_for_guests_in_another_of_its_framework() {
     let mut bench = Bench::warm();
     bench.launch(1, [spec("a"), with_network("b", "example.org:443")]);
     let online = jailed(&[], Network::Open);
-    bench.act(Input::ExecutorReady { executor: online.clone() });
-    let message = executor::ToAgent::Reports { reports: vec![ended("a")] };
-    assert_eq!(bench.act(Input::Executor { executor: online, message }), []);
+    bench.act(ready(online.clone()));
+    let reports = vec![ended("a")];
+    assert_eq!(bench.act(Input::Reports { executor: online, batch: 0, reports }), []);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn an_executor_is_told_the_path_of_a_volume() {
     let effects = bench.launch(1, [with_volume("a", "books", Access::ReadOnly)]);
     let reader = jailed(&[("/srv/books", Access::ReadOnly)], Network::Closed);
     assert_eq!(started(&effects), [&reader]);
-    let effects = bench.act(Input::ExecutorReady { executor: reader });
+    let effects = bench.act(ready(reader));
     let [Effect::SendExecutor { message: ToExecutor::Start { guests }, .. }] = &effects[..] else {
         panic!("{effects:?}");
     };
@@ -108,9 +108,9 @@ fn a_framework_has_a_bounded_number_of_executors() {
     let why = refusal(&bench.launch(1, [third.clone()]));
     assert!(why.contains("at most 2"), "{why}");
     // Once nobody needs the second jail its executor makes room.
-    bench.act(Input::ExecutorReady { executor: jailed(&[], Network::Open) });
-    let message = executor::ToAgent::Reports { reports: vec![ended("b")] };
-    bench.act(Input::Executor { executor: jailed(&[], Network::Open), message });
+    bench.act(ready(jailed(&[], Network::Open)));
+    let (executor, reports) = (jailed(&[], Network::Open), vec![ended("b")]);
+    bench.act(Input::Reports { executor, batch: 0, reports });
     let effects = bench.launch(1, [TaskSpec { attempt: Attempt(2), ..third }]);
     let stop = Effect::StopExecutor { executor: jailed(&[], Network::Open) };
     assert!(effects.contains(&stop), "{effects:?}");

@@ -31,8 +31,8 @@ fn a_task_is_recorded_before_it_is_confirmed_and_started() {
     assert_eq!(
         bench.launch(1, [spec("a"), spec("b")]),
         [
-            accepted(1, spec("a")),
-            accepted(1, spec("b")),
+            accepted(1, 1, spec("a")),
+            accepted(1, 2, spec("b")),
             confirmed(["a", "b"]),
             start([spec("a"), spec("b")]),
         ]
@@ -71,7 +71,7 @@ fn a_newer_attempt_has_the_older_one_killed() {
         bench.launch(1, [attempt("a", 2)]),
         [
             kill("a", KilledBy::NewerAttempt(Attempt(2))),
-            accepted(1, attempt("a", 2)),
+            accepted(1, 2, attempt("a", 2)),
             Effect::SendMaster(ToMaster::TasksAccepted { tasks }),
             start([attempt("a", 2)]),
         ]
@@ -100,7 +100,7 @@ fn a_folder_of_the_machine_is_granted_only_by_policy() {
     let policy = Policy { host_dirs: HostDirs::Allowed, ..policy() };
     let mut bench = Bench::with(policy, BTreeMap::new()).0;
     bench.admit();
-    assert_eq!(bench.launch(1, [with_dir.clone()])[0], accepted(1, with_dir));
+    assert_eq!(bench.launch(1, [with_dir.clone()])[0], accepted(1, 0, with_dir));
 }
 
 #[test]
@@ -157,8 +157,9 @@ fn a_removed_framework_leaves_nothing_behind() {
         bench.master(ToAgent::RemoveFramework { framework: framework() }),
         [stop_executor(), forgotten("a", 1), forgotten("b", 0), forgotten("queued", 0)]
     );
+    let why = "ended by order".into();
+    let over = bench.act(Input::ExecutorEnded { executor: executor(), why });
+    assert_eq!(over, executor_over(1));
     let left: Vec<_> = bench.disk.keys().collect();
     assert_eq!(left, ["agent", "incarnation"]);
-    let why = "ended by order".into();
-    assert_eq!(bench.act(Input::ExecutorEnded { executor: executor(), why }), []);
 }

@@ -11,13 +11,14 @@ mod swarm;
 mod updates;
 
 use crate::{
-    Agent, Effect, ExecutorKey, HostDirs, Input, Policy, Profile, Record, Volume, state::State,
+    Agent, Effect, ExecutorKey, ExecutorRun, HostDirs, Input, Policy, Profile, Record, Volume,
+    state::State,
 };
 use skep_protocol::{
-    AgentId, AllocationId, Amount, Artifact, Digest, FrameworkId, Nans, Outcome, Resources, Role,
-    Source, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time, Usage,
+    AgentId, AllocationId, Amount, Artifact, Digest, FrameworkId, Incarnation, Nans, Outcome,
+    Resources, Role, Source, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time, Usage,
     agent::{AgentInfo, ToAgent, ToMaster},
-    executor::{self, Report, StartGuest, ToExecutor},
+    executor::{Report, StartGuest, ToExecutor},
     framework::Acknowledgement,
     ids::Attempt,
     task::{Access, Feature},
@@ -72,7 +73,7 @@ impl Bench {
     /// Runs a first task to its end, so that the executor is there.
     fn warm_up(&mut self) {
         self.launch(9, [spec("first")]);
-        self.act(Input::ExecutorReady { executor: executor() });
+        self.act(executor_ready());
         self.report([ended("first")]);
         self.acknowledge("first", 2);
     }
@@ -123,8 +124,7 @@ impl Bench {
     }
 
     fn report<const N: usize>(&mut self, reports: [Report; N]) -> Vec<Effect> {
-        let message = executor::ToAgent::Reports { reports: reports.into() };
-        self.act(Input::Executor { executor: executor(), message })
+        self.act(Input::Reports { executor: executor(), batch: 0, reports: reports.into() })
     }
 
     fn acknowledge(&mut self, task: &str, seq: u64) -> Vec<Effect> {
@@ -235,13 +235,14 @@ fn key_of(task: &str, attempt: u32) -> TaskKey {
     TaskKey { framework: framework(), task, attempt: Attempt(attempt) }
 }
 
-fn accepted(allocation: u64, spec: TaskSpec) -> Effect {
+fn accepted(allocation: u64, arrival: u64, spec: TaskSpec) -> Effect {
     let key = TaskKey { framework: framework(), task: spec.task.clone(), attempt: spec.attempt };
     Effect::Persist(Record::TaskAccepted {
         key,
         role: Role::default(),
         allocation: AllocationId(allocation),
         granted: granted(),
+        arrival,
         spec: Box::new(spec),
     })
 }
@@ -282,8 +283,28 @@ fn guest(spec: TaskSpec) -> StartGuest {
     }
 }
 
-fn start_executor() -> Effect {
-    Effect::StartExecutor { executor: executor() }
+/// Counts those that the first run of an agent starts.
+fn run(count: u64) -> ExecutorRun {
+    ExecutorRun { incarnation: Incarnation(1), count }
+}
+
+fn executor_ready() -> Input {
+    ready(executor())
+}
+
+fn ready(executor: ExecutorKey) -> Input {
+    Input::ExecutorReady { executor, guests: Vec::new() }
+}
+
+fn start_executor(count: u64) -> [Effect; 2] {
+    let (executor, run) = (executor(), run(count));
+    let started = Record::ExecutorStarted { run, executor: executor.clone() };
+    [Effect::Persist(started), Effect::StartExecutor { executor, run }]
+}
+
+fn executor_over(count: u64) -> [Effect; 2] {
+    let run = run(count);
+    [Effect::Persist(Record::ExecutorEnded { run }), Effect::ForgetExecutor { run }]
 }
 
 fn stop_executor() -> Effect {

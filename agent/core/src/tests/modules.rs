@@ -34,8 +34,8 @@ fn two_tasks_wait_for_one_fetch_and_one_compilation() {
     assert_eq!(
         bench.launch(1, [spec("a"), spec("b")]),
         [
-            accepted(1, spec("a")),
-            accepted(1, spec("b")),
+            accepted(1, 1, spec("a")),
+            accepted(1, 2, spec("b")),
             confirmed(["a", "b"]),
             fetch(module()),
             persist(&a),
@@ -108,7 +108,7 @@ fn a_rejected_module_is_not_compiled_again() {
     let second = rejected("b", 1, bench.at());
     assert_eq!(
         bench.launch(1, [spec("b")]),
-        [accepted(1, spec("b")), confirmed(["b"]), persist(&second), send([second])]
+        [accepted(1, 2, spec("b")), confirmed(["b"]), persist(&second), send([second])]
     );
 }
 

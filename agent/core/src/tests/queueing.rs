@@ -64,8 +64,8 @@ fn a_task_larger_than_its_allocation_is_refused() {
     assert_eq!(
         bench.launch(1, [huge.clone(), spec("b")]),
         [
-            accepted(1, huge),
-            accepted(1, spec("b")),
+            accepted(1, 1, huge),
+            accepted(1, 2, spec("b")),
             confirmed(["huge", "b"]),
             start([spec("b")]),
             persist(&refusal),

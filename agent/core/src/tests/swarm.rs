@@ -2,9 +2,17 @@
 //! and the same inputs have the same effects.
 
 use super::*;
-use crate::{CompileFailure, FetchFailure, Network};
+use crate::{CompileFailure, FetchFailure, Gone, Network};
 use proptest::prelude::*;
-use skep_protocol::{Rejection, outcome::KilledBy, task::DirGrant};
+use skep_protocol::{
+    Rejection,
+    executor::{GuestStage, HeldGuest},
+    outcome::KilledBy,
+    task::DirGrant,
+};
+
+const GONE: [Gone; 3] = [Gone::Unready, Gone::Ended, Gone::Rebooted];
+const STAGES: [GuestStage; 2] = [GuestStage::Starting, GuestStage::Running];
 
 fn digests() -> impl Strategy<Value = Digest> {
     prop_oneof![Just(module()), Just(Digest::of(b"other"))]
@@ -100,6 +108,11 @@ fn executors() -> impl Strategy<Value = ExecutorKey> {
     })
 }
 
+fn guests() -> impl Strategy<Value = HeldGuest> {
+    (keys(), prop::sample::select(&STAGES[..]), any::<bool>())
+        .prop_map(|(key, stage, paused)| HeldGuest { key, stage, paused })
+}
+
 fn inputs() -> impl Strategy<Value = Input> {
     let fetch_failures = prop_oneof![
         Just(FetchFailure::Failed { why: "cut off".into() }),
@@ -119,13 +132,13 @@ fn inputs() -> impl Strategy<Value = Input> {
         3 => digests().prop_map(|module| Input::Compiled { artifact: native(module) }),
         1 => (digests(), compile_failures)
             .prop_map(|(module, why)| Input::CompileFailed { artifact: native(module), why }),
-        3 => executors().prop_map(|executor| Input::ExecutorReady { executor }),
-        8 => (executors(), prop::collection::vec(reports(), 1..6)).prop_map(
-            |(executor, reports)| Input::Executor {
-                executor,
-                message: executor::ToAgent::Reports { reports },
-            }
+        3 => (executors(), prop::collection::vec(guests(), 0..4))
+            .prop_map(|(executor, guests)| Input::ExecutorReady { executor, guests }),
+        8 => (executors(), 0..3_u64, prop::collection::vec(reports(), 1..6)).prop_map(
+            |(executor, batch, reports)| Input::Reports { executor, batch, reports }
         ),
+        1 => (executors(), prop::sample::select(&GONE[..]))
+            .prop_map(|(executor, how)| Input::ExecutorGone { executor, how }),
         1 => executors()
             .prop_map(|executor| Input::ExecutorEnded { executor, why: "killed".into() }),
         1 => keys().prop_map(|key| Input::SandboxKept { key }),

@@ -61,7 +61,7 @@ fn an_acknowledgement_covers_all_earlier_updates_and_the_end_forgets_the_task() 
     let forgotten = Record::TaskForgotten { key: key("a"), seq: 2 };
     assert_eq!(bench.acknowledge("a", 2), [Effect::Persist(forgotten)]);
     let left: Vec<_> = bench.disk.keys().collect();
-    assert_eq!(left, ["agent", "incarnation"]);
+    assert_eq!(left, ["agent", "executor/1-1", "incarnation"]);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn large_updates_are_sent_in_several_frames() {
             TaskSpec { resources, ..spec(task) }
         }),
     );
-    bench.act(Input::ExecutorReady { executor: executor() });
+    bench.act(executor_ready());
     let effects = bench.report(names.map(|task| Report::Ended {
         key: key(task),
         at: at(0),

@@ -104,7 +104,7 @@ fn after_a_restart_of_the_agent_its_new_process_is_taken_also_while_the_old_seem
     let mut s = running();
     s.rerun("a", 2);
     let ended = TaskState::Ended(skep_protocol::Outcome::Lost {
-        why: skep_protocol::outcome::LostBy::AgentRestarted,
+        why: skep_protocol::outcome::LostBy::NodeRebooted,
     });
     let state = held(&s, ended.clone());
     s.register("a", &[state]);

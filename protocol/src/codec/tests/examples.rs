@@ -4,7 +4,7 @@ use super::views;
 use crate::{
     agent::{self, AgentInfo, HeldTask, Registration, ToMaster},
     data::{self, Follow, LogStream, StreamHeader},
-    executor::{self, Report, StartGuest, ToExecutor},
+    executor::{self, GuestStage, HeldGuest, Report, StartGuest, ToExecutor},
     framework::{
         Acknowledgement, Answer, Call, Demand, Event, Filters, FrameworkInfo, Offer, Operation,
         RefusedTask,
@@ -157,6 +157,7 @@ pub(super) fn to_executor() -> Examples<ToExecutor> {
         ("kill", ToExecutor::Kill { key: key(), by: KilledBy::Framework }),
         ("pause", ToExecutor::Pause { key: key() }),
         ("resume", ToExecutor::Resume { key: key() }),
+        ("acknowledge", ToExecutor::Acknowledge { batch: 12 }),
         ("stop", ToExecutor::Stop),
     ]
 }
@@ -176,9 +177,11 @@ pub(super) fn from_executor() -> Examples<executor::ToAgent> {
         Report::Paused { key: key(), at: now() },
         Report::Resumed { key: key(), at: now() },
     ];
+    let stages = [(GuestStage::Starting, false), (GuestStage::Running, true)];
+    let held = |(stage, paused)| HeldGuest { key: key(), stage, paused };
     vec![
-        ("ready", executor::ToAgent::Ready { pid: 4_711 }),
-        ("reports", executor::ToAgent::Reports { reports }),
+        ("ready", executor::ToAgent::Ready { guests: stages.map(held).into() }),
+        ("reports", executor::ToAgent::Reports { batch: 12, reports }),
     ]
 }
 
@@ -393,7 +396,7 @@ pub(super) fn outcomes() -> Vec<Outcome> {
     ];
     let lost = [
         LostBy::AgentLost,
-        LostBy::AgentRestarted,
+        LostBy::NodeRebooted,
         LostBy::ExecutorEnded,
         LostBy::UnknownToAgent,
         LostBy::Unknown,

@@ -4,7 +4,7 @@ use super::{super::Message, examples, parts::*};
 use crate::{
     agent::{self, AgentInfo, HeldTask, Registration, ToMaster},
     data::{self, Follow, LogStream, StreamHeader},
-    executor::{self, Report, StartGuest, ToExecutor},
+    executor::{self, GuestStage, HeldGuest, Report, StartGuest, ToExecutor},
     framework::{Answer, Call, Demand, Event, Filters, FrameworkInfo, Operation},
     hello::Hello,
     ids::{Incarnation, TaskKey},
@@ -187,6 +187,7 @@ pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
         (key(), killed_by()).prop_map(|(key, by)| ToExecutor::Kill { key, by }),
         key().prop_map(|key| ToExecutor::Pause { key }),
         key().prop_map(|key| ToExecutor::Resume { key }),
+        any::<u64>().prop_map(|batch| ToExecutor::Acknowledge { batch }),
         Just(ToExecutor::Stop),
     ]
 }
@@ -208,9 +209,16 @@ pub(super) fn from_executor() -> impl Strategy<Value = executor::ToAgent> {
         (key(), time()).prop_map(|(key, at)| Report::Paused { key, at }),
         (key(), time()).prop_map(|(key, at)| Report::Resumed { key, at }),
     ];
+    let stage = prop_oneof![Just(GuestStage::Starting), Just(GuestStage::Running)];
+    let held = (key(), stage, any::<bool>()).prop_map(|(key, stage, paused)| HeldGuest {
+        key,
+        stage,
+        paused,
+    });
     prop_oneof![
-        any::<u32>().prop_map(|pid| executor::ToAgent::Ready { pid }),
-        vec(report, 0..3).prop_map(|reports| executor::ToAgent::Reports { reports }),
+        vec(held, 0..3).prop_map(|guests| executor::ToAgent::Ready { guests }),
+        (any::<u64>(), vec(report, 0..3))
+            .prop_map(|(batch, reports)| executor::ToAgent::Reports { batch, reports }),
     ]
 }
 
