@@ -20,6 +20,12 @@ pub struct Config {
     pub program: PathBuf,
     /// What to offer. None: what the machine has.
     pub resources: Option<Resources>,
+    /// What to lend on top of that, as long as regular tasks leave it.
+    pub revocable: Resources,
+    /// In which region it is; none: in the master's.
+    pub region: Option<String>,
+    /// In which zone of the region.
+    pub zone: Option<String>,
     /// What the operator says about the node, such as `zone` = `a`.
     pub attributes: BTreeMap<String, String>,
     /// Bytes that modules, artifacts and inputs may take on the disk.

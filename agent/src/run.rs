@@ -217,6 +217,9 @@ fn info(config: &Config, compiler: Description) -> AgentInfo {
         enforces,
         resources: config.resources.clone().unwrap_or_else(machine::machine_resources),
         build: Hello::ours().build,
+        revocable: config.revocable.clone(),
+        region: config.region.clone(),
+        zone: config.zone.clone(),
     }
 }
 

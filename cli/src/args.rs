@@ -6,7 +6,9 @@ mod sharing;
 
 pub(crate) use module::{Inspect, Module, Push, TryCompile};
 pub(crate) use sandbox::{Executor, NamedVolume, Walls};
-pub(crate) use sharing::{QuotaCommand, Reservation, Reserve, RoleCommand, Unreserve, Why};
+pub(crate) use sharing::{
+    Place, QuotaCommand, Reservation, Reserve, RoleCommand, Unreserve, Wanted, Why,
+};
 
 use crate::units::{Bytes, ClockArg, Env, Fuel, HostDir, IndexRange, Scalars, Span, VolumeDir};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -132,6 +134,8 @@ pub(crate) struct Run {
     /// Role to ask for resources in
     #[arg(long, default_value_t, value_name = "ROLE")]
     pub(crate) role: Role,
+    #[command(flatten)]
+    pub(crate) wanted: Wanted,
     /// Keep a core dump of a task that dies of a trap or a limit, with all that its memory holds;
     /// of several tasks, each in a file of its own whose name ends with the task's number
     #[arg(
@@ -285,6 +289,13 @@ pub(crate) struct Master {
     /// Folder of what the master keeps: authority, records, blobs
     #[arg(long, env = "SKEP_DATA", default_value = "skep-master", value_name = "DIR")]
     pub(crate) data: PathBuf,
+    /// How long an offer waits for its answer before the next one gets it
+    #[arg(long, env = "SKEP_OFFER_TIMEOUT", default_value = "30s", value_name = "TIME")]
+    pub(crate) offer_timeout: Span,
+    /// Region that this master is in; agents of others are offered only to frameworks that know of
+    /// regions
+    #[arg(long, env = "SKEP_REGION", value_name = "NAME")]
+    pub(crate) region: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -317,6 +328,8 @@ pub(crate) struct AgentStart {
     /// What to say about this node, such as "zone:a;disk:ssd"
     #[arg(long, env = "SKEP_ATTRIBUTES", value_name = "LIST", default_value = "")]
     pub(crate) attributes: crate::units::Attributes,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// Let tasks be granted a folder of this machine under a name; :ro so that none writes it
     #[arg(long = "volume", value_name = "NAME=PATH[:ro]")]
     pub(crate) volumes: Vec<NamedVolume>,

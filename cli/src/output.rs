@@ -114,11 +114,19 @@ impl Row for AgentView {
             self.hostname.clone(),
             self.state.clone(),
             self.architecture.clone(),
-            amounts(&self.resources),
+            with_lent(&self.resources, &self.revocable),
             amounts(&self.allocated),
             amounts(&self.offered),
             self.tasks.to_string(),
         ]
+    }
+}
+
+/// What an agent has, and what it lends on top.
+fn with_lent(has: &BTreeMap<String, f64>, lends: &BTreeMap<String, f64>) -> String {
+    match lends.is_empty() {
+        true => amounts(has),
+        false => format!("{} + lent {}", amounts(has), amounts(lends)),
     }
 }
 

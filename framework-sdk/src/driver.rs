@@ -7,11 +7,13 @@
 
 use crate::scheduler::Scheduler;
 use skep_protocol::{
-    AllocationId, Attempt, FrameworkId, OfferId, Outcome, Rejection, Source, StatusUpdate, TaskId,
-    TaskKey, TaskSpec, TaskState, Time,
+    AllocationId, Attempt, FrameworkId, OfferId, Outcome, Rejection, Role, Source, StatusUpdate,
+    TaskId, TaskKey, TaskSpec, TaskState, Time,
     bounds::LAUNCH_TASKS_MAX,
     frames,
-    framework::{Acknowledgement, Answer, Call, Event, Filters, FrameworkInfo, Offer, Operation},
+    framework::{
+        Acknowledgement, Answer, Call, Demand, Event, Filters, FrameworkInfo, Offer, Operation,
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -108,6 +110,12 @@ impl Driver {
             operations: vec![launch],
             filters,
         });
+    }
+
+    /// Says what the framework waits for in one of its roles, or in the first: it is offered no
+    /// more, and nothing smaller. None: whatever there is. Said again after each registration.
+    pub fn demand(&mut self, role: Option<Role>, demand: Option<Demand>) {
+        self.calls.push(Call::Demand { role, demand });
     }
 
     /// Launches more tasks into an allocation whose tasks have not all ended.

@@ -42,7 +42,9 @@ pub mod prelude {
     pub use skep_protocol::{
         Amount, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources, Role,
         StatusUpdate, TaskId, TaskSpec, TaskState,
-        framework::{FrameworkInfo, Offer},
+        framework::{Demand, FrameworkInfo, Offer},
+        task::Terms,
+        wishes::{Constraint, Wishes},
     };
 
     /// A framework of this name in the role `default`, with the default failover time-out.

@@ -6,6 +6,7 @@ use crate::{
     outcome::{KilledBy, Progress, StatusUpdate, TaskState},
     rejection::Rejection,
     resources::Resources,
+    task::Terms,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -65,6 +66,15 @@ pub struct AgentInfo {
     pub enforces: Vec<String>,
     /// All it has for tasks.
     pub resources: Resources,
+    /// What it lends on top of that, as long as regular tasks leave it.
+    #[serde(default, skip_serializing_if = "Resources::is_empty")]
+    pub revocable: Resources,
+    /// In which region it is; none: in the master's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// In which zone of the region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Its build, for people.
     pub build: String,
 }
@@ -82,6 +92,8 @@ pub struct HeldTask {
     pub granted: Resources,
     /// What this task uses.
     pub resources: Resources,
+    /// On which terms it holds that.
+    pub terms: Terms,
     /// What the guest is called.
     pub name: String,
     /// Where it stands.

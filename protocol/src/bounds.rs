@@ -66,3 +66,9 @@ pub const HANDLES_DEFAULT: u32 = 256;
 pub const HANDLES_MAX: u32 = 4_096;
 /// The end of a failed task's stderr that travels with its outcome, in bytes.
 pub const LAST_WORDS_BYTES_MAX: usize = 1 << 10;
+/// Least offers that a framework may name in a role: it needs one, or one for each kind of task.
+pub const FLOORS_MAX: usize = 8;
+/// Groups of constraints that a framework may name in a role: each is looked at for each offer.
+pub const CONSTRAINT_GROUPS_MAX: usize = 16;
+/// Constraints in one group.
+pub const CONSTRAINTS_MAX: usize = 16;

@@ -14,8 +14,9 @@ use crate::{
     outcome::{Progress, StatusUpdate},
     rejection::Rejection,
     resources::Resources,
-    task::TaskSpec,
+    task::{TaskSpec, Terms},
     time::Time,
+    wishes::Wishes,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -37,6 +38,9 @@ pub struct FrameworkInfo {
     /// agents with a scarce kind of resource (its name, such as `gpus`).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub capabilities: BTreeSet<String>,
+    /// Which offers are of use to it, in those of its roles that are named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wishes: BTreeMap<Role, Wishes>,
     /// How long after its connection broke its tasks live on without it.
     pub failover_timeout: Duration,
 }
@@ -57,6 +61,7 @@ impl Default for FrameworkInfo {
             role: Role::default(),
             more_roles: BTreeSet::new(),
             capabilities: BTreeSet::new(),
+            wishes: BTreeMap::new(),
             failover_timeout: FAILOVER_TIMEOUT_DEFAULT,
         }
     }
@@ -144,6 +149,8 @@ pub struct Demand {
     /// How much in all, what it is offered at present included. Of kinds that are not in it
     /// nothing is offered; if it is empty, nothing at all.
     pub wants: Resources,
+    /// On which terms it would hold it. None: on whichever its capabilities let it.
+    pub terms: Option<Terms>,
 }
 
 /// A task to launch: its spec, or why the receiver could not take it from the wire.

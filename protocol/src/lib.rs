@@ -28,6 +28,7 @@ pub mod executor;
 pub mod framework;
 pub mod hello;
 pub mod operator;
+pub mod wishes;
 
 pub mod codec;
 pub mod frames;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Staging -> Starting -> Running -> Ended(outcome)
-//!    |           |          |
+//!    |           |        |  ^ Paused, and on
 //!    +-----------+----------+--> Unreachable -> (back to where it was) or Ended(Lost)
 //! ```
 //! Names follow Mesos (`mesos.proto`, TaskState) where it has one.
@@ -25,6 +25,8 @@ pub enum TaskState {
     Starting,
     /// The guest runs.
     Running,
+    /// The guest has started and is paused: regular tasks need what it was lent.
+    Paused,
     /// Its agent is not heard of; the task may well go on there.
     Unreachable,
     /// It is over, in this attempt, for good.
@@ -43,6 +45,7 @@ impl TaskState {
             Self::Staging => "STAGING",
             Self::Starting => "STARTING",
             Self::Running => "RUNNING",
+            Self::Paused => "PAUSED",
             Self::Unreachable => "UNREACHABLE",
             Self::Ended(outcome) => outcome.state_name(),
         }
@@ -241,6 +244,8 @@ pub enum KilledBy {
     FrameworkRemoved,
     /// The orderly stop of its agent.
     AgentStopped,
+    /// Regular tasks, which needed what it was lent and could not be given by a pause.
+    Preemption,
 }
 
 impl fmt::Display for KilledBy {
@@ -251,6 +256,7 @@ impl fmt::Display for KilledBy {
             Self::NewerAttempt(attempt) => write!(f, "its newer attempt {attempt}"),
             Self::FrameworkRemoved => f.write_str("the removal of its framework"),
             Self::AgentStopped => f.write_str("the stop of its agent"),
+            Self::Preemption => f.write_str("preemption: regular tasks needed what it was lent"),
         }
     }
 }

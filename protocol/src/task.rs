@@ -44,6 +44,9 @@ pub struct TaskSpec {
     /// What is kept if it dies of a trap.
     #[serde(default)]
     pub diagnostics: Diagnostics,
+    /// On which terms it holds its resources.
+    #[serde(default, skip_serializing_if = "Terms::is_regular")]
+    pub terms: Terms,
     /// Free text for people and tools; skep gives it no meaning.
     pub labels: BTreeMap<String, String>,
 }
@@ -58,6 +61,25 @@ pub enum Diagnostics {
     /// A core dump: its memory, globals and stack as a Wasm core dump, in the file `core` of its
     /// sandbox. It holds whatever secrets the guest held.
     Coredump,
+}
+
+/// On which terms resources are held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Terms {
+    /// For as long as they are used.
+    #[default]
+    Regular,
+    /// Lent: of the kinds that the agent lends they come out of what it lends, and whoever holds
+    /// them is paused or killed as soon as regular tasks need them.
+    Revocable,
+}
+
+impl Terms {
+    /// Whether they are those of whoever says nothing.
+    pub const fn is_regular(&self) -> bool {
+        matches!(self, Self::Regular)
+    }
 }
 
 impl TaskSpec {
@@ -79,13 +101,18 @@ impl TaskSpec {
             limits: Limits::default(),
             grants: Grants::default(),
             diagnostics: Diagnostics::default(),
+            terms: Terms::default(),
             labels: BTreeMap::new(),
         }
     }
 
     /// The features that running this spec needs, from what it uses.
     pub fn requires(&self) -> BTreeSet<Feature> {
-        Feature::used_by(&self.limits, &self.grants, self.diagnostics)
+        let mut used = Feature::used_by(&self.limits, &self.grants, self.diagnostics);
+        if self.terms == Terms::Revocable {
+            used.insert(Feature::Revocable);
+        }
+        used
     }
 
     /// Checks what can be checked without knowing any agent.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use skep_allocator::{
     Attribute, Bundle, Capability, Constraint, Constraints, Demand, Pattern, Predicate, Quota,
 };
-use skep_protocol::{AgentId, Amount, FrameworkId, Resources, Role, operator::Weight};
+use skep_protocol::{AgentId, Amount, FrameworkId, Resources, Role, operator::Weight, task::Terms};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One thing that happens, with the word for it.
@@ -186,6 +186,7 @@ impl Deed {
 fn read_demand(fields: &mut Fields) -> Reading<Option<Demand>> {
     let least = fields.optional("min", amounts)?;
     let wants = fields.optional("wants", resources)?;
+    let terms = fields.optional("terms", terms)?;
     let positive = |least: BTreeMap<String, Amount>| {
         let known = least.into_iter();
         known.fold(Resources::none(), |sum, (name, amount)| sum.with(&name, amount))
@@ -193,12 +194,12 @@ fn read_demand(fields: &mut Fields) -> Reading<Option<Demand>> {
     Ok(match (least, wants) {
         (None, None) => None,
         (least, Some(wants)) => {
-            Some(Demand { least: least.map(positive).unwrap_or_default(), wants })
+            Some(Demand { least: least.map(positive).unwrap_or_default(), wants, terms })
         }
         (Some(least), None) => {
             let endless =
                 least.keys().fold(Resources::none(), |sum, name| sum.with(name, Amount::MAX));
-            Some(Demand { least: positive(least), wants: endless })
+            Some(Demand { least: positive(least), wants: endless, terms })
         }
     })
 }
@@ -313,6 +314,14 @@ fn capability(name: String) -> Capability {
         "revocable" => Capability::Revocable,
         "region_aware" => Capability::RegionAware,
         _ => Capability::Scarce(name),
+    }
+}
+
+fn terms(field: &str, value: Value) -> Reading<Terms> {
+    match text(field, value)?.as_str() {
+        "regular" => Ok(Terms::Regular),
+        "revocable" => Ok(Terms::Revocable),
+        _ => Err(Fault::new(field, "terms are regular or revocable")),
     }
 }
 

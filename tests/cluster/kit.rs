@@ -198,8 +198,14 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts a master and one agent for each resource list.
     pub(crate) fn start(agents: &[&str]) -> Self {
+        Self::start_with(agents, &[])
+    }
+
+    /// The same, of a master that is told more.
+    pub(crate) fn start_with(agents: &[&str], more: &[&str]) -> Self {
         let home = Home::new();
         let words = ["master", "--listen", "127.0.0.1:0", "--data", "master"];
+        let words = [&words[..], more].concat();
         let master = Process::start("master", &mut home.skep(words));
         let address = master.first_line.trim().rsplit(' ').next().unwrap().to_owned();
         let mut cluster = Self { home, address, agents: Vec::new(), master };

@@ -9,7 +9,9 @@
 mod bad_input;
 mod deterministic;
 mod dumps;
+mod hoarding;
 mod kit;
+mod lending;
 mod many;
 mod modules;
 mod one;

@@ -65,6 +65,9 @@ impl Agent {
             enforces: Feature::ALL.iter().map(|feature| feature.name().into()).collect(),
             resources,
             build: "simulated".into(),
+            revocable: Resources::none(),
+            region: None,
+            zone: None,
         };
         let (disk, executors) = (Disk::new(), Executors::default());
         let (blobs, artifacts) = (BTreeSet::new(), BTreeSet::new());

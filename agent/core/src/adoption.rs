@@ -86,13 +86,10 @@ impl Agent {
         for HeldGuest { key, stage, paused } in guests {
             if self.executor_of(&key).as_ref() == Some(executor) {
                 self.take_back(executor, &key, stage);
-                if paused {
-                    let (executor, key) = (executor.clone(), key.clone());
-                    let message = ToExecutor::Resume { key };
-                    self.effect(Effect::SendExecutor { executor, message });
-                }
             }
-            if !self.executors.is_guest(executor, &key) {
+            if self.executors.is_guest(executor, &key) {
+                self.count_back(&key, paused);
+            } else {
                 // It has ended, or its jail is one that the operator grants no more.
                 self.order_end(executor, key, KilledBy::AgentStopped);
             }

@@ -9,6 +9,7 @@ use crate::{
     launch::Batch,
     modules::Modules,
     policy::Policy,
+    preemption::Preemption,
     queue::Queues,
     record::Record,
     session::{Phase, Session},
@@ -42,6 +43,7 @@ pub struct Agent {
     /// Counts the tasks taken, to keep their order.
     pub(crate) arrivals: u64,
     pub(crate) queues: Queues,
+    pub(crate) preemption: Preemption,
     pub(crate) waits: Waits,
     pub(crate) modules: Modules,
     pub(crate) cache: Cache,
@@ -81,6 +83,7 @@ impl Agent {
             live: BTreeMap::new(),
             arrivals,
             queues: Queues::default(),
+            preemption: Preemption::default(),
             waits: Waits::default(),
             modules: Modules::default(),
             cache: Cache::default(),

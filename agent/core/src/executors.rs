@@ -287,9 +287,15 @@ impl Agent {
                         self.report(&key, change);
                     }
                 }
-                // Nobody orders it yet, so nobody waits for the word.
-                Report::Paused { key, .. } | Report::Resumed { key, .. } => {
-                    debug_assert!(self.executors.is_guest(executor, &key));
+                Report::Paused { key, at } => {
+                    if self.executors.is_guest(executor, &key) {
+                        self.turned(&key, TaskState::Paused, at);
+                    }
+                }
+                Report::Resumed { key, at } => {
+                    if self.executors.is_guest(executor, &key) {
+                        self.turned(&key, TaskState::Running, at);
+                    }
                 }
                 Report::Progressed(progress) => {
                     if self.executors.is_guest(executor, &progress.key) {

@@ -4,12 +4,13 @@
 
 use crate::{
     agent::Agent,
+    preemption::Gait,
     queue::Queue,
     session::Phase,
     tasks::{Live, Stage},
     waits::Need,
 };
-use skep_protocol::{AllocationId, Resources, TaskKey};
+use skep_protocol::{AllocationId, Resources, TaskKey, task::Terms};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Agent {
@@ -24,6 +25,7 @@ impl Agent {
         }
         self.check_waits();
         self.check_executors();
+        self.check_revocable();
         self.check_updates();
         let (kept, max) = (self.sandboxes.len(), self.policy.sandboxes_kept_max);
         assert!(kept <= max, "{kept} sandboxes are kept, at most {max} may be");
@@ -102,6 +104,7 @@ impl Agent {
                     executor.is_some_and(|(_, executor)| !executor.is_ready())
                 }
                 Need::Departure(executor) => self.executors.leaving().contains(executor),
+                Need::Room => self.need_room(key) == Some(Need::Room),
                 _ => self.modules.is_on_its_way(need),
             };
             assert!(coming, "{key} waits for {need:?}, which nobody brings");
@@ -110,9 +113,8 @@ impl Agent {
 
     /// An executor's guests are the tasks that were sent to it and have not ended.
     fn check_executors(&self) {
-        let sent = |live: &Live| matches!(live.stage, Stage::Sent | Stage::Running);
         let expected: BTreeSet<_> =
-            self.live.iter().filter(|(_, live)| sent(live)).map(|(key, _)| key).collect();
+            self.live.iter().filter(|(_, live)| live.has_started()).map(|(key, _)| key).collect();
         let mut guests = BTreeSet::new();
         let mut running = BTreeMap::<_, usize>::new();
         for (owner, executor) in self.executors.iter() {
@@ -151,6 +153,34 @@ impl Agent {
             *theirs.entry(executor.profile).or_default() += 1;
         }
         assert!(self.profiles.iter().eq(expected.iter()), "the jails that tasks need");
+    }
+
+    /// The revocable tasks are those with room in their allocation, and each does what it is to do.
+    fn check_revocable(&self) {
+        let is_counted = |(key, live): &(&TaskKey, &Live)| {
+            let terms = self.spec(key).map(|spec| spec.terms);
+            let is_placed = !matches!(live.stage, Stage::Recovered(_) | Stage::Queued);
+            is_placed && terms == Some(Terms::Revocable)
+        };
+        let counted = self.live.iter().filter(is_counted);
+        let expected: BTreeMap<u64, &TaskKey> =
+            counted.map(|(key, live)| (live.arrival, key)).collect();
+        let known = self.preemption.tasks();
+        let keys: BTreeMap<u64, &TaskKey> =
+            known.iter().map(|(at, task)| (*at, &task.key)).collect();
+        assert_eq!(keys, expected, "the revocable tasks with room");
+        if !self.executors.is_expecting() {
+            let gaits: Vec<_> = known.values().map(|task| task.gait).collect();
+            assert_eq!(gaits, self.judge_revocable(), "what revocable tasks do");
+        }
+        for task in known.values() {
+            assert_eq!(task.needs, *self.resources(&task.key), "what {} needs", task.key);
+            let has_started = self.live.get(&task.key).is_some_and(Live::has_started);
+            let may_start = task.gait != Gait::Waiting;
+            assert!(may_start || !has_started, "{} waits and has started", task.key);
+            let must_have = matches!(task.gait, Gait::Paused | Gait::Ending);
+            assert!(has_started || !must_have, "{} was never started", task.key);
+        }
     }
 
     /// While the agent is registered every task with unacknowledged updates is due to be sent

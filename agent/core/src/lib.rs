@@ -8,6 +8,7 @@
 //!             |          |  (module, input,   |         |
 //!             |          |   executor)        |         +- its end is acknowledged
 //!             +----------+--------------------+- killed, recalled, lost: ended as well
+//!                                   paused <--+--> running, if it is revocable: `preemption`
 //! ```
 //! Always holds: what a framework is told was recorded before, a task is recorded before it
 //! starts, and no attempt of a task starts twice. [`Agent::check_invariants`] has the rest.
@@ -24,6 +25,7 @@ mod session;
 mod turn;
 
 mod launch;
+mod preemption;
 mod queue;
 mod start;
 mod tasks;

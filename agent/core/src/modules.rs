@@ -63,7 +63,7 @@ impl Modules {
         match need {
             Need::Blob(digest) => self.fetches.contains_key(digest),
             Need::Artifact(artifact) => self.compiling.contains(artifact),
-            Need::Executor(_) | Need::Departure(_) => false,
+            Need::Executor(_) | Need::Departure(_) | Need::Room => false,
         }
     }
 }

@@ -18,6 +18,7 @@ use skep_protocol::{
     AgentId, Outcome, Rejection, Resources, TaskKey, TaskState, Time,
     agent::{HeldTask, Registration, ToMaster},
     outcome::KilledBy,
+    task::Terms,
 };
 
 #[derive(Debug, PartialEq)]
@@ -146,9 +147,9 @@ impl Agent {
     }
 
     fn held_task(&self, key: &TaskKey, task: &Task) -> HeldTask {
-        let (resources, name) = match &task.work {
-            Work::Accepted(spec) => (spec.resources.clone(), spec.name.clone()),
-            Work::Refused => (Resources::none(), key.task.to_string()),
+        let (resources, name, terms) = match &task.work {
+            Work::Accepted(spec) => (spec.resources.clone(), spec.name.clone(), spec.terms),
+            Work::Refused => (Resources::none(), key.task.to_string(), Terms::Regular),
         };
         HeldTask {
             key: key.clone(),
@@ -156,18 +157,19 @@ impl Agent {
             allocation: task.allocation,
             granted: self.queues.granted(task.allocation).unwrap_or(&task.granted).clone(),
             resources,
+            terms,
             name,
             state: self.task_state(key, task),
         }
     }
 
     fn task_state(&self, key: &TaskKey, task: &Task) -> TaskState {
-        match self.live.get(key).map(|live| &live.stage) {
-            Some(Stage::Queued) => TaskState::Staging,
-            Some(Stage::Recovered(_) | Stage::Placed | Stage::Preparing(_) | Stage::Sent) => {
+        match self.live.get(key).map(|live| (&live.stage, live.arrival)) {
+            Some((Stage::Queued, _)) => TaskState::Staging,
+            Some((Stage::Running, arrival)) => self.stand_of(arrival),
+            Some((Stage::Recovered(_) | Stage::Placed | Stage::Preparing(_) | Stage::Sent, _)) => {
                 TaskState::Starting
             }
-            Some(Stage::Running) => TaskState::Running,
             // What is not live has ended, and its last update says how.
             None => task.updates().back().map_or(TaskState::Staging, |last| brief(&last.state)),
         }

@@ -34,6 +34,7 @@ impl Agent {
                     if let Some(live) = self.live.get_mut(&key) {
                         live.stage = Stage::Placed;
                     }
+                    self.count_in(&key);
                     self.prepare(&key);
                 }
                 Next::TooLarge(key) => {
@@ -66,6 +67,7 @@ impl Agent {
             stdin.and_then(|digest| self.need_blob(digest)),
             self.need_executor(&executor),
             self.need_departure(),
+            self.need_room(key),
         ];
         match needs.into_iter().flatten().next() {
             Some(need) => self.wait_for(key, need),

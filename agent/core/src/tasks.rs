@@ -27,6 +27,13 @@ pub(crate) struct Live {
     pub(crate) compilation: Compilation,
 }
 
+impl Live {
+    /// Whether its executor was told to start it.
+    pub(crate) const fn has_started(&self) -> bool {
+        matches!(self.stage, Stage::Sent | Stage::Running)
+    }
+}
+
 /// How long a task waited for the artifact of its module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compilation {
@@ -159,8 +166,7 @@ impl Agent {
 
     /// Keeps a task's sandbox, if it was made: most tasks write nothing and have none.
     fn keep_files(&mut self, key: &TaskKey, usage: Option<&Usage>) {
-        let stage = self.live.get(key).map(|live| &live.stage);
-        if !matches!(stage, Some(Stage::Sent | Stage::Running)) {
+        if !self.live.get(key).is_some_and(Live::has_started) {
             return;
         }
         let wrote = usage.is_none_or(|usage| usage.stdout_bytes + usage.stderr_bytes > 0);
@@ -213,6 +219,7 @@ impl Agent {
                 self.queues.leave_placed(allocation, &resources);
             }
         }
+        self.preemption.leave(arrival);
         self.turn.changed_queues.insert(allocation);
     }
 }

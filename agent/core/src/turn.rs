@@ -99,8 +99,15 @@ impl Agent {
         if !tasks.is_empty() {
             self.tell_master(ToMaster::TasksAccepted { tasks });
         }
-        while let Some(allocation) = self.turn.changed_queues.pop_first() {
-            self.start_queued(allocation);
+        loop {
+            while let Some(allocation) = self.turn.changed_queues.pop_first() {
+                self.start_queued(allocation);
+            }
+            // Before it is known what runs it cannot be said what has room.
+            if !self.preemption.is_unsettled() || self.executors.is_expecting() {
+                break;
+            }
+            self.settle_revocable();
         }
         self.request_blobs();
         self.send_starts();

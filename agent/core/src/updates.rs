@@ -129,6 +129,7 @@ impl Agent {
             return;
         }
         self.persist(Record::Acknowledged { key: key.clone(), seq });
+        self.tell_stand_again(key);
         if !self.unacknowledged(key).is_empty() {
             self.schedule(key.clone(), self.policy.update_retry);
         }

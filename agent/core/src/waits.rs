@@ -12,6 +12,8 @@ pub(crate) enum Need {
     Executor(ExecutorKey),
     /// That the guests in this executor of a removed framework are gone.
     Departure(ExecutorKey),
+    /// That regular tasks leave room for it.
+    Room,
 }
 
 /// The waiting tasks per need, in the order of their arrival.

@@ -3,7 +3,7 @@
 use super::Client;
 use crate::units::Scalars;
 use clap::{Args, Subcommand};
-use skep_protocol::{AgentId, Amount, FrameworkId, Role};
+use skep_protocol::{AgentId, Amount, FrameworkId, Role, wishes::Constraint};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RoleCommand {
@@ -135,6 +135,38 @@ pub(crate) struct Why {
     /// What a task of it needs that finds no place, such as "cpus:2;mem:1024"
     #[arg(long, value_name = "LIST")]
     pub(crate) needs: Option<Scalars>,
+}
+
+/// Where an agent is, and what it lends.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Place {
+    /// What to lend on top of the resources, such as "cpus:2": tasks that hold it are paused or
+    /// killed as soon as regular ones need it
+    #[arg(long, env = "SKEP_REVOCABLE", value_name = "LIST")]
+    pub(crate) revocable: Option<Scalars>,
+    /// Region that this agent is in [default: the master's]
+    #[arg(long, env = "SKEP_REGION", value_name = "NAME")]
+    pub(crate) region: Option<String>,
+    /// Zone of the region that this agent is in
+    #[arg(long, env = "SKEP_ZONE", value_name = "NAME")]
+    pub(crate) zone: Option<String>,
+}
+
+/// On which agents and terms tasks are to run.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Where the tasks run")]
+pub(crate) struct Wanted {
+    /// Only on agents of which this holds, such as "zone equals z1"; also exists, missing, differs,
+    /// matches and mismatches; of several, all must hold
+    #[arg(long = "constraint", value_name = "CONSTRAINT")]
+    pub(crate) constraints: Vec<Constraint>,
+    /// Also on agents in other regions than the master's
+    #[arg(long)]
+    pub(crate) any_region: bool,
+    /// On resources that agents lend: the tasks are paused, or killed and started again, when
+    /// regular ones need them
+    #[arg(long)]
+    pub(crate) revocable: bool,
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 
 pub(super) async fn master(args: args::Master) -> Result {
     let keep = Keep::Folder(args.data);
-    let config = Config { listen: args.listen, keep, policy: Policy::default() };
+    let policy =
+        Policy { region: args.region, offer_timeout: args.offer_timeout.0, ..Policy::default() };
+    let config = Config { listen: args.listen, keep, policy };
     let mut master = Master::start(config).await?;
     let address = args.advertise.unwrap_or_else(|| reachable(master.address()));
     keep_operator(&master, &address)?;

@@ -25,14 +25,16 @@ use plan::{Fitting, Inputs, Job};
 use scheduler::{Order, RunScheduler};
 use skep_framework::Cluster;
 use skep_protocol::{
-    Digest, Resources,
+    Amount, Digest, Resources, Role,
     bounds::MODULE_BYTES_MAX,
     framework::FrameworkInfo,
-    operator::{Request, Response},
-    task::Grants,
+    operator::{Request, Response, view},
+    task::{Grants, Terms},
+    wishes::Wishes,
 };
 use skep_transport::RequestError;
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io::{IsTerminal as _, Read as _},
     path::Path,
     process::ExitCode,
@@ -218,7 +220,7 @@ async fn find_room(cluster: &Cluster, job: &Fitting) -> Result {
             return Err(Sentence(why).into());
         }
         let totals: Vec<Resources> =
-            suited.into_iter().filter_map(|agent| agent.resources.try_into().ok()).collect();
+            suited.into_iter().filter_map(|agent| usable(agent, job.terms())).collect();
         if totals.iter().any(|total| job.fit(total).is_some()) {
             return Ok(());
         }
@@ -228,10 +230,39 @@ async fn find_room(cluster: &Cluster, job: &Fitting) -> Result {
                 "no agent is large enough: a task needs {least}, the largest agent has {largest}; \
                  ask for less with --cpus and --mem"
             );
+            let why = match largest.is_empty() {
+                true => "no agent lends anything; one does with skep agent --revocable".into(),
+                false => why,
+            };
             return Err(Sentence(why).into());
         }
         tokio::time::sleep(AGENTS_INTERVAL).await;
     }
+}
+
+/// What tasks on these terms could use of an agent that is empty.
+fn usable(agent: view::AgentView, terms: Terms) -> Option<Resources> {
+    let has: Resources = agent.resources.try_into().ok()?;
+    let lends: Resources = agent.revocable.try_into().ok()?;
+    if terms == Terms::Regular {
+        return Some(has);
+    }
+    // As the master has it: of a kind that is lent, what is lent; of another, what there is.
+    let other = has.iter().filter(|(kind, _)| lends.amount(kind) == Amount::ZERO);
+    let usable = other.fold(lends.clone(), |sum, (kind, amount)| sum.with(kind, amount));
+    Some(if lends.is_empty() { lends } else { usable })
+}
+
+fn capabilities(wanted: &args::Wanted) -> BTreeSet<String> {
+    let words = [("revocable", wanted.revocable), ("region_aware", wanted.any_region)];
+    words.into_iter().filter(|(_, has)| *has).map(|(word, _)| word.to_owned()).collect()
+}
+
+fn wishes(args: &args::Run) -> BTreeMap<Role, Wishes> {
+    let group = args.wanted.constraints.clone();
+    let wishes = Wishes { groups: vec![group], ..Wishes::default() };
+    let is_stated = !args.wanted.constraints.is_empty();
+    is_stated.then(|| (args.role.clone(), wishes)).into_iter().collect()
 }
 
 /// Runs the framework and collects what comes of it, until all is shown.
@@ -241,6 +272,8 @@ async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collec
     let info = FrameworkInfo {
         name: args.name.clone().unwrap_or_else(|| format!("run {}", job.id)),
         role: args.role.clone(),
+        capabilities: capabilities(&args.wanted),
+        wishes: wishes(args),
         failover_timeout: FAILOVER_TIMEOUT,
         ..FrameworkInfo::default()
     };

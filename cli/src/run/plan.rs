@@ -3,7 +3,8 @@
 use crate::args;
 use skep_protocol::{
     Amount, Digest, Resources, TaskId, TaskSpec,
-    task::{Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Random},
+    framework::Demand,
+    task::{Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Random, Terms},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -146,6 +147,9 @@ fn template(
         stack_bytes: default.stack_bytes,
     };
     spec.grants = grants(&run.grants, inputs, environment)?;
+    if run.wanted.revocable {
+        spec.terms = Terms::Revocable;
+    }
     if run.coredump.is_some() {
         spec.diagnostics = Diagnostics::Coredump;
     }
@@ -203,12 +207,25 @@ pub(crate) struct Fitting {
     most: Resources,
     least: Resources,
     volumes: BTreeSet<String>,
+    terms: Terms,
 }
 
 impl Fitting {
     /// What a task must have at least.
     pub(crate) fn least(&self) -> &Resources {
         &self.least
+    }
+
+    /// On which terms its tasks hold what they use.
+    pub(crate) fn terms(&self) -> Terms {
+        self.terms
+    }
+
+    /// What the tasks wait for: as much as there is of what they use, on their terms.
+    pub(crate) fn demand(&self) -> Demand {
+        let kinds = self.most.iter().map(|(kind, _)| kind);
+        let wants = kinds.fold(Resources::none(), |sum, kind| sum.with(kind, Amount::MAX));
+        Demand { least: self.least.clone(), wants, terms: Some(self.terms) }
     }
 
     /// The first volume that a task needs and an agent with these attributes does not have.
@@ -239,7 +256,8 @@ impl Job {
             DirSource::Volume(name) => Some(name.clone()),
             DirSource::Sandbox | DirSource::Host(_) => None,
         });
-        Fitting { most, least: self.least.clone(), volumes: volumes.collect() }
+        let terms = self.tasks.first().map(|spec| spec.terms).unwrap_or_default();
+        Fitting { most, least: self.least.clone(), volumes: volumes.collect(), terms }
     }
 }
 

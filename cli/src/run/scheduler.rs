@@ -13,7 +13,7 @@ use super::plan::{Fitting, Job};
 use skep_framework::{Driver, Offer, Scheduler};
 use skep_protocol::{
     AllocationId, Attempt, FrameworkId, OfferId, Outcome, Rejection, Resources, StatusUpdate,
-    TaskId, TaskState, framework::Answer, outcome::KilledBy,
+    TaskId, TaskState, framework::Answer, outcome::KilledBy, task::Terms,
 };
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -249,6 +249,8 @@ enum Meaning {
     Lost,
     /// Start it again; it never ran.
     NotTaken,
+    /// Start it again; it gave way to others, as often as it must.
+    Preempted,
     /// An attempt that was given up lives on after all: end it, and start the task again.
     StillThere,
     Final,
@@ -268,8 +270,9 @@ fn meaning(state: &TaskState) -> Meaning {
             _ => Meaning::Final,
         },
         TaskState::Ended(Outcome::Killed { by: KilledBy::AgentStopped }) => Meaning::Lost,
+        TaskState::Ended(Outcome::Killed { by: KilledBy::Preemption }) => Meaning::Preempted,
         TaskState::Ended(_) => Meaning::Final,
-        TaskState::Staging | TaskState::Starting => Meaning::Nothing,
+        TaskState::Staging | TaskState::Starting | TaskState::Paused => Meaning::Nothing,
     }
 }
 
@@ -277,6 +280,9 @@ impl Scheduler for RunScheduler {
     fn registered(&mut self, driver: &mut Driver, _: &FrameworkId) {
         let _ = self.told.send(Told::Connection(Link::Up));
         self.offers = OffersWanted::Yes;
+        if self.fitting.terms() == Terms::Revocable {
+            driver.demand(None, Some(self.fitting.demand()));
+        }
         self.want_offers(driver);
     }
 
@@ -326,7 +332,7 @@ impl Scheduler for RunScheduler {
             }
             // Out of reach for the last time: it may still come back with its result.
             Meaning::Lost if !update.state.is_terminal() => {}
-            Meaning::NotTaken => self.again(driver, place, update),
+            Meaning::NotTaken | Meaning::Preempted => self.again(driver, place, update),
             Meaning::StillThere => {
                 driver.kill(update.key.task.clone());
                 self.again(driver, place, update);

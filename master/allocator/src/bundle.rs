@@ -4,7 +4,7 @@ use crate::{
     amounts::{Amounts, Kinds},
     tree::{NodeId, Tree},
 };
-use skep_protocol::{Resources, Role};
+use skep_protocol::{Amount, Resources, Role, task::Terms};
 use smallvec::SmallVec;
 use std::{collections::BTreeMap, fmt};
 
@@ -70,6 +70,28 @@ impl Bundle {
             unreserved: self.unreserved.at_most(&cap.unreserved),
             reserved: reserved.collect(),
             revocable: self.revocable.at_most(&cap.revocable),
+        }
+    }
+
+    /// What of this may be held on these terms, of an agent that lends `lent` in all: what is not
+    /// revocable; or what is, with the kinds that the agent does not lend.
+    #[must_use]
+    pub fn on(&self, terms: Terms, lent: &Resources) -> Self {
+        if terms == Terms::Regular {
+            return Self { revocable: Resources::none(), ..self.clone() };
+        }
+        if lent.is_empty() {
+            return Self::default();
+        }
+        let without_lent = |part: &Resources| {
+            let kinds = part.iter().filter(|(kind, _)| lent.amount(kind) == Amount::ZERO);
+            kinds.fold(Resources::none(), |sum, (kind, amount)| sum.with(kind, amount))
+        };
+        let reserved = self.reserved.iter().map(|(role, part)| (role.clone(), without_lent(part)));
+        Self {
+            unreserved: without_lent(&self.unreserved),
+            reserved: reserved.filter(|(_, part)| !part.is_empty()).collect(),
+            revocable: self.revocable.clone(),
         }
     }
 

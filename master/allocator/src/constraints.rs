@@ -4,7 +4,7 @@
 //! holds of every attribute that is not text.
 
 use regex::{Regex, RegexBuilder};
-use skep_protocol::Amount;
+use skep_protocol::{Amount, wishes};
 use std::{collections::BTreeMap, fmt};
 
 /// The memory that one compiled pattern may take, in bytes; ordinary ones take a tenth.
@@ -85,9 +85,34 @@ pub struct Constraints {
 }
 
 impl Constraints {
+    /// What a framework wishes, with its patterns compiled.
+    ///
+    /// # Errors
+    /// [`NoPattern`] for the first that is none.
+    pub fn compile(groups: &[Vec<wishes::Constraint>]) -> Result<Self, NoPattern> {
+        let group =
+            |group: &Vec<wishes::Constraint>| group.iter().map(Constraint::compile).collect();
+        Ok(Self { groups: groups.iter().map(group).collect::<Result<_, _>>()? })
+    }
+
     pub(crate) fn hold(&self, attributes: &BTreeMap<String, Attribute>) -> bool {
         let holds = |c: &Constraint| c.predicate.holds(attributes.get(&c.attribute));
         self.groups.is_empty() || self.groups.iter().any(|group| group.iter().all(holds))
+    }
+}
+
+impl Constraint {
+    fn compile(wish: &wishes::Constraint) -> Result<Self, NoPattern> {
+        use wishes::Predicate as Wish;
+        let predicate = match &wish.predicate {
+            Wish::Exists => Predicate::Exists,
+            Wish::Missing => Predicate::Missing,
+            Wish::Equals(text) => Predicate::Equals(text.clone()),
+            Wish::Differs(text) => Predicate::Differs(text.clone()),
+            Wish::Matches(text) => Predicate::Matches(Pattern::new(text)?),
+            Wish::Mismatches(text) => Predicate::Mismatches(Pattern::new(text)?),
+        };
+        Ok(Self { attribute: wish.attribute.clone(), predicate })
     }
 }
 

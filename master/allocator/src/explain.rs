@@ -67,7 +67,8 @@ impl Allocator {
                 }
             }
             let wants = least.clone().plus(&asking.offered);
-            asking.demand = Some(Wait { least, wants });
+            let terms = asking.terms();
+            asking.demand = Some(Wait { least, wants, terms });
         }
         self.explain_client(id, &asking, now)
     }

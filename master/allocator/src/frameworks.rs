@@ -11,7 +11,7 @@ use crate::{
     order::Seat,
     tree::{ClientId, NodeId},
 };
-use skep_protocol::{FrameworkId, Resources, Role, framework::Demand};
+use skep_protocol::{FrameworkId, Resources, Role, framework::Demand, task::Terms};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -85,6 +85,7 @@ pub(crate) struct Client {
 pub(crate) struct Wait {
     pub(crate) least: Amounts,
     pub(crate) wants: Amounts,
+    pub(crate) terms: Option<Terms>,
 }
 
 impl Client {
@@ -93,6 +94,11 @@ impl Client {
         self.demand
             .as_ref()
             .map_or(u64::MAX, |wait| wait.wants.get(kind).saturating_sub(self.offered.get(kind)))
+    }
+
+    /// On which terms it would hold what it waits for; none if it does not say.
+    pub(crate) fn terms(&self) -> Option<Terms> {
+        self.demand.as_ref().and_then(|wait| wait.terms)
     }
 
     pub(crate) fn is_sated(&self) -> bool {
@@ -262,6 +268,7 @@ impl Allocator {
         let demand = demand.map(|demand| Wait {
             least: kinds.amounts(&demand.least),
             wants: kinds.amounts(&demand.wants),
+            terms: demand.terms,
         });
         let known = self.client_mut(client);
         let had = usize::from(known.has_own_floor());
@@ -269,6 +276,25 @@ impl Allocator {
         let has = usize::from(known.has_own_floor());
         self.count_own_floors(has, had);
         self.refresh_hunger(client);
+        self.mark_client_freed(client);
+    }
+
+    /// Which offers are of use to a framework in a role, from now on.
+    pub fn set_wishes(
+        &mut self,
+        id: &FrameworkId,
+        role: &Role,
+        floors: Option<Vec<Resources>>,
+        constraints: Constraints,
+    ) {
+        let Some(client) = self.client_of(id, role) else { return };
+        let kinds = &mut self.kinds;
+        let floors = floors.map(|floors| floors.iter().map(|f| kinds.amounts(f)).collect());
+        let known = self.client_mut(client);
+        let had = usize::from(known.has_own_floor());
+        (known.floors, known.constraints) = (floors, constraints);
+        let has = usize::from(known.has_own_floor());
+        self.count_own_floors(has, had);
         self.mark_client_freed(client);
     }
 

@@ -11,7 +11,7 @@ use crate::{
     quota::Allowance,
     tree::{ClientId, TOP},
 };
-use skep_protocol::Time;
+use skep_protocol::{Time, task::Terms};
 use smallvec::SmallVec;
 use std::{cmp::Reverse, fmt};
 
@@ -28,6 +28,10 @@ pub enum Cause {
     OtherRegion,
     /// The framework's own constraints exclude it.
     Constraint,
+    /// The agent lends nothing, and the framework waits for what is lent.
+    NothingLent,
+    /// What is left is only lent, and the framework does not deal with that.
+    OnlyLent,
     /// The agent would be too small even if it were empty.
     TooSmall {
         /// Of which kind of resource.
@@ -58,6 +62,12 @@ impl fmt::Display for Cause {
             }
             Self::OtherRegion => f.write_str("in another region"),
             Self::Constraint => f.write_str("excluded by the framework's constraints"),
+            Self::NothingLent => {
+                f.write_str("lends nothing, and the framework waits for revocable resources")
+            }
+            Self::OnlyLent => {
+                f.write_str("only revocable resources free, which the framework does not take")
+            }
             Self::TooSmall { kind } => write!(f, "too small even when empty: {kind}"),
             Self::Shortfall { kind } => write!(f, "too little {kind} free"),
             Self::Limit => f.write_str("held back by the limit of the role or one above it"),
@@ -82,6 +92,7 @@ pub(crate) enum Stage {
 struct Cuts {
     limit: bool,
     headroom: bool,
+    lent: bool,
 }
 
 impl Allocator {
@@ -148,7 +159,14 @@ impl Allocator {
                 return Err(Cause::Incapable);
             }
         }
-        if client.constraints.hold(&agent.attributes) { Ok(()) } else { Err(Cause::Constraint) }
+        let lends = agent.total.part(Term::Revocable).is_some();
+        if !client.constraints.hold(&agent.attributes) {
+            Err(Cause::Constraint)
+        } else if client.terms() == Some(Terms::Revocable) && !lends {
+            Err(Cause::NothingLent)
+        } else {
+            Ok(())
+        }
     }
 
     /// What is free for the client, cut to its demand, its limits and its allowance.
@@ -156,10 +174,19 @@ impl Allocator {
         let mut cuts = Cuts::default();
         let mut lot = Lot::default();
         let mut taken = Amounts::default();
+        let lent = agent.total.part(Term::Revocable);
         for (term, free) in self.parts(agent) {
             let mut part = free.clone();
+            if let (Some(Terms::Revocable), Some(lent)) = (client.terms(), lent)
+                && term != Term::Revocable
+            {
+                part.cap(|kind| if lent.get(kind) > 0 { 0 } else { u64::MAX });
+            }
             match term {
-                Term::Revocable if !self.takes_revocable(client) => continue,
+                Term::Revocable if !self.takes_revocable(client) => {
+                    cuts.lent = true;
+                    continue;
+                }
                 Term::Revocable => {}
                 Term::Reserved(node) if !self.tree.is_within(client.leaf, node) => continue,
                 Term::Reserved(node) => {
@@ -201,7 +228,9 @@ impl Allocator {
 
     fn takes_revocable(&self, client: &Client) -> bool {
         let framework = self.frameworks.get(&client.framework);
-        framework.is_some_and(|framework| framework.capabilities.contains(&Capability::Revocable))
+        let is_capable = framework
+            .is_some_and(|framework| framework.capabilities.contains(&Capability::Revocable));
+        is_capable && client.terms() != Some(Terms::Regular)
     }
 
     fn is_enough(&self, client: &Client, lot: &Lot) -> bool {
@@ -225,6 +254,7 @@ impl Allocator {
         }
         let short = client.demand.as_ref().and_then(|wait| lot.sum().shortfall(&wait.least));
         match short {
+            _ if cuts.lent && lot.is_empty() => Cause::OnlyLent,
             Some(kind) => self.shortfall(kind),
             None if lot.is_empty() => Cause::Full,
             None => Cause::BelowFloor,

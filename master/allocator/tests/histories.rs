@@ -194,7 +194,7 @@ impl Cluster {
             Event::Suppress(f) => allocator.suppress(&framework(*f), &[role(0)]),
             Event::Revive(f) => allocator.revive(&framework(*f), &[]),
             Event::Want { framework: f, least, wants } => {
-                let demand = Demand { least: cpus(*least), wants: cpus(*wants) };
+                let demand = Demand { least: cpus(*least), wants: cpus(*wants), terms: None };
                 ROLES.iter().for_each(|name| {
                     let role = Role::new(name).expect("a role");
                     allocator.set_demand(&framework(*f), &role, Some(&demand));

@@ -10,6 +10,7 @@ use crate::{
     tasks::{Report, Stage, Tally},
     timers::Timer,
 };
+use skep_allocator::Constraints;
 use skep_protocol::{
     AgentId, Attempt, FrameworkId, OfferId, Outcome, Rejection, StatusUpdate, TaskId,
     agent::ToAgent,
@@ -128,6 +129,11 @@ impl Master {
         }
         if info.name.len() > ID_BYTES_MAX {
             return Err(Rejection::invalid("info.name", "it must be 128 bytes at most"));
+        }
+        for wishes in info.wishes.values() {
+            wishes.check()?;
+            let compiled = Constraints::compile(&wishes.groups);
+            compiled.map_err(|why| Rejection::invalid("info.wishes", why.to_string()))?;
         }
         let Some(framework) = id else {
             let max = self.policy.frameworks_max;

@@ -113,7 +113,7 @@ impl Master {
     }
 
     fn adopt(&mut self, held: HeldTask, home: &mut Homecoming<'_>) {
-        let HeldTask { key, role, allocation, granted, resources, name, state } = held;
+        let HeldTask { key, role, allocation, granted, resources, terms, name, state } = held;
         let Some(known) = self.durable.frameworks.get(&key.framework) else { return };
         let role = known.info.roles().find(|known| **known == role).unwrap_or(&known.info.role);
         let role = role.clone();
@@ -154,7 +154,7 @@ impl Master {
         };
         if !task.stage.is_ended() {
             let (framework, agent) = (&key.framework, home.agent);
-            let place = Place { framework, role: &task.role, agent };
+            let place = Place { framework, role: &task.role, agent, terms };
             let held = (&task.resources, task.begun());
             self.ledger.adopt(allocation, place, &granted, held, self.now);
         }
@@ -282,6 +282,7 @@ fn stage_of(state: &TaskState) -> Stage {
         TaskState::Staging | TaskState::Unreachable => Stage::Queued,
         TaskState::Starting => Stage::Starting,
         TaskState::Running => Stage::Running,
+        TaskState::Paused => Stage::Paused,
         TaskState::Ended(outcome) => {
             let (outcome, report) = (outcome.clone(), Report::Awaited);
             Stage::Ended { outcome, usage: None, report }

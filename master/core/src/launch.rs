@@ -16,6 +16,7 @@ use skep_protocol::{
     bounds::{LAUNCH_TASKS_MAX, REFUSE_DEFAULT},
     frames,
     framework::{Answer, Event, Filters, LaunchTask, Operation, RefusedTask},
+    task::Terms,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -33,6 +34,13 @@ struct Selection {
     /// Launched before, and recorded by these agents: their frameworks may have missed it.
     recorded: BTreeMap<AgentId, Vec<(TaskId, Attempt)>>,
     refused: Vec<RefusedTask>,
+}
+
+/// What the tasks of one operation may use together.
+struct Room {
+    resources: Resources,
+    /// Those of the whole operation.
+    terms: Terms,
 }
 
 /// What is to be done with a task that may be launched.
@@ -86,17 +94,20 @@ impl Master {
                 self.tell_answer(framework, first, number, reject(rejection, &tasks));
                 continue;
             }
-            let selection = self.select(framework, &agent, &rest.sum(), tasks);
+            let terms = terms_of(&tasks);
+            let usable = self.ledger.usable(&agent, &rest, terms);
+            let room = Room { resources: usable.sum(), terms };
+            let selection = self.select(framework, &agent, &room, tasks);
             if !selection.taken.is_empty() {
                 used = Use::Some;
             }
-            let granted = rest.pick(&selection.batch.sum);
+            let granted = usable.pick(&selection.batch.sum);
             rest = rest.minus(&granted);
             let ledger = &self.ledger;
             let allocation = self.mint.allocation(|id| ledger.allocation(*id).is_some());
             if !selection.taken.is_empty() {
                 let batch = selection.batch.clone();
-                let place = Place { framework, role: &role, agent: &agent };
+                let place = Place { framework, role: &role, agent: &agent, terms };
                 self.ledger.grant(allocation, place, granted, batch, self.now);
             }
             self.launch(framework, (first, number), &agent, allocation, selection);
@@ -112,6 +123,7 @@ impl Master {
         tasks: Vec<LaunchTask>,
     ) {
         let allocation = self.ledger.allocation(id).filter(|a| a.framework == *framework);
+        let terms = allocation.map(|allocation| allocation.terms).unwrap_or_default();
         let agent = allocation.map(|allocation| allocation.agent.clone());
         let checked = match agent.zip(self.ledger.room(id)) {
             Some(place) => check_count(&tasks).map(|()| place),
@@ -123,7 +135,8 @@ impl Master {
                 return self.tell_answer(framework, None, 0, reject(rejection, &tasks));
             }
         };
-        let selection = self.select(framework, &agent, &room.sum(), tasks);
+        let resources = room.sum();
+        let selection = self.select(framework, &agent, &Room { resources, terms }, tasks);
         if !selection.taken.is_empty() {
             self.ledger.enqueue(id, room, &selection.batch);
         }
@@ -210,7 +223,7 @@ impl Master {
         &self,
         framework: &FrameworkId,
         agent: &AgentId,
-        room: &Resources,
+        room: &Room,
         tasks: Vec<LaunchTask>,
     ) -> Selection {
         let mut selection = Selection::default();
@@ -246,7 +259,7 @@ impl Master {
         &self,
         framework: &FrameworkId,
         agent: &AgentId,
-        room: &Resources,
+        room: &Room,
         spec: &TaskSpec,
         selection: &Selection,
     ) -> Result<Verdict, Rejection> {
@@ -267,8 +280,13 @@ impl Master {
             None => self.check_attempts(framework, spec)?,
         }
         self.check_place(agent, spec)?;
-        if !room.contains(&spec.resources) {
-            let (asked, offered) = (spec.resources.clone(), room.clone());
+        if spec.terms != room.terms {
+            let why =
+                "of the tasks of one launch, and of one allocation, all or none are revocable";
+            return Err(Rejection::invalid("terms", why));
+        }
+        if !room.resources.contains(&spec.resources) {
+            let (asked, offered) = (spec.resources.clone(), room.resources.clone());
             return Err(Rejection::DoesNotFit { task: task.clone(), asked, offered });
         }
         let max = self.policy.agent_tasks_max;
@@ -308,6 +326,11 @@ impl Master {
             None => Ok(()),
         }
     }
+}
+
+/// On which terms tasks are launched together: on those of the first.
+fn terms_of(tasks: &[LaunchTask]) -> Terms {
+    tasks.iter().flatten().next().map(|spec| spec.terms).unwrap_or_default()
 }
 
 fn check_count(tasks: &[LaunchTask]) -> Result<(), Rejection> {

@@ -26,6 +26,8 @@ pub struct Policy {
     pub cpus_min: Amount,
     /// The least memory, in MiB, that is worth an offer without cpus.
     pub mem_min: Amount,
+    /// The region of the master: agents elsewhere are offered to frameworks that know of regions.
+    pub region: Option<String>,
     /// Tasks on one agent, ended ones included until their end is acknowledged.
     pub agent_tasks_max: usize,
     /// Ended tasks that are remembered, of all frameworks together.
@@ -63,6 +65,7 @@ impl Default for Policy {
             // Both as in Mesos.
             cpus_min: Amount::millis(10),
             mem_min: Amount::units(32),
+            region: None,
             agent_tasks_max: AGENT_TASKS_MAX,
             // About 500 bytes each.
             ended_tasks_max: 10_000,

@@ -1,7 +1,7 @@
 //! The tasks that the master knows: live ones with the agent they are on, and the last that ended.
 //!
 //! ```text
-//! Sent -> Queued -> Starting -> Running -> Ended -> forgotten, and remembered for people
+//! Sent -> Queued -> Starting -> Running <-> Paused -> Ended -> forgotten, and remembered for people
 //!   (the agent has recorded it)               (its framework has acknowledged the end)
 //! ```
 //! Always holds: an attempt is either live or remembered, and of one task at most one attempt is
@@ -57,6 +57,7 @@ pub(crate) enum Stage {
     Queued,
     Starting,
     Running,
+    Paused,
     Ended {
         outcome: Outcome,
         usage: Option<Usage>,
@@ -105,7 +106,7 @@ impl Stage {
     pub(crate) const fn phase(&self) -> Phase {
         match self {
             Self::Sent { .. } | Self::Queued => Phase::Waiting,
-            Self::Starting | Self::Running => Phase::Active,
+            Self::Starting | Self::Running | Self::Paused => Phase::Active,
             Self::Ended { .. } => Phase::Over,
         }
     }
@@ -120,6 +121,7 @@ impl Stage {
             Self::Sent { .. } | Self::Queued => TaskState::Staging,
             Self::Starting => TaskState::Starting,
             Self::Running => TaskState::Running,
+            Self::Paused => TaskState::Paused,
             Self::Ended { outcome, .. } => TaskState::Ended(outcome.clone()),
         }
     }
@@ -129,7 +131,7 @@ impl Stage {
             Self::Sent { .. } => 0,
             Self::Queued => 1,
             Self::Starting => 2,
-            Self::Running => 3,
+            Self::Running | Self::Paused => 3,
             Self::Ended { .. } => 4,
         }
     }
@@ -275,11 +277,15 @@ impl Master {
         self.tasks.insert(key, task);
     }
 
-    /// Moves a task on, never back: what arrives late changes nothing. What it used is free with
+    /// Moves a task on, never back, but that it may be paused and resumed: what arrives late changes nothing. What it used is free with
     /// its end.
     pub(crate) fn advance_task(&mut self, key: &TaskKey, stage: Stage) {
         let Some(task) = self.tasks.get_mut(key) else { return };
-        if stage.rank() <= task.stage.rank() {
+        let is_turn = matches!(
+            (&task.stage, &stage),
+            (Stage::Running, Stage::Paused) | (Stage::Paused, Stage::Running)
+        );
+        if !is_turn && stage.rank() <= task.stage.rank() {
             return;
         }
         let (before, begun, after) = (task.stage.phase(), task.begun(), stage.phase());

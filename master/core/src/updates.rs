@@ -100,6 +100,7 @@ impl Master {
             TaskState::Staging => self.advance_task(&update.key, Stage::Queued),
             TaskState::Starting => self.advance_task(&update.key, Stage::Starting),
             TaskState::Running => self.advance_task(&update.key, Stage::Running),
+            TaskState::Paused => self.advance_task(&update.key, Stage::Paused),
             TaskState::Ended(outcome) => {
                 let (outcome, usage) = (outcome.clone(), update.usage);
                 let report = Report::Update(update.seq);

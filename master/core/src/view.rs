@@ -117,6 +117,9 @@ impl Master {
             tasks: agent.tally.sum() as u64,
             enforces: agent.info.enforces.clone(),
             build: agent.info.build.clone(),
+            revocable: shown(&agent.info.revocable),
+            region: agent.info.region.clone().unwrap_or_default(),
+            zone: agent.info.zone.clone().unwrap_or_default(),
         }
     }
 

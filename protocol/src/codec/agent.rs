@@ -3,7 +3,7 @@
 use super::{
     DecodeError,
     common::{attributes, names, text},
-    convert::{Convert, at_most, known, read, required},
+    convert::{Convert, at_most, known, or_default, read, required},
     wire::agent::{self as wire, to_agent, to_master},
 };
 use crate::{
@@ -86,6 +86,9 @@ impl Convert for AgentInfo {
             enforces: self.enforces.clone(),
             resources: Some(self.resources.to_wire()),
             build: self.build.clone(),
+            revocable: (!self.revocable.is_empty()).then(|| self.revocable.to_wire()),
+            region: self.region.clone(),
+            zone: self.zone.clone(),
         }
     }
 
@@ -97,8 +100,15 @@ impl Convert for AgentInfo {
             enforces: names("enforces", wire.enforces)?,
             resources: required("resources", wire.resources)?,
             build: text("build", ID_BYTES_MAX, wire.build)?,
+            revocable: or_default("revocable", wire.revocable)?,
+            region: optional_text("region", wire.region)?,
+            zone: optional_text("zone", wire.zone)?,
         })
     }
+}
+
+fn optional_text(field: &str, wire: Option<String>) -> Result<Option<String>, DecodeError> {
+    wire.map(|wire| text(field, ID_BYTES_MAX, wire)).transpose()
 }
 
 impl Convert for HeldTask {
@@ -113,6 +123,7 @@ impl Convert for HeldTask {
             resources: Some(self.resources.to_wire()),
             name: self.name.clone(),
             state: Some(self.state.to_wire()),
+            terms: self.terms.to_wire(),
         }
     }
 
@@ -125,6 +136,7 @@ impl Convert for HeldTask {
             resources: required("resources", wire.resources)?,
             name: text("name", ID_BYTES_MAX, wire.name)?,
             state: required("state", wire.state)?,
+            terms: read("terms", wire.terms)?,
         })
     }
 }

@@ -13,7 +13,6 @@ use crate::{
         Operation,
     },
     ids::Role,
-    resources::Resources,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,6 +53,7 @@ impl Convert for Call {
                 least: demand.as_ref().map(|demand| demand.least.to_wire()),
                 wants: demand.as_ref().map(|demand| demand.wants.to_wire()),
                 role: role.to_wire(),
+                terms: demand.as_ref().and_then(|demand| demand.terms).to_wire(),
             }),
         };
         wire::Call { kind: Some(kind) }
@@ -96,6 +96,7 @@ impl Convert for Call {
                 let demand = Demand {
                     least: or_default("demand.least", m.least)?,
                     wants: or_default("demand.wants", m.wants)?,
+                    terms: read("demand.terms", m.terms)?,
                 };
                 Self::Demand { role, demand: is_stated.then_some(demand) }
             }
@@ -116,13 +117,14 @@ impl Convert for FrameworkInfo {
     type Wire = wire::FrameworkInfo;
 
     fn to_wire(&self) -> wire::FrameworkInfo {
-        let Self { name, role, more_roles, capabilities, failover_timeout } = self;
+        let Self { name, role, more_roles, capabilities, wishes, failover_timeout } = self;
         wire::FrameworkInfo {
             name: name.clone(),
             role: Some(role.to_wire()),
             failover_timeout_micros: Some(failover_timeout.to_wire()),
             more_roles: more_roles.iter().map(Convert::to_wire).collect(),
             capabilities: capabilities.iter().cloned().collect(),
+            wishes: wishes.iter().map(|(role, w)| (role.to_wire(), w.to_wire())).collect(),
         }
     }
 
@@ -133,6 +135,7 @@ impl Convert for FrameworkInfo {
             role: or_default("role", wire.role)?,
             more_roles: roles("more_roles", wire.more_roles)?,
             capabilities: names("capabilities", wire.capabilities)?.into_iter().collect(),
+            wishes: by_role("wishes", wire.wishes)?,
             failover_timeout: Option::unwrap_or(failover_timeout, FAILOVER_TIMEOUT_DEFAULT),
         })
     }
@@ -270,13 +273,14 @@ impl Convert for Answer {
     }
 }
 
-fn reserved(
-    wire: BTreeMap<String, super::wire::common::Resources>,
-) -> Result<BTreeMap<Role, Resources>, DecodeError> {
+fn by_role<T: Convert>(
+    field: &str,
+    wire: BTreeMap<String, T::Wire>,
+) -> Result<BTreeMap<Role, T>, DecodeError> {
     if wire.len() > ROLES_MAX {
-        return Err(DecodeError::invalid("too many roles").within("reserved"));
+        return Err(DecodeError::invalid("too many roles").within(field));
     }
-    let part = |(role, part)| Ok((read("reserved", role)?, read("reserved", part)?));
+    let part = |(role, part)| Ok((read(field, role)?, read(field, part)?));
     wire.into_iter().map(part).collect()
 }
 
@@ -310,7 +314,7 @@ impl Convert for Offer {
             architecture: text("architecture", ID_BYTES_MAX, wire.architecture)?,
             enforces: names("enforces", wire.enforces)?,
             expires: read("expires_micros", wire.expires_micros)?,
-            reserved: reserved(wire.reserved)?,
+            reserved: by_role("reserved", wire.reserved)?,
             revocable: or_default("revocable", wire.revocable)?,
         })
     }

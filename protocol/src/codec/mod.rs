@@ -27,6 +27,7 @@ mod executor;
 mod framework;
 mod hello;
 mod operator;
+mod wishes;
 
 use bytes::Bytes;
 use convert::Convert;

@@ -128,11 +128,12 @@ impl Convert for TaskState {
     type Wire = wire::TaskState;
 
     fn to_wire(&self) -> wire::TaskState {
-        use task_state::{Kind, Running, Staging, Starting, Unreachable};
+        use task_state::{Kind, Paused, Running, Staging, Starting, Unreachable};
         let kind = match self {
             Self::Staging => Kind::Staging(Staging {}),
             Self::Starting => Kind::Starting(Starting {}),
             Self::Running => Kind::Running(Running {}),
+            Self::Paused => Kind::Paused(Paused {}),
             Self::Unreachable => Kind::Unreachable(Unreachable {}),
             Self::Ended(outcome) => Kind::Ended(outcome.to_wire()),
         };
@@ -145,6 +146,7 @@ impl Convert for TaskState {
             Kind::Staging(_) => Self::Staging,
             Kind::Starting(_) => Self::Starting,
             Kind::Running(_) => Self::Running,
+            Kind::Paused(_) => Self::Paused,
             Kind::Unreachable(_) => Self::Unreachable,
             Kind::Ended(outcome) => Self::Ended(read("ended", outcome)?),
         })
@@ -239,6 +241,7 @@ impl Convert for KilledBy {
             }
             Self::FrameworkRemoved => Kind::FrameworkRemoved(FrameworkRemoved {}),
             Self::AgentStopped => Kind::AgentStopped(AgentStopped {}),
+            Self::Preemption => Kind::Preemption(Preemption {}),
         };
         wire::KilledBy { kind: Some(kind) }
     }
@@ -251,6 +254,7 @@ impl Convert for KilledBy {
             Kind::NewerAttempt(m) => Self::NewerAttempt(read("newer_attempt.attempt", m.attempt)?),
             Kind::FrameworkRemoved(_) => Self::FrameworkRemoved,
             Kind::AgentStopped(_) => Self::AgentStopped,
+            Kind::Preemption(_) => Self::Preemption,
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     rejection::Rejection,
     task::{
         Access, Clock, Diagnostics, DirGrant, DirSource, Feature, Grants, Limits, NetGrant, Random,
-        TaskSpec,
+        TaskSpec, Terms,
     },
 };
 use std::{collections::BTreeSet, mem};
@@ -106,6 +106,7 @@ fn spec_to_wire(spec: &TaskSpec) -> wire::TaskSpec {
         grants: Some(spec.grants.to_wire()),
         labels: spec.labels.clone(),
         diagnostics: spec.diagnostics.to_wire(),
+        terms: spec.terms.to_wire(),
     }
 }
 
@@ -135,6 +136,7 @@ fn read_spec(
         limits: or_default("limits", wire.limits)?,
         grants: or_default("grants", wire.grants)?,
         diagnostics: read("diagnostics", wire.diagnostics)?,
+        terms: read("terms", wire.terms)?,
         labels: wire.labels,
     })
 }
@@ -319,6 +321,7 @@ impl Convert for DirGrant {
 
 convert_enum!(Access, wire::Access { ReadWrite, ReadOnly }, default);
 convert_enum!(Diagnostics, wire::Diagnostics { Plain, Coredump }, default);
+convert_enum!(Terms, wire::Terms { Regular, Revocable }, default);
 
 #[cfg(test)]
 mod tests {
@@ -354,6 +357,7 @@ mod tests {
             "limit.random",
             "limit.stack",
             "policy.coredump",
+            "policy.revocable",
         ];
         assert_eq!(spec_to_wire(&rich_spec()).requires, names);
     }

@@ -31,11 +31,12 @@ pub enum Feature {
     SeededRandom,
     Network,
     Coredump,
+    Revocable,
 }
 
 impl Feature {
     /// All features of this build, in the order of the enum.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Cpus,
         Self::Memory,
         Self::Output,
@@ -57,6 +58,7 @@ impl Feature {
         Self::SeededRandom,
         Self::Network,
         Self::Coredump,
+        Self::Revocable,
     ];
 
     /// What every task uses, whatever its spec says.
@@ -87,6 +89,7 @@ impl Feature {
             Self::SeededRandom => "grant.random.seeded",
             Self::Network => "grant.network",
             Self::Coredump => "policy.coredump",
+            Self::Revocable => "policy.revocable",
         }
     }
 
@@ -95,7 +98,7 @@ impl Feature {
         Self::ALL.into_iter().find(|feature| feature.name() == name)
     }
 
-    /// The features that a task with these limits and grants needs.
+    /// The features that a guest with these limits and grants needs.
     pub fn used_by(limits: &Limits, grants: &Grants, diagnostics: Diagnostics) -> BTreeSet<Self> {
         let Limits { fuel, deadline, random_bytes, host_calls_per_second, .. } = limits;
         let Grants { env, stdin, dirs, clock, random, network } = grants;

@@ -4,6 +4,7 @@ mod executors;
 mod grants;
 mod launching;
 mod modules;
+mod preemption;
 mod queueing;
 mod recovery;
 mod session;
@@ -21,7 +22,7 @@ use skep_protocol::{
     executor::{Report, StartGuest, ToExecutor},
     framework::Acknowledgement,
     ids::Attempt,
-    task::{Access, Feature},
+    task::{Access, Feature, Terms},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -177,6 +178,9 @@ fn info() -> AgentInfo {
         enforces: features.map(|feature| feature.name().into()).collect(),
         resources: Resources::new(Amount::units(4), Amount::units(1_024)),
         build: "0.1.0".into(),
+        revocable: Resources::new(Amount::units(4), Amount::units(512)),
+        region: None,
+        zone: None,
     }
 }
 

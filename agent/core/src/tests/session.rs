@@ -20,6 +20,7 @@ fn register(incarnation: u64, tasks: Vec<HeldTask>) -> Effect {
 
 fn held(task: &str, state: TaskState) -> HeldTask {
     HeldTask {
+        terms: Terms::Regular,
         key: key(task),
         role: Role::default(),
         allocation: AllocationId(1),

@@ -8,7 +8,7 @@ use skep_protocol::{
     Rejection,
     executor::{GuestStage, HeldGuest},
     outcome::KilledBy,
-    task::DirGrant,
+    task::{DirGrant, Terms},
 };
 
 const GONE: [Gone; 3] = [Gone::Unready, Gone::Ended, Gone::Rebooted];
@@ -31,20 +31,24 @@ fn keys() -> impl Strategy<Value = TaskKey> {
 }
 
 fn specs() -> impl Strategy<Value = TaskSpec> {
-    (0..6, 1..4_u32, digests(), 1..4_u64, any::<bool>(), 0..5).prop_map(
-        |(task, attempt, module, cpus, sandbox, jail)| {
-            let resources = Resources::new(Amount::units(cpus), Amount::units(32));
+    (0..6, 1..4_u32, digests(), 1..4_u64, any::<bool>(), 0..10).prop_map(
+        |(task, attempt, module, cpus, sandbox, nature)| {
+            let mem = if nature == 9 { 900 } else { 32 };
+            let resources = Resources::new(Amount::units(cpus), Amount::units(mem));
             let task = TaskId::new(format!("t{task}")).expect("an id");
             let mut spec = TaskSpec::new(task, module, resources);
             spec.attempt = Attempt(attempt);
             // Three jails, one more than there may be at once.
-            match jail {
+            match nature % 5 {
                 0 => spec.grants.network.extend("example.org:443".parse()),
                 1 => {
                     let source = skep_protocol::task::DirSource::Volume("data".into());
                     spec.grants.dirs.push(DirGrant::read_write(source, "/data"));
                 }
                 _ => {}
+            }
+            if nature >= 5 {
+                spec.terms = Terms::Revocable;
             }
             if sandbox {
                 spec.grants.stdin = Some(Digest::of(b"input"));
@@ -63,7 +67,7 @@ fn orders() -> impl Strategy<Value = ToAgent> {
             allocation: AllocationId(allocation),
             framework,
             role: Role::default(),
-            granted: Resources::new(Amount::units(cpus), Amount::units(128)),
+            granted: Resources::new(Amount::units(cpus), Amount::units(1_000)),
             tasks: specs.into_iter().map(Ok).collect(),
         }),
         2 => Just(ToAgent::Registered { agent: agent() }),
@@ -84,6 +88,8 @@ fn orders() -> impl Strategy<Value = ToAgent> {
 fn reports() -> impl Strategy<Value = Report> {
     prop_oneof![
         keys().prop_map(|key| Report::Started { key, at: at(1) }),
+        keys().prop_map(|key| Report::Paused { key, at: at(1) }),
+        keys().prop_map(|key| Report::Resumed { key, at: at(1) }),
         (keys(), any::<bool>()).prop_map(|(key, well)| Report::Ended {
             key,
             at: at(2),

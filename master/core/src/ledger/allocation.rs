@@ -1,7 +1,7 @@
 //! An allocation: the resources that an ACCEPT turned an offer into, and the tasks under it.
 
 use skep_allocator::Bundle;
-use skep_protocol::{AgentId, FrameworkId, Resources, Role, Time};
+use skep_protocol::{AgentId, FrameworkId, Resources, Role, Time, task::Terms};
 
 /// The resources that an ACCEPT turned an offer into.
 #[derive(Clone, Debug)]
@@ -10,6 +10,8 @@ pub(crate) struct Allocation {
     /// The role in which they were offered.
     pub(crate) role: Role,
     pub(crate) agent: AgentId,
+    /// On which terms its tasks hold what they use.
+    pub(crate) terms: Terms,
     /// What its tasks may use together at any moment; the agent holds them to it.
     pub(crate) granted: Bundle,
     /// The sum over its tasks that have not ended, queued ones included.

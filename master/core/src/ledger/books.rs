@@ -4,7 +4,7 @@
 
 use super::{Allocation, Ledger, allocation::Phase};
 use skep_allocator::{Bundle, Origin, Presence, Use};
-use skep_protocol::{AgentId, AllocationId, FrameworkId, Resources, Role, Time};
+use skep_protocol::{AgentId, AllocationId, FrameworkId, Resources, Role, Time, task::Terms};
 
 /// Tasks that enter an allocation together.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,7 @@ pub(crate) struct Place<'a> {
     pub(crate) framework: &'a FrameworkId,
     pub(crate) role: &'a Role,
     pub(crate) agent: &'a AgentId,
+    pub(crate) terms: Terms,
 }
 
 impl Batch {
@@ -62,7 +63,7 @@ impl Ledger {
         task: (&Resources, Begun),
         now: Time,
     ) {
-        let granted = self.found(place.agent, place.role, granted);
+        let granted = self.found(place, granted);
         self.begin(id, place, granted, now);
         let (resources, begun) = task;
         let batch = Batch { sum: resources.clone(), count: 1 };
@@ -70,11 +71,12 @@ impl Ledger {
     }
 
     fn begin(&mut self, id: AllocationId, place: Place<'_>, granted: Bundle, now: Time) {
-        let Place { framework, role, agent } = place;
+        let Place { framework, role, agent, terms } = place;
         self.allocations.entry(id).or_insert_with(|| Allocation {
             framework: framework.clone(),
             role: role.clone(),
             agent: agent.clone(),
+            terms,
             granted,
             wanted: Resources::none(),
             occupied: Bundle::default(),

@@ -21,12 +21,13 @@ pub(crate) use allocation::Allocation;
 pub(crate) use books::{Batch, Begun, Place};
 
 use crate::policy::Policy;
-use skep_allocator::{AgentSpec, Allocator, Attribute, Bundle, Capability, Interest};
+use skep_allocator::{AgentSpec, Allocator, Attribute, Bundle, Capability, Constraints, Interest};
 use skep_protocol::{
     AgentId, AllocationId, FrameworkId, Resources, Role, Time,
     agent::AgentInfo,
     framework::FrameworkInfo,
     resources::{CPUS, MEM},
+    task::Terms,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,6 +53,7 @@ impl Ledger {
         let shares = Allocator::new(skep_allocator::Policy {
             floors: vec![floor(CPUS, policy.cpus_min), floor(MEM, policy.mem_min)],
             offers_out_max: policy.offers_out_max,
+            region: policy.region.clone(),
             ..skep_allocator::Policy::default()
         });
         Self {
@@ -73,6 +75,7 @@ impl Ledger {
         reserved: &BTreeMap<Role, Resources>,
     ) {
         let mut capacity = Bundle::from(info.resources.clone());
+        capacity.revocable.clone_from(&info.revocable);
         for (role, part) in reserved {
             // An agent that has shrunk keeps as much of a reservation as it can.
             let part = part.at_most(&capacity.unreserved);
@@ -85,14 +88,24 @@ impl Ledger {
             |(name, value): (&String, &String)| (name.clone(), Attribute::Text(value.clone()));
         let mut attributes: BTreeMap<String, Attribute> =
             info.attributes.iter().map(text).collect();
-        attributes.insert("hostname".into(), Attribute::Text(info.hostname.clone()));
-        self.shares.set_agent(agent, AgentSpec { capacity, attributes, region: None });
+        let names = [
+            ("hostname", Some(&info.hostname)),
+            ("region", info.region.as_ref()),
+            ("zone", info.zone.as_ref()),
+        ];
+        for (name, value) in names {
+            let value = value.map(|value| (name.to_owned(), Attribute::Text(value.clone())));
+            attributes.extend(value);
+        }
+        let region = info.region.clone();
+        self.shares.set_agent(agent, AgentSpec { capacity, attributes, region });
     }
 
     /// A framework is known; it is offered nothing until it [wants](Self::want) it.
     pub(crate) fn add_framework(&mut self, framework: &FrameworkId, info: &FrameworkInfo) {
         let roles = info.roles().map(|role| (role.clone(), Interest::default()));
         self.shares.add_framework(framework, capabilities(info), roles);
+        self.take_wishes(framework, info);
     }
 
     /// A framework takes offers in these roles, of whatever it refused before too. In roles that
@@ -102,10 +115,27 @@ impl Ledger {
         for role in info.roles() {
             self.shares.add_role(framework, role, Interest::default());
         }
+        self.take_wishes(framework, info);
         let roles: Vec<Role> = info.roles().cloned().collect();
         self.shares.suppress(framework, &[]);
         self.shares.revive(framework, &roles);
         self.shares.activate(framework);
+    }
+
+    fn take_wishes(&mut self, framework: &FrameworkId, info: &FrameworkInfo) {
+        for role in info.roles() {
+            let wishes = info.wishes.get(role).cloned().unwrap_or_default();
+            // They were compiled before they were recorded.
+            let constraints = Constraints::compile(&wishes.groups).unwrap_or_default();
+            let floors = (!wishes.floors.is_empty()).then_some(wishes.floors);
+            self.shares.set_wishes(framework, role, floors, constraints);
+        }
+    }
+
+    /// What tasks on these terms could use of what is offered or free of an agent.
+    pub(crate) fn usable(&self, agent: &AgentId, rest: &Bundle, terms: Terms) -> Bundle {
+        let lent = self.shares.agent(agent).map(|agent| agent.total.revocable);
+        rest.on(terms, &lent.unwrap_or_default())
     }
 
     /// Whether a run, or looking for something to recall, would find anything new.
@@ -123,12 +153,17 @@ impl Ledger {
 
     /// What a task of a role that an agent has brought along takes of it: of what is reserved for
     /// the role first, and of the rest more than there is if need be.
-    pub(crate) fn found(&self, agent: &AgentId, role: &Role, resources: &Resources) -> Bundle {
+    pub(crate) fn found(&self, place: Place<'_>, resources: &Resources) -> Bundle {
+        let Place { role, agent, terms, .. } = place;
         let free = self.shares.agent(agent).map(|agent| agent.free()).unwrap_or_default();
-        let mut usable = Bundle { revocable: Resources::none(), ..free };
+        let mut usable = self.usable(agent, &free, terms);
         usable.reserved.retain(|of, _| role.is_within(of));
         let mut picked = usable.pick(resources);
-        picked.unreserved.add(&resources.minus(&picked.sum()));
+        let beyond = resources.minus(&picked.sum());
+        match terms {
+            Terms::Regular => picked.unreserved.add(&beyond),
+            Terms::Revocable => picked.revocable.add(&beyond),
+        }
         picked
     }
 }

@@ -13,12 +13,15 @@ use skep_protocol::{
     agent::{AgentInfo, HeldTask, Registration, ToAgent, ToMaster},
     framework::{Acknowledgement, Answer, Call, Event, Filters, Operation},
     operator::{PeerKind, Request, Weight},
-    task::Feature,
+    resources::CPUS,
+    task::{Feature, Terms},
 };
 use std::{collections::BTreeMap, time::Duration};
 
 const PEERS: usize = 3;
 const AGENT_HAS: &str = "cpus:4;mem:1024";
+/// What it lends on top, to the last of the frameworks, which takes nothing else.
+const AGENT_LENDS: &str = "cpus:2";
 
 /// One step: what happens, and two numbers that choose to whom and how.
 type Step = (u8, u16, u16);
@@ -142,6 +145,7 @@ impl World {
                         allocation,
                         granted: granted.clone(),
                         resources: spec.resources,
+                        terms: spec.terms,
                         name: spec.name,
                         state: TaskState::Staging,
                     };
@@ -192,18 +196,25 @@ impl World {
     /// was told to kill are left out.
     fn check_agents(&self) {
         for agent in &self.agents {
-            let mut wanted: BTreeMap<AllocationId, Resources> = BTreeMap::new();
+            let mut wanted: BTreeMap<(AllocationId, Terms), Resources> = BTreeMap::new();
             for (key, held) in &agent.tasks {
                 if !held.state.is_terminal() && !agent.killed.contains(key) {
-                    wanted.entry(held.allocation).or_default().add(&held.resources);
+                    wanted.entry((held.allocation, held.terms)).or_default().add(&held.resources);
                 }
             }
-            let mut used = Resources::none();
-            for (allocation, wanted) in wanted {
-                used.add(&wanted.at_most(&agent.granted[&allocation]));
+            let (mut used, mut lent) = (Resources::none(), Resources::none());
+            for ((allocation, terms), wanted) in wanted {
+                let used_of_it = wanted.at_most(&agent.granted[&allocation]);
+                used.add(&used_of_it);
+                if terms == Terms::Revocable {
+                    lent.add(&Resources::none().with(CPUS, used_of_it.cpus()));
+                }
             }
+            let used = used.minus(&lent);
             let has: Resources = AGENT_HAS.parse().expect("resources");
             assert!(has.contains(&used), "{:?} may use {used} of {has}", agent.id);
+            let lends: Resources = AGENT_LENDS.parse().expect("resources");
+            assert!(lends.contains(&lent), "{:?} may lend {lent} of {lends}", agent.id);
         }
     }
 
@@ -244,6 +255,9 @@ impl World {
                 enforces: Feature::ALL.iter().map(|feature| feature.name().into()).collect(),
                 resources: AGENT_HAS.parse().expect("resources"),
                 build: String::new(),
+                revocable: AGENT_LENDS.parse().expect("resources"),
+                region: None,
+                zone: None,
             },
             tasks: agent.tasks.values().cloned().collect(),
         };
@@ -283,6 +297,9 @@ impl World {
         };
         let mut info = info("f", if who == 0 { "a" } else { "b" });
         info.failover_timeout = Duration::from_secs(20);
+        if who == PEERS - 1 {
+            info.capabilities.insert("revocable".into());
+        }
         self.call(who, Call::Subscribe { framework: self.frameworks[who].id.clone(), info });
     }
 
@@ -300,7 +317,9 @@ impl World {
         let mut tasks = Vec::new();
         for n in 0..how % 5 {
             let name = format!("t{}", self.next());
-            tasks.push(task(&name, ["cpus:1;mem:128", "cpus:3;mem:64"][n % 2]));
+            let terms = if who == PEERS - 1 { Terms::Revocable } else { Terms::Regular };
+            let task = task(&name, ["cpus:1;mem:128", "cpus:3;mem:64"][n % 2]);
+            tasks.push(TaskSpec { terms, ..task });
         }
         let launched = &mut self.frameworks[who].launched;
         if let Some(old) = launched.get(how % 8) {

@@ -36,6 +36,8 @@ pub(crate) struct Story {
 struct AgentSide {
     id: AgentId,
     resources: Resources,
+    revocable: Resources,
+    region: Option<String>,
     incarnation: u64,
     run: u64,
 }
@@ -167,7 +169,14 @@ impl Story {
         self.names.agent(&id, name);
         let resources = resources.parse().expect("resources");
         self.runs += 1;
-        let side = AgentSide { id, resources, incarnation: 1, run: self.runs };
+        let side = AgentSide {
+            id,
+            resources,
+            revocable: Resources::none(),
+            region: None,
+            incarnation: 1,
+            run: self.runs,
+        };
         self.agents.insert(name.into(), side);
     }
 
@@ -186,6 +195,9 @@ impl Story {
             enforces: Feature::ALL.iter().map(|feature| feature.name().into()).collect(),
             resources: side.resources.clone(),
             build: "test".into(),
+            revocable: side.revocable.clone(),
+            region: side.region.clone(),
+            zone: None,
         };
         let (incarnation, run) = (Incarnation(side.incarnation), side.run);
         let registration = Registration { incarnation, run, info, tasks: tasks.to_vec() };
@@ -204,6 +216,18 @@ impl Story {
     pub(crate) fn resize(&mut self, name: &str, resources: &str) {
         let side = self.agents.get_mut(name).expect("an agent of the story");
         side.resources = resources.parse().expect("resources");
+    }
+
+    /// Its next registration says that it lends so much.
+    pub(crate) fn lend(&mut self, name: &str, revocable: &str) {
+        let side = self.agents.get_mut(name).expect("an agent of the story");
+        side.revocable = revocable.parse().expect("resources");
+    }
+
+    /// Its next registration says that it is there.
+    pub(crate) fn locate(&mut self, name: &str, region: &str) {
+        let side = self.agents.get_mut(name).expect("an agent of the story");
+        side.region = Some(region.into());
     }
 
     pub(crate) fn id_of(&self, name: &str) -> AgentId {
@@ -354,6 +378,7 @@ impl Story {
             allocation: self.names.allocation(allocation),
             granted: granted.parse().expect("resources"),
             resources: spec.resources.clone(),
+            terms: spec.terms,
             name: spec.name.clone(),
             state,
         }

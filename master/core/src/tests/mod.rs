@@ -9,6 +9,7 @@ mod fairness;
 mod frameworks_come_and_go;
 mod histories;
 mod killing_and_asking;
+mod lending;
 mod offering;
 mod people;
 mod queued_launch;

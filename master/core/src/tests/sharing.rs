@@ -25,7 +25,10 @@ fn set_quota(s: &mut Story, name: &str, quota: Quota, manner: Manner) {
 
 fn demand(s: &mut Story, framework: &str, least: &str, wants: &str) {
     let (least, wants) = (least.parse().expect("one"), wants.parse().expect("one"));
-    s.call(framework, Call::Demand { role: None, demand: Some(Demand { least, wants }) });
+    s.call(
+        framework,
+        Call::Demand { role: None, demand: Some(Demand { least, wants, terms: None }) },
+    );
 }
 
 #[test]

@@ -15,8 +15,11 @@ use crate::{
     outcome::*,
     rejection::Rejection,
     resources::{Amount, DISK, Resources},
-    task::{Access, Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Random, TaskSpec},
+    task::{
+        Access, Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Random, TaskSpec, Terms,
+    },
     time::Time,
+    wishes::Wishes,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -34,6 +37,7 @@ pub(super) fn calls() -> Examples<Call> {
         role: role(),
         more_roles: [Role::new("ops").expect("a role")].into(),
         capabilities: ["revocable".to_owned()].into(),
+        wishes: [(role(), wishes())].into(),
         failover_timeout: Duration::from_secs(3_600),
     };
     let filters = Filters { refuse: Some(Duration::from_millis(1_500)) };
@@ -50,7 +54,11 @@ pub(super) fn calls() -> Examples<Call> {
             "demand",
             Call::Demand {
                 role: Some(role()),
-                demand: Some(Demand { least: resources(), wants: resources() }),
+                demand: Some(Demand {
+                    least: resources(),
+                    wants: resources(),
+                    terms: Some(Terms::Revocable),
+                }),
             },
         ),
         ("demand_of_anything", Call::Demand { role: None, demand: None }),
@@ -101,6 +109,9 @@ pub(super) fn to_master() -> Examples<ToMaster> {
         enforces: vec!["limit.memory".into(), "limit.fuel".into()],
         resources: resources(),
         build: "0.1.0".into(),
+        revocable: Resources::new(Amount::units(2), Amount::units(64)),
+        region: Some("north".into()),
+        zone: Some("n1".into()),
     };
     let held = HeldTask {
         key: key(),
@@ -108,8 +119,9 @@ pub(super) fn to_master() -> Examples<ToMaster> {
         allocation: AllocationId(3),
         granted: resources(),
         resources: Resources::new(Amount::millis(500), Amount::units(64)),
+        terms: Terms::Revocable,
         name: "prime".into(),
-        state: TaskState::Running,
+        state: TaskState::Paused,
     };
     let registration =
         Registration { incarnation: Incarnation(7), run: 1 << 60, info, tasks: vec![held] };
@@ -146,6 +158,7 @@ pub(super) fn to_agent() -> Examples<agent::ToAgent> {
         ("kill_by_newer_attempt", kill(KilledBy::NewerAttempt(Attempt(3)))),
         ("kill_by_framework_removed", kill(KilledBy::FrameworkRemoved)),
         ("kill_by_agent_stopped", kill(KilledBy::AgentStopped)),
+        ("kill_by_preemption", kill(KilledBy::Preemption)),
         ("acknowledge", ToAgent::Acknowledge { acknowledgements: acknowledgements() }),
         ("remove_framework", ToAgent::RemoveFramework { framework: framework() }),
     ]
@@ -296,6 +309,19 @@ pub(super) fn stream_headers() -> Examples<StreamHeader> {
     ]
 }
 
+pub(super) fn wishes() -> Wishes {
+    let constraints = [
+        "zone exists",
+        "gpu missing",
+        "zone equals z1",
+        "zone differs z2",
+        "rack matches r[0-9]+",
+        "rack mismatches r0.*",
+    ];
+    let constraints = constraints.iter().map(|text| text.parse().expect("a constraint"));
+    Wishes { floors: vec![resources()], groups: vec![constraints.collect()] }
+}
+
 /// A spec that says no more than it must.
 pub(super) fn plain_spec() -> TaskSpec {
     TaskSpec::new(task(), digest(), Resources::new(Amount::units(1), Amount::units(64)))
@@ -338,6 +364,7 @@ pub(in crate::codec) fn rich_spec() -> TaskSpec {
             network: ["example.org:443".parse().expect("a peer")].into(),
         },
         diagnostics: Diagnostics::Coredump,
+        terms: Terms::Revocable,
         labels: texts("owner", "ada"),
         ..plain_spec()
     }

@@ -8,7 +8,8 @@ use crate::{
     rejection::Rejection,
     resources::{Amount, MEM, Resources},
     task::{
-        Access, Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, NetGrant, Random, TaskSpec,
+        Access, Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, NetGrant, Random,
+        TaskSpec, Terms,
     },
     time::Time,
 };
@@ -89,6 +90,7 @@ pub(super) fn spec() -> impl Strategy<Value = TaskSpec> {
                     limits,
                     grants,
                     diagnostics: Diagnostics::Coredump,
+                    terms: Terms::Revocable,
                     labels,
                 }
             },
@@ -137,6 +139,7 @@ pub(super) fn state() -> impl Strategy<Value = TaskState> {
         Just(TaskState::Staging),
         Just(TaskState::Starting),
         Just(TaskState::Running),
+        Just(TaskState::Paused),
         Just(TaskState::Unreachable),
         outcome().prop_map(TaskState::Ended),
     ]

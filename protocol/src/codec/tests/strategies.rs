@@ -10,7 +10,7 @@ use crate::{
     ids::{Incarnation, TaskKey},
     operator,
     resources::Amount,
-    task::TaskSpec,
+    task::{TaskSpec, Terms},
 };
 use bytes::Bytes;
 use proptest::{collection::vec, option, prelude::*};
@@ -46,6 +46,7 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
         (text(), role(), duration()).prop_map(|(name, role, failover_timeout)| FrameworkInfo {
             more_roles: [role.clone()].into(),
             capabilities: [name.clone()].into(),
+            wishes: [(role.clone(), examples::wishes())].into(),
             name,
             role,
             failover_timeout,
@@ -64,7 +65,8 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
         vec(role(), 0..3).prop_map(|roles| Call::Suppress { roles: roles.into_iter().collect() }),
         vec(role(), 0..3).prop_map(|roles| Call::Revive { roles: roles.into_iter().collect() }),
         (option::of(role()), option::of((resources(), resources()))).prop_map(|(role, demand)| {
-            let demand = demand.map(|(least, wants)| Demand { least, wants });
+            let terms = Some(Terms::Revocable);
+            let demand = demand.map(|(least, wants)| Demand { least, wants, terms });
             Call::Demand { role, demand }
         }),
         task().prop_map(|task| Call::Kill { task }),
@@ -103,7 +105,10 @@ pub(super) fn to_master() -> impl Strategy<Value = ToMaster> {
             attributes,
             architecture,
             enforces,
+            revocable: resources.clone(),
             resources,
+            region: (!build.is_empty()).then(|| build.clone()),
+            zone: None,
             build,
         },
     );
@@ -114,6 +119,7 @@ pub(super) fn to_master() -> impl Strategy<Value = ToMaster> {
             allocation,
             granted,
             resources,
+            terms: Terms::Revocable,
             name,
             state,
         },

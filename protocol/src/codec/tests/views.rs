@@ -37,6 +37,9 @@ pub(super) fn agents() -> AgentViews {
         tasks: 3,
         enforces: vec!["limit.memory".into()],
         build: "0.1.0".into(),
+        revocable: resources(),
+        region: "north".into(),
+        zone: "n1".into(),
     };
     AgentViews { agents: vec![agent] }
 }
