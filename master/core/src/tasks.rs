@@ -1,7 +1,7 @@
 //! The tasks that the master knows: live ones with the agent they are on, and the last that ended.
 //!
 //! ```text
-//! Sent -> Queued -> Starting -> Running <-> Paused -> Ended -> forgotten, and remembered for people
+//! Sent -> Queued -> Starting -> Running <-> Paused -> Ended -> forgotten, and remembered
 //!   (the agent has recorded it)               (its framework has acknowledged the end)
 //! ```
 //! Always holds: an attempt is either live or remembered, and of one task at most one attempt is
@@ -277,8 +277,8 @@ impl Master {
         self.tasks.insert(key, task);
     }
 
-    /// Moves a task on, never back, but that it may be paused and resumed: what arrives late changes nothing. What it used is free with
-    /// its end.
+    /// Moves a task on, never back, but that it may be paused and resumed: what arrives late changes
+    /// nothing. What it used is free with its end.
     pub(crate) fn advance_task(&mut self, key: &TaskKey, stage: Stage) {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let is_turn = matches!(
