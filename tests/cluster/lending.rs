@@ -4,7 +4,7 @@ use crate::kit::{Cluster, Ended, until};
 use serde_json::Value;
 
 /// Some seconds of one processor.
-const WORK: [&str; 2] = ["sha256", "4000"];
+const WORK: [&str; 2] = ["sha256", "8000"];
 
 fn task_of<'a>(tasks: &'a Value, role: &str) -> Option<&'a Value> {
     tasks.as_array().unwrap().iter().find(|task| task["role"] == role)
