@@ -277,8 +277,8 @@ impl Master {
         self.tasks.insert(key, task);
     }
 
-    /// Moves a task on, never back, but that it may be paused and resumed: what arrives late changes
-    /// nothing. What it used is free with its end.
+    /// Moves a task on, never back, but that it may be paused and resumed: what arrives late
+    /// changes nothing. What it used is free with its end.
     pub(crate) fn advance_task(&mut self, key: &TaskKey, stage: Stage) {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let is_turn = matches!(
