@@ -110,7 +110,7 @@ fn after_a_restart_of_the_agent_its_new_process_is_taken_also_while_the_old_seem
     s.register("a", &[state]);
     s.expect(["old a: hang up", "a: registered"]);
     s.update("a", "f", "t", 2, ended);
-    s.expect(["f: t#1 lost: its agent was restarted (2)"]);
+    s.expect(["f: t#1 lost: its node was started anew (2)"]);
 }
 
 #[test]
