@@ -5,8 +5,15 @@
 //! vectors that mean the same are equal.
 
 use crate::bounds::RESOURCE_KINDS_MAX;
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use serde::{Deserialize, Serialize, Serializer};
+use std::{
+    cmp::Ordering,
+    collections::BTreeMap,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+    sync::Arc,
+};
 
 /// CPUs; 1 is one hardware thread's time.
 pub const CPUS: &str = "cpus";
@@ -152,14 +159,65 @@ impl FromStr for Amount {
 }
 
 /// A vector of named amounts: what an agent has, an offer holds, a task needs.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "BTreeMap<String, f64>", into = "BTreeMap<String, f64>")]
-pub struct Resources(BTreeMap<Arc<str>, Amount>);
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "BTreeMap<String, f64>")]
+pub struct Resources(Entries);
+
+/// In the order of their names. A list, not a map: few vectors have more than three kinds, and each
+/// task's is copied, added and compared all along its way.
+type Entries = Vec<(Kind, Amount)>;
+
+/// The name of a resource. The common ones need no memory of their own.
+#[derive(Clone)]
+enum Kind {
+    Common(&'static str),
+    Other(Arc<str>),
+}
+
+impl Kind {
+    fn new(name: &str) -> Self {
+        let common = [CPUS, MEM, DISK].into_iter().find(|common| *common == name);
+        common.map_or_else(|| Self::Other(name.into()), Self::Common)
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Common(name) => name,
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Kind {}
+
+impl PartialOrd for Kind {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Kind {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for Kind {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
 
 impl Resources {
     /// Nothing at all.
     pub const fn none() -> Self {
-        Self(BTreeMap::new())
+        Self(Vec::new())
     }
 
     /// A vector of cpus and memory, the commonest kind; `mem_mib` in MiB.
@@ -174,7 +232,7 @@ impl Resources {
     #[must_use]
     pub fn with(mut self, name: &str, amount: Amount) -> Self {
         assert!(is_name(name), "{name:?} is no resource name");
-        self.set(name.into(), amount);
+        self.set(name, amount);
         self
     }
 
@@ -189,27 +247,37 @@ impl Resources {
         if amount > Amount::MAX {
             return Err(ResourcesError::TooMuch { text: amount.to_string() });
         }
-        if self.0.contains_key(name) {
+        if self.place(name).is_ok() {
             return Err(ResourcesError::Twice { name: name.into() });
         }
         if self.0.len() == RESOURCE_KINDS_MAX {
             return Err(ResourcesError::TooManyKinds);
         }
-        self.set(name.into(), amount);
+        self.set(name, amount);
         Ok(())
     }
 
-    fn set(&mut self, name: Arc<str>, amount: Amount) {
-        if amount == Amount::ZERO {
-            self.0.remove(&name);
-        } else {
-            self.0.insert(name, amount);
+    /// Where `name` stands, or would.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        match self.0.iter().position(|(kind, _)| kind.as_str() >= name) {
+            Some(place) if self.0[place].0.as_str() == name => Ok(place),
+            Some(place) => Err(place),
+            None => Err(self.0.len()),
+        }
+    }
+
+    fn set(&mut self, name: &str, amount: Amount) {
+        match (self.place(name), amount) {
+            (Ok(place), Amount::ZERO) => drop(self.0.remove(place)),
+            (Ok(place), amount) => self.0[place].1 = amount,
+            (Err(_), Amount::ZERO) => {}
+            (Err(place), amount) => self.0.insert(place, (Kind::new(name), amount)),
         }
     }
 
     /// How much of `name` there is.
     pub fn amount(&self, name: &str) -> Amount {
-        self.0.get(name).copied().unwrap_or_default()
+        self.place(name).map_or(Amount::ZERO, |place| self.0[place].1)
     }
 
     /// CPUs.
@@ -235,27 +303,27 @@ impl Resources {
 
     /// The kinds and amounts, by name; none is zero.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Amount)> {
-        self.0.iter().map(|(name, amount)| (&**name, *amount))
+        self.0.iter().map(|(kind, amount)| (kind.as_str(), *amount))
     }
 
     /// Whether `other` fits into this, kind by kind.
     pub fn contains(&self, other: &Self) -> bool {
-        other.0.iter().all(|(name, amount)| self.amount(name) >= *amount)
+        other.iter().all(|(name, amount)| self.amount(name) >= amount)
     }
 
     /// Adds `other` to this.
     pub fn add(&mut self, other: &Self) {
-        for (name, amount) in &other.0 {
-            let sum = self.amount(name).plus(*amount);
-            self.set(name.clone(), sum);
+        for (name, amount) in other.iter() {
+            let sum = self.amount(name).plus(amount);
+            self.set(name, sum);
         }
     }
 
     /// Takes `other` off; a kind of which there is less becomes zero.
     pub fn subtract(&mut self, other: &Self) {
-        for (name, amount) in &other.0 {
-            let rest = self.amount(name).minus(*amount);
-            self.set(name.clone(), rest);
+        for (name, amount) in other.iter() {
+            let rest = self.amount(name).minus(amount);
+            self.set(name, rest);
         }
     }
 
@@ -278,9 +346,9 @@ impl Resources {
     /// This, but of no kind more than `cap` has.
     #[must_use]
     pub fn at_most(&self, cap: &Self) -> Self {
-        let smaller = |(name, amount): (&Arc<str>, &Amount)| {
-            let least = (*amount).min(cap.amount(name));
-            (least > Amount::ZERO).then(|| (name.clone(), least))
+        let smaller = |(kind, amount): &(Kind, Amount)| {
+            let least = (*amount).min(cap.amount(kind.as_str()));
+            (least > Amount::ZERO).then(|| (kind.clone(), least))
         };
         Self(self.0.iter().filter_map(smaller).collect())
     }
@@ -326,9 +394,9 @@ impl FromStr for Resources {
     }
 }
 
-impl From<Resources> for BTreeMap<String, f64> {
-    fn from(resources: Resources) -> Self {
-        resources.iter().map(|(name, amount)| (name.into(), amount.as_f64())).collect()
+impl Serialize for Resources {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
     }
 }
 
