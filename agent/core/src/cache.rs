@@ -31,9 +31,8 @@ impl fmt::Display for CacheFile {
 
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
+    /// Sorted by use only when something must go: each start of a task is a use.
     files: BTreeMap<CacheFile, Kept>,
-    /// The same files, the least recently used one first.
-    by_use: BTreeMap<u64, CacheFile>,
     uses: u64,
     /// The sum over all files.
     bytes: u64,
@@ -55,16 +54,14 @@ impl Cache {
 
     /// A task needs the file.
     pub(crate) fn touch(&mut self, file: &CacheFile) {
-        let Some(kept) = self.files.get_mut(file) else { return };
-        self.uses += 1;
-        self.by_use.remove(&kept.last_use);
-        kept.last_use = self.uses;
-        self.by_use.insert(self.uses, *file);
+        if let Some(kept) = self.files.get_mut(file) {
+            self.uses += 1;
+            kept.last_use = self.uses;
+        }
     }
 
     fn drop(&mut self, file: &CacheFile) {
         if let Some(kept) = self.files.remove(file) {
-            self.by_use.remove(&kept.last_use);
             self.bytes -= kept.bytes;
         }
     }
@@ -72,13 +69,16 @@ impl Cache {
     /// Takes out what is used least, but nothing of `needed`, until the rest fits `bytes_max`.
     fn shrink(&mut self, bytes_max: u64, needed: &BTreeSet<CacheFile>) -> Vec<CacheFile> {
         let mut excess = self.bytes.saturating_sub(bytes_max);
+        let spare = self.files.iter().filter(|(file, _)| !needed.contains(file));
+        let mut spare: Vec<_> = spare.map(|(file, kept)| (kept.last_use, *file)).collect();
+        spare.sort_unstable();
         let mut gone = Vec::new();
-        for file in self.by_use.values().filter(|file| !needed.contains(file)) {
+        for (_, file) in spare {
             if excess == 0 {
                 break;
             }
-            excess = excess.saturating_sub(self.files[file].bytes);
-            gone.push(*file);
+            excess = excess.saturating_sub(self.files[&file].bytes);
+            gone.push(file);
         }
         gone.iter().for_each(|file| self.drop(file));
         gone
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(cache.shrink(30, &BTreeSet::new()), []);
         assert_eq!(cache.shrink(25, &BTreeSet::new()), [blob("b")]);
         assert_eq!(cache.shrink(1, &BTreeSet::new()), [blob("c"), blob("a")]);
-        assert_eq!((cache.bytes, cache.files.len(), cache.by_use.len()), (0, 0, 0));
+        assert_eq!((cache.bytes, cache.files.len()), (0, 0));
     }
 
     #[test]
