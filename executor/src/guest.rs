@@ -33,7 +33,8 @@ use skep_protocol::{
 };
 use std::{
     collections::BTreeSet,
-    future::pending,
+    future::{pending, poll_fn},
+    mem,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -172,15 +173,14 @@ pub(crate) async fn run(
     gate.begin(&guest.key, outbox);
     let started = Instant::now();
     let start = started.duration_since(ordered);
+    let run = execute(&mut store, &seat.program);
     let (outcome, returned) = select! {
         biased;
         by = killed => (Some(Outcome::Killed { by }), Ok(())),
         limit = deadline(guest.limits.deadline) => {
             (Some(Outcome::DeadlinePassed { limit }), Ok(()))
         }
-        returned = gate.hold(&guest.key, outbox, execute(&mut store, &seat.program)) => {
-            (None, returned)
-        }
+        returned = gate.hold(&guest.key, outbox, told(outbox, run)) => (None, returned),
     };
     let wall = started.elapsed();
     let error = returned.err();
@@ -199,6 +199,22 @@ pub(crate) async fn run(
     let usage = Usage { run_digest, cpu: cpu::spent(), ..usage };
     let last_words = if outcome.is_success() { String::new() } else { output.last_words() };
     End { outcome, usage, result, last_words }
+}
+
+/// Tells that a guest has started when its first turn is over. One that ends in it tells both at
+/// once, which spares the agent half of the reports of short tasks, and wakes the loop that sends
+/// them once instead of twice.
+async fn told<F: Future>(outbox: &Outbox, guest: F) -> F::Output {
+    let mut guest = pin!(guest);
+    let mut is_told = false;
+    poll_fn(|context| {
+        let polled = guest.as_mut().poll(context);
+        if polled.is_pending() && !mem::replace(&mut is_told, true) {
+            outbox.nudge();
+        }
+        polled
+    })
+    .await
 }
 
 async fn prepare(

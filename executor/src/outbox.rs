@@ -76,11 +76,13 @@ impl Outbox {
 
     /// Adds what happened. An end takes the guest's last progress along, ahead of it.
     pub(crate) fn push(&self, report: Report) {
-        self.push_and(report, || {});
+        self.add_and(report, || {});
+        self.nudge();
     }
 
-    /// Adds what happened and does something, which nobody sees without the other.
-    pub(crate) fn push_and(&self, report: Report, also: impl FnOnce()) {
+    /// Adds what happened, to leave with what comes next or with the next nudge, and does
+    /// something, which nobody sees without the other.
+    pub(crate) fn add_and(&self, report: Report, also: impl FnOnce()) {
         let mut waiting = self.lock();
         if let Report::Ended { key, .. } = &report
             && let Some(last) = waiting.progress.remove(key)
@@ -89,7 +91,10 @@ impl Outbox {
         }
         waiting.push(report);
         also();
-        drop(waiting);
+    }
+
+    /// What was added may leave.
+    pub(crate) fn nudge(&self) {
         self.filled.notify_one();
     }
 

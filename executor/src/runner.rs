@@ -77,21 +77,38 @@ impl Runner {
     /// Starts a guest with the files that came with the order. One of the same key that runs
     /// already goes on, and nothing else happens.
     pub fn start(&self, guest: StartGuest, files: GuestFiles) {
+        self.start_all([(guest, files)]);
+    }
+
+    /// Starts the guests of one order. Together, so that a thread is woken for all of them and not
+    /// for each, to fall asleep between two of them.
+    pub fn start_all(&self, guests: impl IntoIterator<Item = (StartGuest, GuestFiles)>) {
+        let begun = guests.into_iter().filter_map(|(guest, files)| self.begin(guest, files));
+        self.workers.spawn(begun.collect());
+    }
+
+    /// Enters a guest in the books: how it is named, its share, and what runs it.
+    fn begin(
+        &self,
+        guest: StartGuest,
+        files: GuestFiles,
+    ) -> Option<(Id, u64, impl Future<Output = ()> + Send + use<>)> {
         let (kill, killed) = oneshot::channel();
         let (key, share) = (guest.key.clone(), guest.cpus.as_millis());
         let mut running = self.shared.lock();
         if running.contains_key(&key) {
-            return tracing::debug!(%key, "runs already");
+            tracing::debug!(%key, "runs already");
+            return None;
         }
         if running.len() >= AGENT_TASKS_MAX {
             let why = format!("the executor runs {AGENT_TASKS_MAX} guests already");
-            return self.shared.outbox.push(ended(key, Outcome::Failed { why }));
+            self.shared.outbox.push(ended(key, Outcome::Failed { why }));
+            return None;
         }
         let (id, gate) = (self.workers.id(), Arc::new(Gate::default()));
         running.insert(key.clone(), Running { id, gate: Arc::clone(&gate), kill: Some(kill) });
         drop(running);
-        let run = run(Arc::clone(&self.shared), key, (guest, files), gate, killed);
-        self.workers.spawn(id, share, run);
+        Some((id, share, run(Arc::clone(&self.shared), key, (guest, files), gate, killed)))
     }
 
     /// Ends a guest, if it runs. A second order for the same guest changes nothing.

@@ -158,7 +158,7 @@ async fn obey(mut orders: Orders, runner: &Runner) -> Result<End, ServeError> {
         let order = match orders.next().await? {
             None => return Ok(End::HungUp),
             Some(Order::Start(guests)) => {
-                guests.into_iter().for_each(|(guest, files)| runner.start(guest, files));
+                runner.start_all(guests);
                 continue;
             }
             Some(Order::Other(order)) => order,

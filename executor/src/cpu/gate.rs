@@ -31,10 +31,10 @@ struct Turns {
 }
 
 impl Gate {
-    /// Reports that the guest behind it starts.
+    /// Notes for the agent that the guest behind it starts; the next nudge tells.
     pub(crate) fn begin(&self, key: &TaskKey, outbox: &Outbox) {
         let report = Report::Started { key: key.clone(), at: now() };
-        outbox.push_and(report, || self.begun.store(true, Ordering::Relaxed));
+        outbox.add_and(report, || self.begun.store(true, Ordering::Relaxed));
     }
 
     pub(crate) fn has_begun(&self) -> bool {

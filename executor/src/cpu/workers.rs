@@ -124,22 +124,23 @@ impl Workers {
         Id(self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Runs a guest, which all its life is polled by the workers alone.
+    /// Runs guests, each with its share in thousandths, which all their lives are polled by the
+    /// workers alone.
     pub(crate) fn spawn(
         &self,
-        id: Id,
-        share_millis: u64,
-        future: impl std::future::Future<Output = ()> + Send + 'static,
+        guests: Vec<(Id, u64, impl std::future::Future<Output = ()> + Send + 'static)>,
     ) {
-        let guest = Arc::new(Guest {
-            id,
-            pool: Arc::clone(&self.pool),
-            future: Mutex::new(Some(Box::pin(future))),
-            spent_nanos: AtomicU64::new(0),
-        });
+        let guest = |(id, share_millis, future)| {
+            let (pool, spent_nanos) = (Arc::clone(&self.pool), AtomicU64::new(0));
+            let future = Mutex::new(Some(Box::pin(future) as Future));
+            (share_millis, Arc::new(Guest { id, pool, future, spent_nanos }))
+        };
+        let guests: Vec<_> = guests.into_iter().map(guest).collect();
         self.pool.change(|state, now| {
-            state.guests.insert(id, guest);
-            state.queue.add(now, id, share_millis);
+            for (share_millis, guest) in guests {
+                state.queue.add(now, guest.id, share_millis);
+                state.guests.insert(guest.id, guest);
+            }
         });
     }
 

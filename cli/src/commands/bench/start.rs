@@ -22,6 +22,7 @@ use skep_protocol::{
 };
 use std::{
     fs::{self, File},
+    ops::Range,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -126,20 +127,21 @@ struct Bench {
 }
 
 impl Bench {
-    fn start(&self, number: usize) {
-        let artifact = Arc::clone(&self.program.artifact);
-        let guest = StartGuest { key: key(number), ..self.program.guest.clone() };
-        self.runner.start(guest, GuestFiles { artifact, stdin: None });
+    fn start(&self, numbers: Range<usize>) {
+        self.runner.start_all(numbers.map(|number| {
+            let artifact = Arc::clone(&self.program.artifact);
+            let guest = StartGuest { key: key(number), ..self.program.guest.clone() };
+            (guest, GuestFiles { artifact, stdin: None })
+        }));
     }
 
     /// Runs guests to their end, a few at a time.
     async fn run(&self, guests: usize) -> Result {
         let (mut begun, mut ended) = (0, 0);
         while ended < guests {
-            while begun < guests.min(ended + UNDER_WAY) {
-                self.start(begun);
-                begun += 1;
-            }
+            let next = guests.min(ended + UNDER_WAY);
+            self.start(begun..next);
+            begun = next;
             for report in self.runner.reports().await {
                 if let Report::Ended { outcome, .. } = report {
                     if outcome != (Outcome::Exited { code: 0 }) {
@@ -166,9 +168,7 @@ impl Bench {
     async fn waiting(&self, guests: usize) -> Result<Waiting> {
         let (idle_bytes, began) = (resident_bytes()?, Instant::now());
         let mut sleeping = 0;
-        for number in 0..guests {
-            self.start(number);
-        }
+        self.start(0..guests);
         while sleeping < guests {
             for report in self.runner.reports().await {
                 match report {

@@ -23,13 +23,22 @@ impl Drop for Bell {
     }
 }
 
+fn spawn(
+    workers: &Workers,
+    id: Id,
+    share_millis: u64,
+    future: impl std::future::Future<Output = ()> + Send + 'static,
+) {
+    workers.spawn(vec![(id, share_millis, future)]);
+}
+
 #[test]
 fn a_thousand_guests_that_yield_all_come_to_their_end() {
     let workers = workers();
     let (ended, ends) = mpsc::channel();
     for _ in 0..1_000 {
         let ended = ended.clone();
-        workers.spawn(workers.id(), 10, async move {
+        spawn(&workers, workers.id(), 10, async move {
             for _ in 0..20 {
                 yield_now().await;
             }
@@ -45,7 +54,8 @@ fn a_wake_up_that_comes_during_a_poll_is_not_lost() {
     let (ended, ends) = mpsc::channel();
     for _ in 0..200 {
         let (ended, mut left) = (ended.clone(), 50);
-        workers.spawn(
+        spawn(
+            &workers,
             workers.id(),
             1_000,
             poll_fn(move |context| {
@@ -70,14 +80,14 @@ fn a_panic_ends_its_guest_and_no_other() {
     let (sender, bells) = mpsc::channel();
     for _ in 0..8 {
         let bell = Bell(sender.clone(), "dropped");
-        workers.spawn(workers.id(), 1_000, async move {
+        spawn(&workers, workers.id(), 1_000, async move {
             let _bell = bell;
             panic!("a test of panics");
         });
     }
     assert_eq!(bells.iter().take(8).count(), 8);
     let bell = Bell(sender, "ended");
-    workers.spawn(workers.id(), 1_000, async move { drop(bell) });
+    spawn(&workers, workers.id(), 1_000, async move { drop(bell) });
     assert_eq!(bells.recv(), Ok("ended"));
 }
 
@@ -86,12 +96,12 @@ fn guests_end_with_the_workers_whether_they_wait_or_compute() {
     let workers = workers();
     let (sender, bells) = mpsc::channel();
     let waits = Bell(sender.clone(), "gone");
-    workers.spawn(workers.id(), 1_000, async move {
+    spawn(&workers, workers.id(), 1_000, async move {
         let _waits = waits;
         pending::<()>().await;
     });
     let computes = Bell(sender, "gone");
-    workers.spawn(workers.id(), 1_000, async move {
+    spawn(&workers, workers.id(), 1_000, async move {
         let _computes = computes;
         loop {
             yield_now().await;
@@ -105,7 +115,7 @@ fn guests_end_with_the_workers_whether_they_wait_or_compute() {
 fn what_a_guest_computed_is_known_to_it() {
     let workers = workers();
     let (sender, spans) = mpsc::channel();
-    workers.spawn(workers.id(), 1_000, async move {
+    spawn(&workers, workers.id(), 1_000, async move {
         let goal = Duration::from_millis(5);
         while spent() < goal {
             yield_now().await;
