@@ -2,8 +2,10 @@
 //!
 //! The pool is the fast lane and never a limit: a guest goes on demand if its memory limit or its
 //! module exceeds a slot, if it wants another stack or a core dump, if all slots are taken, or if
-//! the machine could not make a pool. Always holds: guests wait for a seat rather than run the
-//! process out of memory mappings, which are what the machine gives a process fewest of.
+//! the machine could not make a pool. When the pool is full for the first time it gets a larger
+//! second one, which would be dear to make for executors of a few guests. Always holds: guests wait
+//! for a seat rather than run the process out of memory mappings, which are what the machine gives
+//! a process fewest of.
 
 use crate::{
     artifact::{self, Code},
@@ -20,7 +22,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OnceCell, OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
 };
 use wasmtime::{Engine, InstancePre, Linker, component};
@@ -28,11 +30,20 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 
 /// Slots that the pool aims for: more guests than this seldom run at once, and they cost nothing.
 const SLOTS_MAX: u64 = 1_000;
+/// Slots that the second pool aims for, so that ten thousand guests run at once where the kernel
+/// allows its usual number of mappings. To make it takes a tenth of a second or two.
+const MORE_SLOTS_MAX: u64 = 9_000;
 /// With fewer slots a pool is not worth its while.
 const SLOTS_MIN: u64 = 10;
-/// Memory mappings that a guest of the pool, or one on demand, takes at most.
-const SLOT_MAPS: u64 = 5;
-const ON_DEMAND_MAPS: u64 = 8;
+/// Memory mappings that a guest of the pool takes at most: a stack and its guard; of its memory
+/// what lies before its data, the data, what lies behind, and the guard.
+const SLOT_MAPS: u64 = 6;
+/// What one on demand takes, with a guard before its memory too, and one to spare.
+const ON_DEMAND_MAPS: u32 = 8;
+/// Guests on demand for which the second pool leaves room.
+const ON_DEMAND_MIN: u64 = 256;
+/// Mappings of the process itself: its code, threads and heap, and some ten for each loaded module.
+const OWN_MAPS: u64 = 3_000;
 /// What Linux allows a process by default, for machines that do not tell.
 const MAPS_DEFAULT: u64 = 65_530;
 /// Stacks are told apart by pages, so that there are few engines.
@@ -41,8 +52,11 @@ const STACK_UNIT_BYTES: u64 = 4 << 10;
 /// All engines of the executor, and the room in each.
 pub(crate) struct Lanes {
     pool: Option<Pool>,
+    /// The second pool, once the first was full; none if there is no room for it.
+    more: OnceCell<Option<Pool>>,
     on_demand: Mutex<BTreeMap<(usize, Diagnostics), Arc<OnDemand>>>,
-    on_demand_free: Arc<Semaphore>,
+    /// Counts the mappings that guests on demand may still take, or a second pool.
+    maps_free: Arc<Semaphore>,
 }
 
 struct Pool {
@@ -107,11 +121,14 @@ pub(crate) enum SeatError {
 impl Lanes {
     pub(crate) fn new() -> Self {
         let maps = maps_max();
-        let on_demand = usize::try_from(maps / 2 / ON_DEMAND_MAPS).unwrap_or(usize::MAX);
+        let slots = SLOTS_MAX.min(maps / 4 / SLOT_MAPS);
+        let free = maps.saturating_sub(OWN_MAPS + slots * SLOT_MAPS).max(maps / 4);
+        let free = usize::try_from(free).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self {
-            pool: Pool::new(SLOTS_MAX.min(maps / 4 / SLOT_MAPS)),
+            pool: Pool::new(slots),
+            more: OnceCell::new(),
             on_demand: Mutex::default(),
-            on_demand_free: Arc::new(Semaphore::new(on_demand.min(Semaphore::MAX_PERMITS))),
+            maps_free: Arc::new(Semaphore::new(free)),
         }
     }
 
@@ -121,17 +138,39 @@ impl Lanes {
         guest: &StartGuest,
         artifact: &Arc<File>,
     ) -> Result<Seat, SeatError> {
-        if let Some(pool) = &self.pool
-            && let Some(seat) = pool.seat(guest, artifact).await
+        if fits_slot(guest)
+            && let Some(seat) = self.pooled(guest, artifact).await
         {
             return Ok(seat);
         }
-        let free = Arc::clone(&self.on_demand_free).acquire_owned().await;
+        let free = Arc::clone(&self.maps_free).acquire_many_owned(ON_DEMAND_MAPS).await;
         let permit = free.map_err(|_| SeatError::Stopping)?;
         let on_demand = self.on_demand(guest.limits.stack_bytes, guest.diagnostics)?;
         let load = || load(Arc::clone(&on_demand.lane), Arc::clone(artifact));
         let module = on_demand.modules.get_or_load(guest.artifact(), load).await?;
         Ok(Seat { program: module, _permit: permit })
+    }
+
+    /// A seat in a pool, if the module fits and a slot is free.
+    async fn pooled(&self, guest: &StartGuest, artifact: &Arc<File>) -> Option<Seat> {
+        let pool = self.pool.as_ref()?;
+        if let Some(permit) = pool.permit() {
+            return pool.seat(permit, guest, artifact).await;
+        }
+        let more = self.more.get_or_init(|| self.second_pool()).await.as_ref()?;
+        more.seat(more.permit()?, guest, artifact).await
+    }
+
+    /// As large a pool as the mappings allow that are left.
+    async fn second_pool(&self) -> Option<Pool> {
+        let free = self.maps_free.available_permits() as u64;
+        let spare = free.saturating_sub(ON_DEMAND_MIN * u64::from(ON_DEMAND_MAPS));
+        let slots = MORE_SLOTS_MAX.min(spare / SLOT_MAPS);
+        let maps = u32::try_from(slots * SLOT_MAPS).expect("slots are bounded above");
+        let taken = Arc::clone(&self.maps_free).try_acquire_many_owned(maps).ok()?;
+        let pool = spawn_blocking(move || Pool::new(slots)).await.ok().flatten()?;
+        taken.forget();
+        Some(pool)
     }
 
     fn on_demand(
@@ -162,7 +201,7 @@ impl Pool {
             tracing::warn!(slots, "vm.max_map_count leaves no room for a pool: starts are slower");
             return None;
         }
-        let slots = u32::try_from(slots).expect("at most a thousand");
+        let slots = u32::try_from(slots).expect("slots are bounded above");
         match engine::pooled(slots).and_then(Lane::new) {
             Ok(lane) => Some(Self {
                 lane: Arc::new(lane),
@@ -177,15 +216,18 @@ impl Pool {
         }
     }
 
-    /// A seat in the pool, if the guest fits and a slot is free.
-    async fn seat(&self, guest: &StartGuest, artifact: &Arc<File>) -> Option<Seat> {
-        if guest.memory_bytes > engine::SLOT_BYTES
-            || guest.limits.stack_bytes < STACK_BYTES_MAX
-            || guest.diagnostics == Diagnostics::Coredump
-        {
-            return None;
-        }
-        let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
+    /// The right to a slot, if one is free.
+    fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.free).try_acquire_owned().ok()
+    }
+
+    /// A seat in the pool, if the module fits.
+    async fn seat(
+        &self,
+        permit: OwnedSemaphorePermit,
+        guest: &StartGuest,
+        artifact: &Arc<File>,
+    ) -> Option<Seat> {
         let load = || async {
             let loaded = load(Arc::clone(&self.lane), Arc::clone(artifact)).await;
             match loaded {
@@ -199,6 +241,12 @@ impl Pool {
         let module = self.modules.get_or_load(guest.artifact(), load).await.ok()??;
         Some(Seat { program: module, _permit: permit })
     }
+}
+
+fn fits_slot(guest: &StartGuest) -> bool {
+    guest.memory_bytes <= engine::SLOT_BYTES
+        && guest.limits.stack_bytes >= STACK_BYTES_MAX
+        && guest.diagnostics != Diagnostics::Coredump
 }
 
 impl Lane {

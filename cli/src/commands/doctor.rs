@@ -151,7 +151,7 @@ fn cgroup() -> Finding {
 fn maps() -> Finding {
     let maps = number("/proc/sys/vm/max_map_count").unwrap_or(0);
     let note =
-        "some four for each guest; more guests in one executor need a higher vm.max_map_count";
+        "some six for each guest; above ten thousand an executor needs a higher vm.max_map_count";
     finding("memory mappings", maps.to_string(), either(maps >= MAPS_ENOUGH, Verdict::Lesser), note)
 }
 

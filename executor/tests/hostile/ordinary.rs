@@ -4,7 +4,7 @@ use crate::kit::{Bench, EXITED, guest_bytes, key};
 use skep_protocol::{
     executor::{Report, StartGuest},
     ids::Digest,
-    outcome::{Outcome, Progress},
+    outcome::{KilledBy, Outcome, Progress},
     task::{DirGrant, DirSource},
 };
 use std::fs;
@@ -120,4 +120,20 @@ async fn what_cannot_be_started_is_no_fault_of_the_guest() {
         panic!("it did not fail");
     };
     assert!(why.contains(r#""/does/not/exist" granted as "/data""#), "{why}");
+}
+
+/// The first pool has a thousand slots; for the others a second one is made.
+#[tokio::test]
+async fn more_guests_than_the_first_pool_holds_run_at_once() {
+    let bench = Bench::new();
+    let guest = StartGuest { args: vec!["36000000".into()], ..bench.program("sleep") };
+    let name = |number: usize| key(&format!("sleep{number}"));
+    for number in 0..1_100 {
+        bench.start(StartGuest { key: name(number), ..guest.clone() });
+    }
+    bench.wait_until_started(1_100).await;
+    for number in [0, 999, 1_000, 1_099] {
+        let end = bench.kill(&name(number)).await;
+        assert_eq!(end.outcome, Outcome::Killed { by: KilledBy::Framework });
+    }
 }
