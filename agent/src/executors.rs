@@ -35,6 +35,7 @@ use tokio::{
     },
     select,
     sync::mpsc,
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 use tokio_util::{codec::FramedRead, sync::CancellationToken, task::TaskTracker};
@@ -242,34 +243,27 @@ impl Place {
         mut process: Process,
         orders: mpsc::Receiver<ToExecutor>,
     ) -> io::Result<Ended> {
-        let served = match call {
-            Ok(call) => self.serve(call, log_reader, &mut process, orders).await,
-            Err(error) => Err(error),
-        };
-        if served.is_err() {
-            process.kill()?;
-            process.end().await?;
-        }
-        served
-    }
-
-    async fn serve(
-        &self,
-        call: OwnedFd,
-        log_reader: OwnedFd,
-        process: &mut Process,
-        orders: mpsc::Receiver<ToExecutor>,
-    ) -> io::Result<Ended> {
-        let call = UnixStream::from_std(net::UnixStream::from(call))?;
         let log_reader = pipe::Receiver::from_owned_fd(log_reader)?;
         let log = tokio::spawn(keep_log(log_reader, self.log_file()?));
-        let (reader, writer) = call.into_split();
+        let call = call.and_then(|call| UnixStream::from_std(net::UnixStream::from(call)));
+        let (reader, writer) = match call {
+            Ok(call) => call.into_split(),
+            Err(error) => {
+                // It may have ended already, and then how it did tells more.
+                tracing::warn!(executor = %self.key, %error, "cannot call the executor");
+                return self.end(&mut process, log).await;
+            }
+        };
         select! {
             biased;
             () = self.parts.left.cancelled() => return Ok(Ended::Left),
             () = self.listen(reader) => {}
             () = self.give_orders(writer, orders) => {}
         }
+        self.end(&mut process, log).await
+    }
+
+    async fn end(&self, process: &mut Process, log: JoinHandle<()>) -> io::Result<Ended> {
         let why = process.end().await?;
         // Its last words are in the log before anybody is told to look there.
         let _ = timeout(END_MAX, log).await;

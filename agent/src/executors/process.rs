@@ -46,7 +46,7 @@ impl Process {
         }
     }
 
-    pub(super) fn kill(&mut self) -> io::Result<()> {
+    fn kill(&mut self) -> io::Result<()> {
         match self {
             Self::Child(child) => child.start_kill(),
             Self::Adopted(process) => Ok(pidfd_send_signal(process.get_ref(), Signal::KILL)?),
