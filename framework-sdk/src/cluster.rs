@@ -18,7 +18,9 @@ use skep_transport::{
     RequestError, SetupError, TokenError, blob, join, log, reconnect,
 };
 use std::{
-    env, io,
+    env,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    io,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
@@ -260,7 +262,7 @@ impl Cluster {
         info: FrameworkInfo,
         scheduler: &mut impl Scheduler,
     ) -> Result<Ending, RunError> {
-        let mut driver = Driver::new(info, None);
+        let mut driver = Driver::new(info, None).with_run(random());
         loop {
             let connection = self.connection();
             match self.converse(&connection, &mut driver, scheduler).await {
@@ -350,4 +352,10 @@ async fn finish(
         while let Ok(Some(_)) = receiver.recv().await {}
     }
     Ok(ending)
+}
+
+/// A number that no other process is likely to have drawn: the standard library's hash maps are
+/// seeded by the system.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }

@@ -28,6 +28,9 @@ const ENDED_MAX: usize = 100_000;
 pub struct Driver {
     info: FrameworkInfo,
     framework: Option<FrameworkId>,
+    run: u64,
+    /// Counts the connections.
+    connections: u64,
     calls: Vec<Call>,
     live: BTreeMap<TaskId, Live>,
     ended: Ended,
@@ -69,12 +72,21 @@ impl Driver {
         Self {
             info,
             framework,
+            run: 0,
+            connections: 0,
             calls: Vec::new(),
             live: BTreeMap::new(),
             ended: Ended::default(),
             overflow: BTreeMap::new(),
             stage: Stage::Running,
         }
+    }
+
+    /// Tells this process from other instances of the framework, by a random number: without one
+    /// the master takes every connection for another instance.
+    #[must_use]
+    pub fn with_run(self, run: u64) -> Self {
+        Self { run, ..self }
     }
 
     /// The framework's id, once the master has given it one.
@@ -189,7 +201,13 @@ impl Driver {
     pub fn connected(&mut self) -> Call {
         self.calls.clear();
         self.overflow.clear();
-        Call::Subscribe { framework: self.framework.clone(), info: self.info.clone() }
+        self.connections += 1;
+        Call::Subscribe {
+            framework: self.framework.clone(),
+            run: self.run,
+            connection: self.connections,
+            info: self.info.clone(),
+        }
     }
 
     /// Takes what the master sent and calls the scheduler.

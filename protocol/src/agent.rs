@@ -47,6 +47,8 @@ pub struct Registration {
     pub incarnation: Incarnation,
     /// A random number of this process: two processes of one id are told apart by it.
     pub run: u64,
+    /// Counts the connections of this run: what is late on an older one is no news.
+    pub connection: u64,
     /// What it is and has.
     pub info: AgentInfo,
     /// The tasks it holds, running or queued, and ended ones whose end is not yet acknowledged.

@@ -78,6 +78,12 @@ pub enum Call {
     Subscribe {
         /// The id that an earlier subscription was given.
         framework: Option<FrameworkId>,
+        /// A random number of this process: two instances of a framework are told apart by it, and
+        /// a first subscription that is repeated gets the same id. 0 if it has none.
+        run: u64,
+        /// Counts the connections of this run, so that a call which was late on an older one is
+        /// not taken for the newest.
+        connection: u64,
         /// Who it is.
         info: FrameworkInfo,
     },

@@ -120,7 +120,10 @@ fn failed(path: &Path, error: impl Into<redb::Error>) -> OpenError {
     OpenError::File { path: path.into(), source: Box::new(error.into()) }
 }
 
-fn read<R: DeserializeOwned>(database: &Database, path: &Path) -> Result<Vec<R>, OpenError> {
+pub(crate) fn read<R: DeserializeOwned>(
+    database: &Database,
+    path: &Path,
+) -> Result<Vec<R>, OpenError> {
     let reading = database.begin_read().map_err(|e| failed(path, e))?;
     let table = match reading.open_table(TABLE) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
@@ -139,7 +142,7 @@ fn read<R: DeserializeOwned>(database: &Database, path: &Path) -> Result<Vec<R>,
     Ok(records)
 }
 
-fn write(database: &Database, rows: Vec<Row>) -> Result<(), redb::Error> {
+pub(crate) fn write(database: &Database, rows: Vec<Row>) -> Result<(), redb::Error> {
     let writing = database.begin_write()?;
     {
         let mut table = writing.open_table(TABLE)?;

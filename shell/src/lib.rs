@@ -16,6 +16,8 @@
 mod clock;
 mod file;
 mod journal;
+#[cfg(test)]
+mod torn;
 
 pub use clock::Clock;
 pub use file::{OpenError, Row, WriteError};

@@ -3,9 +3,11 @@
 
 use crate::{
     barrier::Barrier,
+    clock::Clock,
     executor::Executors,
+    freeze::Whose,
     journal::{Disk, LastCommit},
-    master::module,
+    master::{CHECKED_ONCE_IN, REPLAYED_ONCE_IN, module},
     network::{Link, Peer, Side, Word},
     schedule::Event,
     sim::Sim,
@@ -38,10 +40,12 @@ pub(crate) struct Agent {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) run: u64,
+    clock: Clock,
     core: Core,
     pub(crate) barrier: Barrier,
     /// The earliest tick that is arranged.
     tick: Option<Time>,
+    turns: u64,
     /// Counts the connections: what was decided on an earlier one is not sent on this one.
     connection: u64,
     /// Where it speaks; none while it dials, or once it has hung up.
@@ -106,11 +110,15 @@ impl Sim {
         self.promises.recovers(number, &records);
         let (policy, info) = (agent.policy.clone(), agent.info.clone());
         let (core, effects) = Core::recover(records, policy, info, self.random.next());
+        let clock = self.set_clock();
+        let agent = &mut self.agents[number];
         agent.process = Some(Process {
             run,
+            clock,
             core,
             barrier: Barrier::new(),
             tick: None,
+            turns: 0,
             connection: 0,
             link: None,
             session: Session::Dialling,
@@ -130,7 +138,7 @@ impl Sim {
     pub(crate) fn crash_node(&mut self, number: usize, last: LastCommit) {
         self.crash_agent(number, last);
         self.agents[number].executors.all_end();
-        self.promises.all_end(number);
+        self.promises.all_end(self.now, number);
     }
 
     /// The process dies, and its executors run on.
@@ -139,23 +147,40 @@ impl Sim {
         self.trace.fact(self.now, &format!("agent {number} dies"));
         process.barrier.crash(&mut self.agents[number].disk, last);
         self.agents[number].executors.agent_ends();
+        self.standstills.end(Whose::Peer(Peer::Agent(number)));
         self.drop_links(Side::Peer, |peer| peer == Peer::Agent(number));
     }
 
     pub(crate) fn agent_takes(&mut self, number: usize, input: Input) {
         let Some(process) = &mut self.agents[number].process else { return };
-        let effects = process.core.handle(self.now, input.clone());
-        process.core.check_invariants();
+        let effects = process.core.handle(process.clock.at(self.now), input.clone());
+        if self.trace.is_told() || process.turns.is_multiple_of(CHECKED_ONCE_IN) {
+            process.core.check_invariants();
+        }
+        process.turns += 1;
+        let is_replayed = process.turns.is_multiple_of(REPLAYED_ONCE_IN);
         self.trace.turn(self.now, &format_args!("agent {number}"), &input, &effects);
         self.take_agent_effects(number, effects);
+        if is_replayed {
+            self.check_agent_replay(number);
+        }
         self.arrange_agent_tick(number);
+    }
+
+    fn check_agent_replay(&self, number: usize) {
+        let Agent { process, disk, .. } = &self.agents[number];
+        let Some(process) = process else { return };
+        process.core.check_replay(process.barrier.will_hold(disk).into_values());
     }
 
     fn take_agent_effects(&mut self, number: usize, effects: Vec<Effect>) {
         for effect in effects {
             let Some(process) = &mut self.agents[number].process else { return };
             match effect {
-                Effect::Persist(record) => process.barrier.persist(self.now, record),
+                Effect::Persist(record) => {
+                    self.promises.records(number, &record);
+                    process.barrier.persist(self.now, record);
+                }
                 effect => {
                     let connection = process.connection;
                     if let Some(effect) = process.barrier.pass(connection, effect) {
@@ -171,7 +196,7 @@ impl Sim {
         while let Some(process) = &mut self.agents[number].process {
             if process.barrier.begin().is_some() {
                 let run = process.run;
-                let at = self.now + self.commit_time();
+                let at = self.now + self.commit_time(Whose::Peer(Peer::Agent(number)));
                 self.schedule.arrange(at, Event::AgentCommitted { agent: number, run });
                 continue;
             }
@@ -222,6 +247,7 @@ impl Sim {
             }
             message => message,
         };
+        self.promises.says(number, &self.agents[number].disk, &message);
         if let ToMaster::Register(registration) = &message {
             self.promises.registers(number, registration);
         }
@@ -238,7 +264,8 @@ impl Sim {
         let Some(process) = self.agents[number].process.take() else { return };
         self.trace.fact(self.now, &format!("agent {number} has stopped"));
         self.agents[number].executors.agent_stops();
-        self.promises.all_end(number);
+        self.promises.all_end(self.now, number);
+        self.standstills.end(Whose::Peer(Peer::Agent(number)));
         if let Some(link) = process.link {
             self.hang_up(link, Side::Peer);
         }
@@ -247,7 +274,8 @@ impl Sim {
 
     fn arrange_agent_tick(&mut self, number: usize) {
         let Some(process) = &mut self.agents[number].process else { return };
-        let Some(due) = process.core.deadline().map(|due| due.max(self.now)) else { return };
+        let due = process.core.deadline().map(|due| process.clock.when(due).max(self.now));
+        let Some(due) = due else { return };
         if process.tick.is_none_or(|tick| due < tick) {
             process.tick = Some(due);
             let event = Event::AgentTicks { agent: number, run: process.run };
@@ -257,10 +285,12 @@ impl Sim {
 
     pub(crate) fn agent_ticks(&mut self, number: usize, run: u64) {
         let now = self.now;
-        let process = self.agents[number].running(run);
-        let Some(process) = process.filter(|process| process.tick == Some(now)) else { return };
+        // It may come late, to a process that stood still.
+        let is_due = |process: &&mut Process| process.tick.is_some_and(|tick| tick <= now);
+        let Some(process) = self.agents[number].running(run).filter(is_due) else { return };
         process.tick = None;
-        if process.core.deadline().is_some_and(|due| due <= now) {
+        let shown = process.clock.at(now);
+        if process.core.deadline().is_some_and(|due| due <= shown) {
             self.agent_takes(number, Input::Tick);
         } else {
             self.arrange_agent_tick(number);

@@ -109,6 +109,14 @@ impl Barrier {
         self.journal.unsaved_age(now)
     }
 
+    /// What the disk is going to hold when all that was handed in is written.
+    pub(crate) fn will_hold<'a>(
+        &'a self,
+        disk: &'a Disk<Record>,
+    ) -> BTreeMap<&'a String, &'a Record> {
+        self.journal.will_hold(disk)
+    }
+
     pub(crate) fn is_settled(&self) -> bool {
         self.journal.is_settled()
     }

@@ -277,7 +277,7 @@ impl Sim {
         let code = number(1).and_then(|code| i32::try_from(code).ok()).unwrap_or(0);
         let key = guest.key;
         executor.guests.insert(key.clone(), Guest { code, since, killed: None });
-        self.promises.starts(run.agent, &key);
+        self.promises.starts(since, run.agent, &key);
         self.report(run, Report::Started { key: key.clone(), at: since });
         self.schedule.arrange(since + time, Event::GuestEnds { executor: run.clone(), key });
     }
@@ -287,7 +287,7 @@ impl Sim {
         let Some(guest) = self.executor(run).and_then(|known| known.guests.remove(&key)) else {
             return;
         };
-        self.promises.ends(run.agent, &key);
+        self.promises.ends(self.now, run.agent, &key);
         let outcome = match guest.killed {
             Some(by) => Outcome::Killed { by },
             None => Outcome::Exited { code: guest.code },
@@ -323,7 +323,7 @@ impl Sim {
         let (at, watcher) = (executor.reports_until.max(now), executor.watcher);
         let guests: Vec<TaskKey> = executor.guests.keys().cloned().collect();
         for key in guests {
-            self.promises.ends(run.agent, &key);
+            self.promises.ends(self.now, run.agent, &key);
         }
         self.agents[run.agent].executors.running.remove(&run.key);
         if let Some(watcher) = watcher {

@@ -1,8 +1,11 @@
 //! What goes wrong, and the weather it goes wrong in.
 
 use crate::{
+    clock::{Clock, Wrongness},
+    framework::Older,
+    freeze::Whose,
     journal::LastCommit,
-    network::{Peer, SILENCE_MAX},
+    network::{Peer, SILENCE_MAX, Side},
     schedule::Event,
     sim::Sim,
 };
@@ -14,8 +17,14 @@ use std::{ops::Range, time::Duration};
 pub(crate) enum Fault {
     /// A connection breaks; what is on its way is lost.
     BrokenConnection,
-    /// A peer cannot reach the master for a while.
+    /// A peer gives a connection up and dials again; what it has said is still heard, late.
+    HalfBrokenConnection,
+    /// A peer cannot reach the master for a while, nor the master it.
     Partition,
+    /// Words go one way only for a while.
+    OneWayPartition,
+    /// A peer moves to another address: for a moment nothing comes through.
+    AddressChange,
     /// An agent's process dies.
     AgentCrash,
     /// A node dies: the agent's process, and its executors with it.
@@ -24,6 +33,12 @@ pub(crate) enum Fault {
     AgentStop,
     ExecutorCrash,
     MasterCrash,
+    /// Another instance of a framework takes over; the older one may still be there.
+    Failover,
+    /// A process is stopped and goes on later.
+    Freeze,
+    /// No write of a disk ends for a while.
+    DeadDisk,
     /// A framework leaves for good.
     Departure,
 }
@@ -33,6 +48,10 @@ pub(crate) enum Fault {
 pub(crate) struct Weather {
     /// How long a word travels.
     pub(crate) delay: Range<Duration>,
+    /// Of so many words the packet of one is lost, and what follows waits until it comes again.
+    pub(crate) lost_once_in: u64,
+    /// Of so many words that may, one comes twice.
+    pub(crate) twice_once_in: u64,
     /// How long a commit takes.
     pub(crate) commit: Range<Duration>,
     /// Of so many commits one takes as long as `stall`.
@@ -44,6 +63,8 @@ pub(crate) struct Weather {
     pub(crate) work: Range<Duration>,
     /// How long an executor takes to end.
     pub(crate) dying: Range<Duration>,
+    /// How wrong the clocks are that are set from now on.
+    pub(crate) clocks: Wrongness,
     /// How long whatever has died stays down, and who is cut off stays so.
     pub(crate) outage: Range<Duration>,
     /// What goes wrong, and how much time passes between two faults.
@@ -60,12 +81,15 @@ impl Weather {
     pub(crate) const fn calm() -> Self {
         Self {
             delay: Duration::from_micros(100)..millis(2),
+            lost_once_in: u64::MAX,
+            twice_once_in: u64::MAX,
             commit: Duration::from_micros(200)..millis(5),
             stall_once_in: u64::MAX,
             stall: Duration::from_secs(1)..Duration::from_secs(12),
             busy: Duration::from_micros(1)..millis(4),
             work: millis(1)..millis(100),
             dying: millis(1)..millis(20),
+            clocks: Wrongness::NONE,
             outage: millis(10)..Duration::from_secs(40),
             faults: Vec::new(),
             peace: millis(100)..Duration::from_secs(8),
@@ -84,6 +108,11 @@ impl Weather {
         }
     }
 
+    /// Every tenth packet is lost.
+    pub(crate) fn lossy() -> Self {
+        Self { delay: millis(1)..millis(200), lost_once_in: 10, twice_once_in: 10, ..Self::calm() }
+    }
+
     pub(crate) fn with(self, faults: &[Fault]) -> Self {
         Self { faults: faults.to_vec(), ..self }
     }
@@ -91,10 +120,20 @@ impl Weather {
 
 impl Sim {
     /// How long the commit takes that begins now.
-    pub(crate) fn commit_time(&mut self) -> Duration {
+    pub(crate) fn commit_time(&mut self, whose: Whose) -> Duration {
         let Weather { commit, stall, stall_once_in, .. } = &self.weather;
         let range = if self.random.once_in(*stall_once_in) { stall } else { commit };
-        self.random.duration(range)
+        self.random.duration(range) + self.standstills.disk_rests(whose, self.now)
+    }
+
+    /// The clock of a process that starts now.
+    pub(crate) fn set_clock(&mut self) -> Clock {
+        let Wrongness { skew_max, drift_max } = self.weather.clocks;
+        let skew = self.random.duration(&(Duration::ZERO..skew_max * 2 + millis(1)));
+        let drift = self.random.number(0..drift_max * 2 + 1);
+        // The millisecond is there for the range not to be empty, and is no wrongness.
+        let skew = if skew_max.is_zero() { skew_max } else { skew };
+        Clock::set(self.now, self.weather.clocks, skew, drift)
     }
 
     /// Lets the weather's faults begin.
@@ -110,45 +149,72 @@ impl Sim {
             return;
         }
         self.trace.fact(self.now, &format!("{fault:?} strikes"));
+        self.strike(fault);
+        self.next_fault();
+    }
+
+    fn strike(&mut self, fault: Fault) {
         let outage = self.random.duration(&self.weather.outage);
         let agents: Vec<usize> = (0..self.agents.len()).collect();
         let frameworks: Vec<usize> = (0..self.frameworks.len()).collect();
         let peers = agents.iter().map(|agent| Peer::Agent(*agent));
         let peers = peers.chain(frameworks.iter().map(|framework| Peer::Framework(*framework)));
-        let peer = self.random.pick(&peers.collect::<Vec<_>>()).copied();
-        let agent = self.random.pick(&agents).copied();
-        match (fault, peer, agent) {
-            (Fault::BrokenConnection, Some(peer), _) => {
+        let peers: Vec<Peer> = peers.collect();
+        let peer = *self.random.pick(&peers).expect("somebody is there");
+        let agent = *self.random.pick(&agents).expect("an agent is there");
+        let framework = *self.random.pick(&frameworks).expect("a framework is there");
+        match fault {
+            Fault::BrokenConnection => {
                 if let Some(link) = self.network.sound_link(peer) {
                     self.break_link(link, millis(1)..SILENCE_MAX);
                 }
             }
-            (Fault::Partition, Some(peer), _) => self.cut(peer, outage),
-            (Fault::AgentCrash, _, Some(agent)) => {
+            Fault::HalfBrokenConnection => {
+                if let Some(link) = self.network.sound_link(peer) {
+                    self.abandon(link);
+                }
+            }
+            Fault::Partition => self.cut(peer, outage),
+            Fault::OneWayPartition => {
+                let deaf = if self.random.once_in(2) { Side::Master } else { Side::Peer };
+                self.cut_one_way(peer, deaf, outage);
+            }
+            Fault::AddressChange => {
+                let silence = self.random.duration(&(millis(10)..Duration::from_secs(3)));
+                self.cut(peer, silence);
+            }
+            Fault::AgentCrash => {
                 let last = self.last_commit();
                 self.crash_agent(agent, last);
                 self.schedule.arrange(self.now + outage, Event::AgentStarts { agent });
             }
-            (Fault::NodeCrash, _, Some(agent)) => {
+            Fault::NodeCrash => {
                 let last = self.last_commit();
                 self.crash_node(agent, last);
                 self.schedule.arrange(self.now + outage, Event::AgentStarts { agent });
             }
-            (Fault::AgentStop, _, Some(agent)) => self.agent_takes(agent, Input::Stop),
-            (Fault::ExecutorCrash, _, Some(agent)) => self.kill_an_executor(agent),
-            (Fault::MasterCrash, ..) => {
+            Fault::AgentStop => self.agent_takes(agent, Input::Stop),
+            Fault::ExecutorCrash => self.kill_an_executor(agent),
+            Fault::MasterCrash => {
                 let last = self.last_commit();
                 self.crash_master(last);
                 self.schedule.arrange(self.now + outage, Event::MasterStarts);
             }
-            (Fault::Departure, ..) => {
-                if let Some(framework) = self.random.pick(&frameworks).copied() {
-                    self.tear_down(framework);
-                }
+            Fault::Failover => {
+                let older = if self.random.once_in(2) { Older::Dead } else { Older::StillThere };
+                self.fail_over(framework, older);
             }
-            _ => {}
+            Fault::Freeze => {
+                let whose = if self.random.once_in(4) { Whose::Master } else { Whose::Peer(peer) };
+                self.freeze(whose, outage);
+            }
+            Fault::DeadDisk => {
+                let agents = Whose::Peer(Peer::Agent(agent));
+                let whose = if self.random.once_in(3) { Whose::Master } else { agents };
+                self.standstills.stick(whose, self.now + outage);
+            }
+            Fault::Departure => self.tear_down(framework),
         }
-        self.next_fault();
     }
 
     /// Whether the commit that a crash interrupts reaches the disk.
@@ -169,7 +235,8 @@ impl Sim {
         self.schedule.arrange(at, Event::AgentStarts { agent });
     }
 
-    /// Nothing goes wrong any more: the network is mended, and what is down is started.
+    /// Nothing goes wrong any more: the network is mended, and what is down is started. Who stands
+    /// still goes on in time.
     pub(crate) fn heal(&mut self) {
         self.trace.fact(self.now, "all faults end");
         self.weather = Weather::calm();
@@ -178,5 +245,6 @@ impl Sim {
         for agent in 0..self.agents.len() {
             self.start_agent(agent);
         }
+        self.promises.is_healed(self.now);
     }
 }

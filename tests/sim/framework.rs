@@ -9,13 +9,15 @@
 
 mod conversation;
 
+pub(crate) use conversation::Older;
+
 use crate::network::Link;
 use skep_protocol::{
     AllocationId, Attempt, FrameworkId, Outcome, Resources, Role, StatusUpdate, TaskId, TaskKey,
     TaskSpec, TaskState, Time, framework::FrameworkInfo, outcome::KilledBy,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Range,
     time::Duration,
 };
@@ -30,6 +32,13 @@ pub(crate) struct Framework {
     pub(crate) temper: Temper,
     stage: Stage,
     link: Option<Link>,
+    /// A random number of this instance, and how often it has connected.
+    run: u64,
+    connections: u64,
+    /// How often another instance has taken over.
+    failovers: u64,
+    /// Those of earlier instances that nobody has told yet to go.
+    older: BTreeSet<Link>,
     /// The run of the master that it speaks with.
     master_run: u64,
     pub(crate) jobs: BTreeMap<TaskId, Job>,
@@ -92,7 +101,7 @@ enum Wish {
 }
 
 impl Framework {
-    pub(crate) fn new(name: &str, role: &str, temper: Temper) -> Self {
+    pub(crate) fn new(name: &str, role: &str, temper: Temper, run: u64) -> Self {
         let role = Role::new(role).expect("a role of the simulation");
         let failover_timeout = FAILOVER_TIMEOUT;
         Self {
@@ -106,6 +115,10 @@ impl Framework {
             temper,
             stage: Stage::Here,
             link: None,
+            run,
+            connections: 0,
+            failovers: 0,
+            older: BTreeSet::new(),
             master_run: 0,
             jobs: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -117,12 +130,24 @@ impl Framework {
         }
     }
 
+    #[cfg(test)]
     pub(crate) const fn role(&self) -> &Role {
         &self.info.role
     }
 
     pub(crate) fn principal(&self) -> String {
         format!("framework/{}", self.info.name)
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn link(&self) -> Option<Link> {
+        self.link
+    }
+
+    /// Whether instances that have been replaced still take themselves for the framework.
+    #[cfg(test)]
+    pub(crate) fn has_older(&self) -> bool {
+        !self.older.is_empty()
     }
 
     pub(crate) fn wants_connection(&self) -> bool {

@@ -103,6 +103,18 @@ impl<R: Clone, E> Journal<R, E> {
         }
     }
 
+    /// What the disk is going to hold when all that was handed in is written.
+    pub(crate) fn will_hold<'a>(&'a self, disk: &'a Disk<R>) -> BTreeMap<&'a String, &'a R> {
+        let mut rows: BTreeMap<&String, &R> = disk.iter().collect();
+        for row in self.under_way.iter().chain(&self.next) {
+            match row {
+                Row::Put(key, record) => drop(rows.insert(key, record)),
+                Row::Delete(key) => drop(rows.remove(key)),
+            }
+        }
+        rows
+    }
+
     pub(crate) fn is_settled(&self) -> bool {
         self.under_way.is_empty() && self.next.is_empty() && self.held.is_empty()
     }

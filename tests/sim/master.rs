@@ -1,6 +1,8 @@
 //! The master's shell, simulated around the real core: its journal, its clock, its connections.
 
 use crate::{
+    clock::Clock,
+    freeze::Whose,
     journal::{Disk, Journal, LastCommit, Row},
     network::{Side, Word},
     schedule::Event,
@@ -26,10 +28,12 @@ pub(crate) struct Master {
 #[derive(Debug)]
 pub(crate) struct Process {
     run: u64,
+    pub(crate) clock: Clock,
     pub(crate) core: Core,
     pub(crate) journal: Journal<Record, Effect>,
     /// The earliest tick that is arranged.
     tick: Option<Time>,
+    turns: u64,
     inbox: Inbox,
 }
 
@@ -40,6 +44,13 @@ enum Inbox {
     /// It will be idle after a while.
     Busy,
 }
+
+/// Of so many turns one is followed by a look at the core's invariants, which costs more than all
+/// the rest; when a failure is told again all are.
+pub(crate) const CHECKED_ONCE_IN: u64 = 16;
+/// Of so many turns one is followed by a look at what a restart would make of the disk. It costs
+/// more than the turn.
+pub(crate) const REPLAYED_ONCE_IN: u64 = 64;
 
 /// The module of every simulated task.
 pub(crate) fn module() -> Digest {
@@ -73,8 +84,9 @@ impl Sim {
         let run = self.master.runs;
         let records = self.master.disk.values().cloned();
         let core = Core::recover(records, self.master.policy.clone(), self.random.next());
-        let journal = Journal::new();
-        self.master.process = Some(Process { run, core, journal, tick: None, inbox: Inbox::Idle });
+        let (clock, journal) = (self.set_clock(), Journal::new());
+        let (tick, turns, inbox) = (None, 0, Inbox::Idle);
+        self.master.process = Some(Process { run, clock, core, journal, tick, turns, inbox });
         self.master_takes(Input::BlobStored { digest: module() });
     }
 
@@ -82,6 +94,7 @@ impl Sim {
         let Some(process) = self.master.process.take() else { return };
         self.trace.fact(self.now, "the master dies");
         process.journal.crash(&mut self.master.disk, last);
+        self.standstills.end(Whose::Master);
         self.drop_links(Side::Master, |_| true);
     }
 
@@ -118,13 +131,18 @@ impl Sim {
 
     pub(crate) fn master_takes(&mut self, input: Input) {
         let Some(process) = &mut self.master.process else { return };
-        let effects = process.core.handle(self.now, input.clone());
-        process.core.check_invariants();
+        let effects = process.core.handle(process.clock.at(self.now), input.clone());
+        if self.trace.is_told() || process.turns.is_multiple_of(CHECKED_ONCE_IN) {
+            process.core.check_invariants();
+        }
         self.trace.turn(self.now, &"master", &input, &effects);
         let is_idle = matches!(input, Input::Idle | Input::Tick);
         for effect in effects {
             match effect {
-                Effect::Persist(record) => process.journal.persist(self.now, row(record)),
+                Effect::Persist(record) => {
+                    self.promises.master_records(&record);
+                    process.journal.persist(self.now, row(record));
+                }
                 effect => process.journal.hold(effect),
             }
         }
@@ -134,6 +152,11 @@ impl Sim {
             let at = self.now + self.random.duration(&self.weather.busy);
             self.schedule.arrange(at, Event::MasterIdles { run });
         }
+        process.turns += 1;
+        if process.turns.is_multiple_of(REPLAYED_ONCE_IN) {
+            let rows = process.journal.will_hold(&self.master.disk);
+            process.core.check_replay(rows.into_values());
+        }
         self.master_carries_out();
         self.arrange_master_tick();
     }
@@ -142,7 +165,7 @@ impl Sim {
         while let Some(process) = &mut self.master.process {
             if process.journal.begin().is_some() {
                 let run = process.run;
-                let at = self.now + self.commit_time();
+                let at = self.now + self.commit_time(Whose::Master);
                 self.schedule.arrange(at, Event::MasterCommitted { run });
                 continue;
             }
@@ -152,10 +175,12 @@ impl Sim {
                     self.send(connection, Side::Master, Word::ToAgent(message));
                 }
                 Some(Effect::SendFramework { connection, event }) => {
+                    self.promises.master_tells(&self.master.disk, &event);
                     self.send(connection, Side::Master, Word::ToFramework(event));
                 }
                 Some(Effect::Disconnect { connection }) => self.hang_up(connection, Side::Master),
                 Some(Effect::Answer { request, answer }) => {
+                    self.promises.master_answers(&self.master.disk, &answer);
                     self.master.answers.insert(request, answer);
                 }
                 Some(Effect::Persist(_)) => unreachable!("records are handed to the journal"),
@@ -165,7 +190,8 @@ impl Sim {
 
     fn arrange_master_tick(&mut self) {
         let Some(process) = &mut self.master.process else { return };
-        let Some(due) = process.core.deadline().map(|due| due.max(self.now)) else { return };
+        let due = process.core.deadline().map(|due| process.clock.when(due).max(self.now));
+        let Some(due) = due else { return };
         if process.tick.is_none_or(|tick| due < tick) {
             process.tick = Some(due);
             self.schedule.arrange(due, Event::MasterTicks { run: process.run });
@@ -174,11 +200,12 @@ impl Sim {
 
     pub(crate) fn master_ticks(&mut self, run: u64) {
         let now = self.now;
-        let Some(process) = self.master.running(run).filter(|p| p.tick == Some(now)) else {
-            return;
-        };
+        // It may come late, to a process that stood still.
+        let is_due = |process: &&mut Process| process.tick.is_some_and(|tick| tick <= now);
+        let Some(process) = self.master.running(run).filter(is_due) else { return };
         process.tick = None;
-        if process.core.deadline().is_some_and(|due| due <= self.now) {
+        let shown = process.clock.at(now);
+        if process.core.deadline().is_some_and(|due| due <= shown) {
             self.master_takes(Input::Tick);
         } else {
             self.arrange_master_tick();

@@ -6,10 +6,13 @@
 //!              +-> broken: what is on its way is lost, each side finds out in its own time -> over
 //! ```
 //! Always holds: what one side says on a connection arrives in order, each word once, or the
-//! connection is broken and nothing arrives any more. A short silence only makes words late. What
-//! a process has said before it died may arrive, or not.
+//! connection is broken and nothing arrives any more. A short silence or a lost packet only makes
+//! words late. What a process has said before it died may arrive, or not. Two connections of one
+//! peer know nothing of each other: what was said on the older may arrive later.
+//!
+//! More than QUIC does: some words come twice in a row, since peers may repeat them.
 
-use crate::{schedule::Event, sim::Sim};
+use crate::{freeze::Whose, schedule::Event, sim::Sim};
 use skep_master_core::{ConnectionId, Input as MasterInput};
 use skep_protocol::{
     Time,
@@ -24,6 +27,10 @@ use std::{
 
 /// How long a connection may be silent before each side gives it up; as in `skep-transport`.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(6);
+/// How long it takes until it is given up.
+const GIVEN_UP: Range<Duration> = SILENCE_MAX..Duration::from_secs(7);
+/// How long it takes until a lost packet has come again.
+const RETRANSMISSION: Range<Duration> = Duration::from_millis(20)..Duration::from_millis(1_000);
 /// How long a peer waits before it dials again.
 const PAUSE: Range<Duration> = Duration::from_millis(100)..Duration::from_millis(1_500);
 
@@ -58,6 +65,28 @@ pub(crate) enum Word {
     HangUp,
 }
 
+impl Word {
+    /// The same once more, if it may come twice: what is asked for once is answered once.
+    fn again(&self) -> Option<Self> {
+        match self {
+            Self::FromAgent(message) => Some(Self::FromAgent(message.clone())),
+            Self::ToAgent(order) => Some(Self::ToAgent(order.clone())),
+            Self::FromFramework(
+                call @ (Call::Acknowledge { .. }
+                | Call::Kill { .. }
+                | Call::Reconcile { .. }
+                | Call::Decline { .. }),
+            ) => Some(Self::FromFramework(call.clone())),
+            Self::ToFramework(
+                event @ (ToFramework::StatusUpdates { .. }
+                | ToFramework::TasksAccepted { .. }
+                | ToFramework::Rescinded { .. }),
+            ) => Some(Self::ToFramework(event.clone())),
+            Self::FromFramework(_) | Self::ToFramework(_) | Self::HangUp => None,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Network {
     connections: BTreeMap<Link, Connection>,
@@ -71,8 +100,6 @@ struct Connection {
     peer: Peer,
     at_master: End,
     at_peer: End,
-    /// Nothing arrives before.
-    silent_until: Time,
 }
 
 #[derive(Debug)]
@@ -84,6 +111,8 @@ struct End {
     coming: VecDeque<Word>,
     last_sent: Time,
     last_arrival: Time,
+    /// Nothing arrives here before.
+    silent_until: Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +126,10 @@ enum Stage {
 
 impl End {
     const fn new() -> Self {
-        let (last_sent, last_arrival) = (Time::ZERO, Time::ZERO);
+        let (last_sent, last_arrival, silent_until) = (Time::ZERO, Time::ZERO, Time::ZERO);
         let coming = VecDeque::new();
-        Self { stage: Stage::Open, is_deaf: false, coming, last_sent, last_arrival }
+        let (stage, is_deaf) = (Stage::Open, false);
+        Self { stage, is_deaf, coming, last_sent, last_arrival, silent_until }
     }
 
     fn is_sound(&self) -> bool {
@@ -115,6 +145,20 @@ impl Network {
             *theirs == peer && at_master.is_sound() && at_peer.is_sound()
         };
         self.connections.iter().rfind(|(_, known)| is_sound(known)).map(|(link, _)| *link)
+    }
+
+    /// All connections of a peer, or of all.
+    pub(crate) fn links_of(&self, peer: Option<Peer>) -> Vec<Link> {
+        let theirs = self.connections.iter();
+        let theirs = theirs.filter(|(_, known)| peer.is_none_or(|peer| peer == known.peer));
+        theirs.map(|(link, _)| *link).collect()
+    }
+
+    /// Lets nothing arrive at one side before.
+    fn hush(&mut self, link: Link, side: Side, until: Time) {
+        if let Some(end) = self.end(link, side) {
+            end.silent_until = end.silent_until.max(until);
+        }
     }
 
     pub(crate) fn peer_of(&self, link: Link) -> Option<Peer> {
@@ -149,7 +193,11 @@ impl Sim {
         if self.network.end(link, from).is_none_or(|end| end.stage != Stage::Open) {
             return;
         }
-        let delay = self.random.duration(&self.weather.delay);
+        let mut delay = self.random.duration(&self.weather.delay);
+        if self.random.once_in(self.weather.lost_once_in) {
+            delay += self.random.duration(&RETRANSMISSION);
+        }
+        let again = self.random.once_in(self.weather.twice_once_in).then(|| word.again());
         let is_together = !self.random.once_in(PARTED_ONCE_IN);
         let now = self.now;
         let Some(end) = self.network.end(link, from.other()).filter(|end| !end.is_deaf) else {
@@ -159,9 +207,12 @@ impl Sim {
             end.last_arrival = end.last_arrival.max(now + delay);
         }
         end.last_sent = now;
-        end.coming.push_back(word);
+        let words = [Some(word), again.flatten()];
         let at = end.last_arrival;
-        self.schedule.arrange(at, Event::Arrives { link, to: from.other() });
+        for word in words.into_iter().flatten() {
+            end.coming.push_back(word);
+            self.schedule.arrange(at, Event::Arrives { link, to: from.other() });
+        }
     }
 
     /// Hangs up: what was said before still arrives.
@@ -176,11 +227,11 @@ impl Sim {
 
     /// The next word arrives at one side.
     pub(crate) fn arrives(&mut self, link: Link, to: Side) {
-        let Some(connection) = self.network.connections.get(&link) else { return };
-        if connection.silent_until > self.now {
-            return self.schedule.arrange(connection.silent_until, Event::Arrives { link, to });
-        }
+        let now = self.now;
         let Some(end) = self.network.end(link, to) else { return };
+        if end.silent_until > now {
+            return self.schedule.arrange(end.silent_until, Event::Arrives { link, to });
+        }
         if end.is_deaf || end.stage == Stage::Over {
             return;
         }
@@ -197,7 +248,7 @@ impl Sim {
             }
             (Word::ToAgent(order), Some(Peer::Agent(agent))) => self.agent_is_told(agent, order),
             (Word::ToFramework(event), Some(Peer::Framework(framework))) => {
-                self.framework_hears(framework, event);
+                self.framework_hears(framework, link, event);
             }
             (word, peer) => panic!("{word:?} is nothing that {peer:?} and the master say"),
         }
@@ -239,14 +290,54 @@ impl Sim {
     pub(crate) fn cut(&mut self, peer: Peer, silence: Duration) {
         let until = self.now + silence;
         self.network.cut.insert(peer, until);
-        let links = self.network.connections.iter().filter(|(_, known)| known.peer == peer);
-        for link in links.map(|(link, _)| *link).collect::<Vec<_>>() {
+        for link in self.network.links_of(Some(peer)) {
             if silence >= SILENCE_MAX {
-                self.break_link(link, SILENCE_MAX..SILENCE_MAX + Duration::from_secs(1));
-            } else if let Some(connection) = self.network.connections.get_mut(&link) {
-                connection.silent_until = connection.silent_until.max(until);
+                self.break_link(link, GIVEN_UP);
+            } else {
+                self.network.hush(link, Side::Master, until);
+                self.network.hush(link, Side::Peer, until);
             }
         }
+    }
+
+    /// Keeps the words of one side from the other for a while. Who hears nothing gives up, and
+    /// says so; no new connection can be made.
+    pub(crate) fn cut_one_way(&mut self, peer: Peer, deaf: Side, silence: Duration) {
+        let until = self.now + silence;
+        self.network.cut.insert(peer, until);
+        for link in self.network.links_of(Some(peer)) {
+            if silence < SILENCE_MAX {
+                self.network.hush(link, deaf, until);
+                continue;
+            }
+            if let Some(end) = self.network.end(link, deaf) {
+                end.is_deaf = true;
+            }
+            let gives_up = self.now + self.random.duration(&GIVEN_UP);
+            self.schedule.arrange(gives_up, Event::Notices { link, side: deaf });
+            let hears = gives_up + self.random.duration(&self.weather.delay);
+            self.schedule.arrange(hears, Event::Notices { link, side: deaf.other() });
+        }
+    }
+
+    /// One side's process stands still: the other gives the connection up, and it finds that out
+    /// when it goes on.
+    pub(crate) fn fall_silent(&mut self, link: Link, silent: Side) {
+        self.break_link(link, GIVEN_UP);
+        // What has arrived before is still read.
+        if let Some(end) = self.network.end(link, silent) {
+            end.is_deaf = false;
+        }
+    }
+
+    /// The peer gives a connection up and says so to nobody. What it has said before is heard,
+    /// later than what it says on its next connection, perhaps.
+    pub(crate) fn abandon(&mut self, link: Link) {
+        let until = self.now + self.random.duration(&(Duration::ZERO..SILENCE_MAX));
+        self.network.hush(link, Side::Master, until);
+        let found_out = self.random.duration(&(Duration::ZERO..GIVEN_UP.end));
+        self.schedule.arrange(self.now + found_out, Event::Notices { link, side: Side::Master });
+        self.notices(link, Side::Peer);
     }
 
     /// Everybody can reach the master again.
@@ -259,17 +350,22 @@ impl Sim {
     pub(crate) fn drop_links(&mut self, side: Side, is_theirs: impl Fn(Peer) -> bool) {
         let links = self.network.connections.iter().filter(|(_, known)| is_theirs(known.peer));
         for link in links.map(|(link, _)| *link).collect::<Vec<_>>() {
-            let is_silent = self.random.once_in(2);
-            if let Some(end) = self.network.end(link, side) {
-                end.stage = Stage::Over;
-            }
-            if let Some(end) = self.network.end(link, side.other()) {
-                end.is_deaf |= is_silent;
-            }
-            let found_out = Duration::from_millis(1)..SILENCE_MAX;
-            let (at, side) = (self.now + self.random.duration(&found_out), side.other());
-            self.schedule.arrange(at, Event::Notices { link, side });
+            self.drop_link(link, side);
         }
+    }
+
+    /// The process at one side of a connection has died.
+    pub(crate) fn drop_link(&mut self, link: Link, side: Side) {
+        let is_silent = self.random.once_in(2);
+        if let Some(end) = self.network.end(link, side) {
+            end.stage = Stage::Over;
+        }
+        if let Some(end) = self.network.end(link, side.other()) {
+            end.is_deaf |= is_silent;
+        }
+        let found_out = Duration::from_millis(1)..SILENCE_MAX;
+        let (at, side) = (self.now + self.random.duration(&found_out), side.other());
+        self.schedule.arrange(at, Event::Notices { link, side });
     }
 
     pub(crate) fn dial_later(&mut self, peer: Peer) {
@@ -281,14 +377,13 @@ impl Sim {
         if !self.wants_connection(peer) {
             return;
         }
-        if self.network.is_cut(peer, self.now) || self.master.process.is_none() {
+        let is_frozen = self.standstills.is_frozen(Whose::Master, self.now);
+        if self.network.is_cut(peer, self.now) || self.master.process.is_none() || is_frozen {
             return self.dial_later(peer);
         }
         self.network.count += 1;
         let link = ConnectionId(self.network.count);
-        let (at_master, at_peer) = (End::new(), End::new());
-        let silent_until = Time::ZERO;
-        let connection = Connection { peer, at_master, at_peer, silent_until };
+        let connection = Connection { peer, at_master: End::new(), at_peer: End::new() };
         self.network.connections.insert(link, connection);
         match peer {
             Peer::Agent(agent) => self.agent_connected(agent, link),

@@ -8,6 +8,9 @@
 //! | an agent brings along what its disk holds, and all that runs on it | [`Promises::registers`] |
 //! | a framework hears of its own attempts, in order, and of one end each | [`Promises::tells`] |
 //! | every task that was accepted ends | [`Promises::check_rest`] |
+//! | what was said is on the disk; no update is forgotten unheard | `promises/durable.rs` |
+//! | after healing frameworks believe what is so | `promises/views.rs` |
+//! | a restart finds the state that the process had | `check_replay` of the cores |
 //! | every operation is answered, once; who was admitted stays so | `framework`, `agent` |
 //! | what was asked for gets done | `rest` |
 //!
@@ -17,10 +20,13 @@
 //! far as agents know it, so a task that was given up may be heard of again. Frameworks know the
 //! attempt as over and do not listen.
 
+mod durable;
+mod views;
+
 use skep_agent_core::Record;
 use skep_protocol::{
     AllocationId, Attempt, FrameworkId, Incarnation, Outcome, Rejection, Resources, StatusUpdate,
-    TaskId, TaskKey, TaskSpec, TaskState,
+    TaskId, TaskKey, TaskSpec, TaskState, Time,
     agent::{Registration, ToAgent},
     outcome::LostBy,
 };
@@ -34,15 +40,21 @@ pub(crate) struct Promises {
     nodes: Vec<Node>,
     /// Attempts whose guests have started, anywhere.
     started: BTreeSet<TaskKey>,
+    /// When they last were seen to end.
+    ended: BTreeMap<TaskKey, Time>,
     /// Attempts that frameworks have launched.
     launched: BTreeSet<TaskKey>,
     /// Those of them that frameworks were told an agent has.
     accepted: BTreeSet<TaskKey>,
     told: BTreeMap<TaskKey, Told>,
+    /// Attempts of which agents have forgotten updates that their frameworks had not heard.
+    forgotten_unheard: BTreeSet<TaskKey>,
     /// Attempts that their framework did not wait for.
     given_up: BTreeSet<TaskKey>,
     /// Frameworks that have left: nobody tells them anything any more.
     departed: BTreeSet<FrameworkId>,
+    /// Since when nothing goes wrong.
+    healed: Option<Time>,
 }
 
 /// What is known of one agent from what it was ordered.
@@ -51,7 +63,10 @@ struct Node {
     has: Resources,
     launches: BTreeMap<TaskKey, (AllocationId, Resources)>,
     granted: BTreeMap<AllocationId, Resources>,
-    running: BTreeSet<TaskKey>,
+    /// Since when.
+    running: BTreeMap<TaskKey, Time>,
+    /// What it has dropped from its disk.
+    forgotten: BTreeSet<TaskKey>,
     removed: BTreeSet<FrameworkId>,
     incarnation: Incarnation,
     /// The tasks on its disk when its run began, until it has registered.
@@ -67,8 +82,9 @@ struct Told {
     end: Option<(Outcome, u64)>,
     /// How it ended by the agent's own word, which is on its disk.
     sworn: Option<Outcome>,
-    /// All news, in Mesos's words.
+    /// All news, in Mesos's words, and when the last came.
     states: Vec<&'static str>,
+    heard: Time,
 }
 
 impl Promises {
@@ -91,21 +107,24 @@ impl Promises {
             ToAgent::RemoveFramework { framework } => {
                 node.removed.insert(framework.clone());
             }
+            ToAgent::Acknowledge { acknowledgements } => {
+                self.acknowledged(acknowledgements);
+            }
             _ => {}
         }
     }
 
     /// A guest executes its first instruction. Guests of a framework that has been removed count
     /// as long as they run.
-    pub(crate) fn starts(&mut self, agent: usize, key: &TaskKey) {
+    pub(crate) fn starts(&mut self, now: Time, agent: usize, key: &TaskKey) {
         assert!(self.started.insert(key.clone()), "{key} has started twice");
         let node = &mut self.nodes[agent];
-        node.running.insert(key.clone());
+        node.running.insert(key.clone(), now);
         let Some((allocation, _)) = node.launches.get(key) else {
             panic!("agent {agent} starts {key}, which it was never ordered to");
         };
         let (mut of_agent, mut of_allocation) = (Resources::none(), Resources::none());
-        for (other, resources) in node.running.iter().filter_map(|key| node.launches.get(key)) {
+        for (other, resources) in node.running.keys().filter_map(|key| node.launches.get(key)) {
             of_agent.add(resources);
             if other == allocation {
                 of_allocation.add(resources);
@@ -119,13 +138,16 @@ impl Promises {
         );
     }
 
-    pub(crate) fn ends(&mut self, agent: usize, key: &TaskKey) {
-        self.nodes[agent].running.remove(key);
+    pub(crate) fn ends(&mut self, now: Time, agent: usize, key: &TaskKey) {
+        if self.nodes[agent].running.remove(key).is_some() {
+            self.ended.insert(key.clone(), now);
+        }
     }
 
     /// An agent's process ends, and its executors with it.
-    pub(crate) fn all_end(&mut self, agent: usize) {
-        self.nodes[agent].running.clear();
+    pub(crate) fn all_end(&mut self, now: Time, agent: usize) {
+        let running = std::mem::take(&mut self.nodes[agent].running);
+        self.ended.extend(running.into_keys().map(|key| (key, now)));
     }
 
     /// A run of an agent begins with these records.
@@ -146,7 +168,7 @@ impl Promises {
             let before = std::mem::replace(&mut node.incarnation, *incarnation);
             assert!(*incarnation > before, "agent {agent} is {incarnation} again");
         }
-        for key in node.running.iter().filter(|key| !node.removed.contains(&key.framework)) {
+        for key in node.running.keys().filter(|key| !node.removed.contains(&key.framework)) {
             let is_brought = tasks.iter().any(|t| t.key == *key && !t.state.is_terminal());
             assert!(is_brought, "agent {agent} runs {key} and does not say so");
         }
@@ -186,6 +208,7 @@ impl Promises {
     /// that it knows.
     pub(crate) fn tells(
         &mut self,
+        now: Time,
         framework: Option<&FrameworkId>,
         newest: Option<&TaskKey>,
         run: u64,
@@ -201,8 +224,11 @@ impl Promises {
         }
         let told = self.told.entry(key.clone()).or_default();
         if *seq > 0 {
+            // What an earlier run of the master acknowledged of an attempt that it had given up, no
+            // later one can tell.
             let next = told.seen + 1;
-            assert!(*seq <= next, "{key}: update {seq} comes before update {next}");
+            let is_in_order = *seq <= next || self.forgotten_unheard.contains(key);
+            assert!(is_in_order, "{key}: update {seq} comes before update {next}");
         }
         if let (1.., TaskState::Ended(outcome)) = (*seq, state) {
             let sworn = told.sworn.get_or_insert_with(|| outcome.clone());
@@ -224,6 +250,7 @@ impl Promises {
             (Some((Outcome::Lost { .. }, _)), TaskState::Ended(Outcome::Lost { .. })) => return,
             (Some((end, _)), state) => panic!("{key} is told {state:?} after its end: {end}"),
         }
+        told.heard = now;
         if told.states.last() != Some(&state.name()) {
             told.states.push(state.name());
         }
@@ -240,14 +267,16 @@ impl Promises {
 
     /// The agent that runs an attempt now.
     pub(crate) fn home_of(&self, key: &TaskKey) -> Option<usize> {
-        self.nodes.iter().position(|node| node.running.contains(key))
+        self.nodes.iter().position(|node| node.running.contains_key(key))
     }
 
     /// Whether an agent was ordered to take an attempt.
+    #[cfg(test)]
     pub(crate) fn is_ordered(&self, key: &TaskKey) -> bool {
         self.nodes.iter().any(|node| node.launches.contains_key(key))
     }
 
+    #[cfg(test)]
     pub(crate) fn has_started(&self, key: &TaskKey) -> bool {
         self.started.contains(key)
     }
@@ -265,6 +294,7 @@ impl Promises {
             let is_given_up = self.given_up.contains(key);
             assert!(has_ended || is_given_up, "{key} was accepted and has no end");
         }
+        self.check_forgotten();
         for (agent, node) in self.nodes.iter().enumerate() {
             let running = &node.running;
             assert!(running.is_empty(), "agent {agent} still runs {running:?}");

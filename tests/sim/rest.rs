@@ -2,13 +2,13 @@
 //! holds or waits for anything.
 
 use crate::{schedule::Event, sim::Sim};
-use skep_protocol::operator::{Ended, Request, Response};
+use skep_protocol::operator::{Ended, Request, Response, view::TaskView};
 use std::time::Duration;
 
 /// How long a sound cluster may take to get everything done.
 const RECOVERY_MAX: Duration = Duration::from_secs(1_200);
 /// How often it is looked at. Looking costs more than most steps.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(1_000);
 
 impl Sim {
     /// Runs until everything is at rest.
@@ -17,6 +17,7 @@ impl Sim {
         while let Some(why) = self.unrest() {
             assert!(self.now <= end, "it does not come to rest: {why}");
             self.run_for(LOOK);
+            self.promises.check_views(self.now, &self.masters_view());
         }
         self.promises.check_rest();
     }
@@ -37,11 +38,18 @@ impl Sim {
         if !master.journal.is_settled() {
             return Some("the master writes".into());
         }
+        let tasks = self.masters_view();
+        (!tasks.is_empty()).then(|| format!("the master knows of tasks: {tasks:?}"))
+    }
+
+    /// What the master shows of all tasks that have not ended; nothing while it is down.
+    fn masters_view(&self) -> Vec<TaskView> {
+        let Some(master) = &self.master.process else { return Vec::new() };
         let (framework, task, ended) = (None, None, Ended::Left);
         let request = Request::Tasks { framework, task, ended };
-        match master.core.view(self.now, &request) {
-            Some(Response::Tasks(views)) if views.tasks.is_empty() => None,
-            views => Some(format!("the master knows of tasks: {views:?}")),
+        match master.core.view(master.clock.at(self.now), &request) {
+            Some(Response::Tasks(views)) => views.tasks,
+            answer => panic!("asked for its tasks the master says {answer:?}"),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! A whole cluster on one thread, with a clock of its own: the real cores in simulated shells.
 //!
 //! Always holds: all chance comes from one seed and nothing else does, so a seed is a history.
-//! Each turn of a core is followed by its `check_invariants`; [`crate::promises`] watches the rest.
+//! Turns of a core are followed by its `check_invariants`; [`crate::promises`] watches the rest.
 
 use crate::{
     agent::Agent,
     faults::Weather,
     framework::{Framework, Temper},
+    freeze::Standstills,
     master::Master,
     network::{Network, Peer},
     promises::Promises,
@@ -32,6 +33,7 @@ pub(crate) struct Sim {
     pub(crate) weather: Weather,
     pub(crate) schedule: Schedule,
     pub(crate) network: Network,
+    pub(crate) standstills: Standstills,
     pub(crate) master: Master,
     pub(crate) agents: Vec<Agent>,
     pub(crate) frameworks: Vec<Framework>,
@@ -41,13 +43,11 @@ pub(crate) struct Sim {
     pub(crate) trace: Trace,
     /// Events since the clock last moved on.
     standstill: u64,
-    /// What a failure tells people to type.
-    pub(crate) replay: String,
 }
 
 impl Sim {
     /// A master that runs, and nobody else.
-    pub(crate) fn new(seed: u64, policy: MasterPolicy) -> Self {
+    pub(crate) fn new(seed: u64, policy: MasterPolicy, trace: Trace) -> Self {
         let mut sim = Self {
             seed,
             now: BEGINNING,
@@ -55,14 +55,14 @@ impl Sim {
             weather: Weather::calm(),
             schedule: Schedule::default(),
             network: Network::default(),
+            standstills: Standstills::default(),
             master: Master::new(policy),
             agents: Vec::new(),
             frameworks: Vec::new(),
             executors: 0,
             promises: Promises::default(),
-            trace: Trace::new(),
+            trace,
             standstill: 0,
-            replay: String::new(),
         };
         sim.start_master();
         sim
@@ -80,7 +80,8 @@ impl Sim {
     /// Adds a framework, which subscribes as soon as it can. Gives its number.
     pub(crate) fn add_framework(&mut self, role: &str, temper: Temper) -> usize {
         let number = self.frameworks.len();
-        self.frameworks.push(Framework::new(&format!("f{number}"), role, temper));
+        let (name, run) = (format!("f{number}"), self.random.next());
+        self.frameworks.push(Framework::new(&name, role, temper, run));
         self.dial_later(Peer::Framework(number));
         number
     }
@@ -91,6 +92,7 @@ impl Sim {
         self.standstill = if at > self.now { 0 } else { self.standstill + 1 };
         assert!(self.standstill < STANDSTILL_MAX, "time stands still");
         self.now = at.max(self.now);
+        let Some(event) = self.put_off(event) else { return };
         match event {
             Event::MasterStarts => self.start_master(),
             Event::MasterTicks { run } => self.master_ticks(run),
@@ -124,7 +126,13 @@ impl Sim {
         self.now = end;
     }
 
+    /// How much time has passed.
+    pub(crate) fn simulated(&self) -> Duration {
+        self.now.since(BEGINNING)
+    }
+
     /// Runs until it is so; if it is not within the time, that is a failure.
+    #[cfg(test)]
     #[track_caller]
     pub(crate) fn run_until(
         &mut self,
@@ -139,6 +147,7 @@ impl Sim {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn digest(&self) -> u64 {
         self.trace.digest()
     }
@@ -148,18 +157,18 @@ impl Sim {
     }
 
     /// The last things that have happened.
+    #[expect(clippy::print_stderr, reason = "a failure tells its history")]
     pub(crate) fn print_last(&self) {
         for line in self.trace.last() {
             eprintln!("{line}");
         }
         eprintln!("seed {:#x}, step {}", self.seed, self.trace.steps());
-        eprintln!("{}", self.replay);
     }
 }
 
 impl Drop for Sim {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && self.trace.is_told() {
             self.print_last();
         }
     }

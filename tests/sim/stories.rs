@@ -3,14 +3,16 @@
 //! Some were found by the swarm first; the seed is gone, the story stays.
 
 use crate::{
-    framework::{JobStage, Temper},
+    framework::{JobStage, Older, Temper},
+    freeze::Whose,
     journal::LastCommit,
-    network::{Peer, SILENCE_MAX},
+    network::{Peer, SILENCE_MAX, Side, Word},
     sim::Sim,
+    trace::{Detail, LINES, Trace},
 };
 use skep_agent_core::Policy as AgentPolicy;
 use skep_master_core::Policy as MasterPolicy;
-use skep_protocol::{Attempt, TaskId, TaskKey};
+use skep_protocol::{Attempt, TaskId, TaskKey, framework::Call};
 use std::time::Duration;
 
 /// How long whatever a story waits for may take.
@@ -42,12 +44,12 @@ fn a_task_on_an_agent_that_dies_is_run_elsewhere_as_a_new_attempt() {
 fn tasks_do_not_notice_that_their_agent_dies_and_is_started_anew() {
     let mut sim = story().agents(1, "cpus:2;mem:128").framework("batch");
     let (short, long) =
-        (sim.launch("batch", SLOT, seconds(5)), sim.launch("batch", SLOT, seconds(30)));
+        (sim.launch("batch", SLOT, seconds(2)), sim.launch("batch", SLOT, seconds(30)));
     sim.until_it_runs(&short, 1);
     sim.until_it_runs(&long, 1);
 
     sim.crash_agent(0, LastCommit::Undone);
-    sim.run_for(seconds(10));
+    sim.run_for(seconds(4));
     sim.start_agent(0);
     sim.come_to_rest();
     for task in [short, long] {
@@ -112,6 +114,59 @@ fn a_short_silence_of_the_network_is_no_more_than_a_delay() {
 }
 
 #[test]
+fn a_change_of_address_is_not_even_a_reconnect() {
+    let mut sim = story().agents(1, SLOT).framework("batch");
+    let task = sim.launch("batch", SLOT, seconds(10));
+    sim.until_it_runs(&task, 1);
+    let before = sim.network.sound_link(Peer::Agent(0));
+
+    sim.cut(Peer::Agent(0), seconds(3));
+    sim.run_for(seconds(5));
+    assert_eq!(sim.network.sound_link(Peer::Agent(0)), before);
+    sim.come_to_rest();
+    sim.assert_told(&task, 1, &["STARTING", "RUNNING", "FINISHED"]);
+}
+
+#[test]
+fn words_that_go_one_way_only_cost_a_task_nothing() {
+    for deaf in [Side::Master, Side::Peer] {
+        let mut sim = story().agents(1, SLOT).framework("batch");
+        let task = sim.launch("batch", SLOT, seconds(20));
+        sim.until_it_runs(&task, 1);
+
+        sim.cut_one_way(Peer::Agent(0), deaf, seconds(40));
+        sim.come_to_rest();
+        sim.assert_told(&task, 1, &["STARTING", "RUNNING", "UNREACHABLE", "FINISHED"]);
+    }
+}
+
+#[test]
+fn an_agent_that_stood_still_goes_on_and_tells_what_happened_meanwhile() {
+    let mut sim = story().agents(1, SLOT).framework("batch");
+    let task = sim.launch("batch", SLOT, seconds(10));
+    sim.until_it_runs(&task, 1);
+
+    sim.freeze(Whose::Peer(Peer::Agent(0)), seconds(30));
+    sim.come_to_rest();
+    sim.assert_told(&task, 1, &["STARTING", "RUNNING", "UNREACHABLE", "FINISHED"]);
+}
+
+#[test]
+fn an_instance_that_was_replaced_is_told_to_go_and_heard_no_more() {
+    let mut sim = story().agents(1, SLOT).framework("batch");
+    let task = sim.launch("batch", SLOT, seconds(20));
+    sim.until_it_runs(&task, 1);
+    let link = sim.frameworks[0].link().expect("it has just spoken");
+
+    sim.fail_over(0, Older::StillThere);
+    sim.run_until("the older instance is told", PATIENCE, |sim| !sim.frameworks[0].has_older());
+    let kill = Call::Kill { task: task.task.clone() };
+    sim.send(link, Side::Peer, Word::FromFramework(kill));
+    sim.come_to_rest();
+    sim.assert_told(&task, 1, &["STARTING", "RUNNING", "FINISHED"]);
+}
+
+#[test]
 fn a_task_that_the_agent_had_not_written_down_is_launched_again_in_the_same_attempt() {
     let mut sim = story().agents(1, SLOT).framework("batch");
     let task = sim.launch_and_crash_while_writing(LastCommit::Undone);
@@ -153,7 +208,7 @@ fn what_an_allocation_has_given_back_stays_with_others_when_the_master_restarts(
     let never = Duration::from_secs(3_600);
     let policy =
         MasterPolicy { recall_hold: never, offer_timeout: never, ..MasterPolicy::default() };
-    let sim = Sim::new(7, policy).agents(1, "cpus:2;mem:128");
+    let sim = Sim::new(7, policy, Trace::new(Detail::Told(LINES))).agents(1, "cpus:2;mem:128");
     let mut sim = sim.framework("first").framework("second");
     // Slow enough that what is given back is offered before its former holder can ask for it.
     sim.weather.delay = Duration::from_millis(5)..Duration::from_millis(10);
@@ -204,7 +259,8 @@ struct Task {
 }
 
 fn story() -> Sim {
-    Sim::new(7, MasterPolicy { lost_after: LOST_AFTER, ..MasterPolicy::default() })
+    let policy = MasterPolicy { lost_after: LOST_AFTER, ..MasterPolicy::default() };
+    Sim::new(7, policy, Trace::new(Detail::Told(LINES)))
 }
 
 const fn seconds(seconds: u64) -> Duration {

@@ -1,4 +1,4 @@
-//! What has happened: a digest of all of it, and the last of it in words.
+//! What has happened: counted always; in words, with a digest of all of it, if it is asked for.
 
 use skep_protocol::Time;
 use std::{
@@ -6,31 +6,33 @@ use std::{
     fmt::{Debug, Display},
 };
 
-/// Lines that a failure prints, if it is not asked for more.
-const LINES_MAX: usize = 30;
+/// Lines that a failure shows, if it is not asked for more.
+pub(crate) const LINES: usize = 30;
 
 #[derive(Debug)]
 pub(crate) struct Trace {
+    detail: Detail,
     /// FNV-1a over all lines.
     digest: u64,
     steps: u64,
     last: VecDeque<String>,
-    lines_max: usize,
+}
+
+/// How much of it is put into words: that costs more than all the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    Counted,
+    /// The last so many lines are kept.
+    Told(usize),
 }
 
 impl Trace {
-    pub(crate) const fn new() -> Self {
-        Self {
-            digest: 0xcbf2_9ce4_8422_2325,
-            steps: 0,
-            last: VecDeque::new(),
-            lines_max: LINES_MAX,
-        }
+    pub(crate) const fn new(detail: Detail) -> Self {
+        Self { detail, digest: 0xcbf2_9ce4_8422_2325, steps: 0, last: VecDeque::new() }
     }
 
-    /// Keeps as many lines from now on.
-    pub(crate) const fn keep(&mut self, lines_max: usize) {
-        self.lines_max = lines_max;
+    pub(crate) fn is_told(&self) -> bool {
+        self.detail != Detail::Counted
     }
 
     /// Somebody was given an input and did this.
@@ -41,16 +43,18 @@ impl Trace {
         input: &impl Debug,
         effects: &impl Debug,
     ) {
-        self.note(format!("{now} {who}: {input:?} -> {effects:?}"));
+        self.note(|| format!("{now} {who}: {input:?} -> {effects:?}"));
     }
 
     /// Something happened that is no input.
     pub(crate) fn fact(&mut self, now: Time, fact: &str) {
-        self.note(format!("{now} {fact}"));
+        self.note(|| format!("{now} {fact}"));
     }
 
-    fn note(&mut self, line: String) {
+    fn note(&mut self, line: impl FnOnce() -> String) {
         self.steps += 1;
+        let Detail::Told(lines_max) = self.detail else { return };
+        let line = line();
         for byte in line.bytes() {
             self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
@@ -58,11 +62,12 @@ impl Trace {
             return;
         }
         self.last.push_back(line);
-        while self.last.len() > self.lines_max {
+        while self.last.len() > lines_max {
             self.last.pop_front();
         }
     }
 
+    #[cfg(test)]
     pub(crate) const fn digest(&self) -> u64 {
         self.digest
     }

@@ -9,7 +9,9 @@
 mod arrows;
 mod ci;
 mod guests;
+mod mutants;
 mod repo;
+mod sim;
 mod tidy;
 
 use anyhow::Result;
@@ -36,6 +38,12 @@ enum Command {
     Tidy,
     /// Check that no crate depends on what it must not know
     Arrows,
+    /// Play histories of the simulated cluster: seeds, faults, promises
+    Sim(sim::Play),
+    /// Break the cores in each way of a list, and see whether anything notices
+    Mutants(mutants::Order),
+    /// Time how a large cluster comes back to a fresh master
+    Reregister,
 }
 
 fn main() -> Result<()> {
@@ -45,5 +53,8 @@ fn main() -> Result<()> {
         Command::Guests { check: true } => guests::check(),
         Command::Tidy => tidy::run(),
         Command::Arrows => arrows::run(),
+        Command::Sim(play) => sim::play(play),
+        Command::Mutants(order) => mutants::run(&order),
+        Command::Reregister => sim::reregister(),
     }
 }

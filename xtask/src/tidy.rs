@@ -4,6 +4,8 @@
 //! functions of a size to be held in mind, a first sentence in each file, the project's own words.
 //! It reads formatted code line by line and knows no more Rust than that takes.
 
+mod proofs;
+
 use crate::repo;
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -27,9 +29,9 @@ const EMPTY_WORDS: [&str; 6] = ["manager", "helper", "helpers", "util", "utils",
 /// What introduces a name.
 const KEYWORDS: [&str; 8] = ["fn", "struct", "enum", "trait", "mod", "type", "const", "static"];
 
-/// Checks every Rust file of the repository and names all faults.
+/// Checks every Rust file of the repository, and the tests that documents name; names all faults.
 pub(crate) fn run() -> Result<()> {
-    let faults = faults()?;
+    let faults = [faults()?, proofs::faults()?].concat();
     if !faults.is_empty() {
         bail!("{}", faults.join("\n"));
     }

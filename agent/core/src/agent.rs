@@ -37,6 +37,8 @@ pub struct Agent {
 
     // All below is soft: it ends with the process.
     pub(crate) session: Session,
+    /// Counts the connections to the master.
+    pub(crate) connections: u64,
     pub(crate) phase: Phase,
     /// The tasks that have not ended, each held in `state` as accepted.
     pub(crate) live: BTreeMap<TaskKey, Live>,
@@ -79,6 +81,7 @@ impl Agent {
             run,
             state,
             session: Session::Disconnected,
+            connections: 0,
             phase: Phase::Recovered,
             live: BTreeMap::new(),
             arrivals,

@@ -6,7 +6,9 @@ use crate::{
     agent::Agent,
     preemption::Gait,
     queue::Queue,
+    record::Record,
     session::Phase,
+    state::State,
     tasks::{Live, Stage},
     waits::Need,
 };
@@ -29,6 +31,17 @@ impl Agent {
         self.check_updates();
         let (kept, max) = (self.sandboxes.len(), self.policy.sandboxes_kept_max);
         assert!(kept <= max, "{kept} sandboxes are kept, at most {max} may be");
+    }
+
+    /// Asserts that a restart would find what is durable now, if the store held these records: all
+    /// that were handed out and not replaced, in the order of their keys.
+    ///
+    /// # Panics
+    /// If it would not: with what differs.
+    pub fn check_replay<'a>(&self, records: impl IntoIterator<Item = &'a Record>) {
+        let mut replayed = State::default();
+        records.into_iter().for_each(|record| replayed.apply(record));
+        assert_eq!(replayed, self.state, "a restart would find something else");
     }
 
     /// A task held is live or has ended, never both and never neither.

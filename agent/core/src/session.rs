@@ -52,9 +52,11 @@ impl Agent {
     pub(crate) fn connected(&mut self) {
         self.leave_session();
         self.session = Session::Registering;
+        self.connections += 1;
         let registration = Registration {
             incarnation: self.state.incarnation(),
             run: self.run,
+            connection: self.connections,
             info: self.info.clone(),
             tasks: self.held_tasks(),
         };

@@ -37,9 +37,13 @@ fn info() -> FrameworkInfo {
     }
 }
 
+fn subscribe(framework: Option<FrameworkId>, connection: u64) -> Call {
+    Call::Subscribe { framework, run: 9, connection, info: info() }
+}
+
 fn subscribed() -> (Driver, Told) {
-    let (mut driver, mut told) = (Driver::new(info(), None), Told::default());
-    assert_eq!(driver.connected(), Call::Subscribe { framework: None, info: info() });
+    let (mut driver, mut told) = (Driver::new(info(), None).with_run(9), Told::default());
+    assert_eq!(driver.connected(), subscribe(None, 1));
     driver.handle(Time::ZERO, Event::Subscribed { framework: framework() }, &mut told);
     assert_eq!(told.0.drain(..).collect::<Vec<_>>(), ["registered f-1"]);
     (driver, told)
@@ -158,7 +162,7 @@ fn after_a_reconnection_the_driver_asks_what_became_of_its_tasks() {
     driver.accept(&[OfferId(7)], [spec("a"), spec("b")], Filters::default());
     deliver(&mut driver, &mut told, vec![update("b", 1, 1, finished())]);
     let again = driver.connected();
-    assert_eq!(again, Call::Subscribe { framework: Some(framework()), info: info() });
+    assert_eq!(again, subscribe(Some(framework()), 2));
     driver.handle(Time::ZERO, Event::Subscribed { framework: framework() }, &mut told);
     let tasks = vec![(spec("a").task, Attempt::FIRST)];
     assert_eq!(driver.take_calls(), [Call::Reconcile { tasks }]);

@@ -30,6 +30,8 @@ pub(crate) struct Agent {
     /// The newest that has registered.
     pub(crate) incarnation: Incarnation,
     run: u64,
+    /// The newest of this run that has registered.
+    connection: u64,
     pub(crate) info: AgentInfo,
     /// Those that are out.
     pub(crate) offers: BTreeSet<OfferId>,
@@ -75,7 +77,10 @@ impl Master {
         id: &AgentId,
         registration: Registration,
     ) {
-        let Registration { incarnation, run, info, tasks } = registration;
+        let Registration { incarnation, run, connection: number, info, tasks } = registration;
+        if self.is_late_registration(id, incarnation, run, number) {
+            return self.hang_up(connection);
+        }
         if let Err(rejection) = self.check_registration(id, incarnation, run) {
             self.send_agent(connection, ToAgent::Refused { rejection });
             return self.hang_up(connection);
@@ -94,10 +99,19 @@ impl Master {
         self.ledger.open(id, &info, &reserved);
         if let Some(agent) = self.agents.get_mut(id) {
             (agent.standing, agent.incarnation, agent.run) = (standing, incarnation, run);
-            agent.info = info;
+            (agent.connection, agent.info) = (number, info);
         } else {
             let (offers, tasks, tally) = (BTreeSet::new(), BTreeSet::new(), Tally::default());
-            let agent = Agent { standing, incarnation, run, info, offers, tasks, tally };
+            let agent = Agent {
+                standing,
+                incarnation,
+                run,
+                connection: number,
+                info,
+                offers,
+                tasks,
+                tally,
+            };
             self.agents.insert(id.clone(), agent);
         }
         self.expect_beat(id);
@@ -106,6 +120,20 @@ impl Master {
         if self.expected.remove(id) && self.expected.is_empty() {
             self.answer_questions();
         }
+    }
+
+    /// Whether the agent has since registered on a newer connection. What it said on this one it
+    /// no longer means: tasks that it lacked then it may have by now.
+    fn is_late_registration(
+        &self,
+        id: &AgentId,
+        incarnation: Incarnation,
+        run: u64,
+        number: u64,
+    ) -> bool {
+        self.agents.get(id).is_some_and(|known| {
+            (known.incarnation, known.run) == (incarnation, run) && number < known.connection
+        })
     }
 
     fn check_registration(

@@ -25,6 +25,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(crate) struct Framework {
     pub(crate) session: Session,
+    /// Who has subscribed last.
+    voice: Voice,
     /// Those that are out.
     pub(crate) offers: BTreeSet<OfferId>,
     /// Its tasks that have not ended.
@@ -48,6 +50,20 @@ pub(crate) enum Wish {
     State,
     /// To have it ended, whatever state it is in.
     End,
+}
+
+/// Which process of a framework speaks, and on which of its connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Voice {
+    /// A random number of the process; 0 if it did not say.
+    pub(crate) run: u64,
+    pub(crate) connection: u64,
+}
+
+impl Voice {
+    const fn is_same_run(self, other: Self) -> bool {
+        self.run != 0 && self.run == other.run
+    }
 }
 
 /// Whether a framework is there.
@@ -91,14 +107,20 @@ impl Master {
         connection: ConnectionId,
         principal: String,
         id: Option<FrameworkId>,
+        voice: Voice,
         info: FrameworkInfo,
     ) {
+        // A first subscription whose answer was lost is made again: it is the same framework.
+        let id = id.or_else(|| self.subscribed_before(&principal, voice));
+        if self.is_late_subscription(id.as_ref(), voice) {
+            return self.hang_up(connection);
+        }
         if let Err(rejection) = self.check_subscription(id.as_ref(), &principal, &info) {
             return self.refuse_framework(connection, rejection);
         }
         let framework = match id {
             Some(framework) => {
-                self.let_go_of_session(&framework);
+                self.let_go_of_session(&framework, voice);
                 framework
             }
             None => self.new_framework(&info),
@@ -106,15 +128,35 @@ impl Master {
         self.connections.insert(connection, Peer::Framework(framework.clone()));
         if let Some(known) = self.frameworks.get_mut(&framework) {
             known.session = Session::Connected(connection);
+            known.voice = voice;
         }
         self.timers.clear(&Timer::Framework(framework.clone()));
         let id = framework.clone();
         let wants = info.clone();
-        self.persist(Record::FrameworkSubscribed { framework: id, info, principal });
+        let run = voice.run;
+        self.persist(Record::FrameworkSubscribed { framework: id, info, principal, run });
         self.ledger.want(&framework, &wants);
         let subscribed = Event::Subscribed { framework: framework.clone() };
         self.send_framework(connection, subscribed);
         self.catch_up(&framework);
+    }
+
+    /// The framework that this very process was before, if it was one.
+    fn subscribed_before(&self, principal: &str, voice: Voice) -> Option<FrameworkId> {
+        let known = self.durable.frameworks.iter();
+        let mut same = known.filter(|(_, known)| {
+            known.principal == principal && known.run == voice.run && voice.run != 0
+        });
+        same.next().map(|(id, _)| id.clone())
+    }
+
+    /// Whether the same process has since subscribed on a newer connection: the older one is given
+    /// up, and must not be taken for an instance that takes over.
+    fn is_late_subscription(&self, id: Option<&FrameworkId>, voice: Voice) -> bool {
+        let known = id.and_then(|id| self.frameworks.get(id));
+        known.is_some_and(|known| {
+            known.voice.is_same_run(voice) && voice.connection < known.voice.connection
+        })
     }
 
     fn check_subscription(
@@ -165,12 +207,14 @@ impl Master {
         framework
     }
 
-    /// A newer instance takes over: what the older one was offered is void.
-    fn let_go_of_session(&mut self, framework: &FrameworkId) {
+    /// A newer connection or a newer instance takes over: what the older one was offered is void.
+    fn let_go_of_session(&mut self, framework: &FrameworkId, voice: Voice) {
         let Some(known) = self.frameworks.get(framework) else { return };
         if let Some(old) = known.connection() {
-            let rejection = Rejection::FailedOver { framework: framework.clone() };
-            self.send_framework(old, Event::Refused { rejection });
+            if !known.voice.is_same_run(voice) {
+                let rejection = Rejection::FailedOver { framework: framework.clone() };
+                self.send_framework(old, Event::Refused { rejection });
+            }
             self.replace(old);
             self.void_offers_of(framework);
         }
@@ -215,9 +259,9 @@ impl Master {
 
     fn persist_disconnected(&mut self, framework: &FrameworkId) {
         let Some(known) = self.durable.frameworks.get(framework).cloned() else { return };
-        let KnownFramework { info, principal, .. } = known;
+        let KnownFramework { info, principal, run, .. } = known;
         let (framework, at) = (framework.clone(), self.now);
-        self.persist(Record::FrameworkDisconnected { framework, info, principal, at });
+        self.persist(Record::FrameworkDisconnected { framework, info, principal, run, at });
     }
 
     pub(crate) fn tear_down(&mut self, connection: ConnectionId, framework: &FrameworkId) {

@@ -6,6 +6,7 @@
 use crate::{
     input::ConnectionId,
     master::{Master, Peer},
+    record::{Durable, Record},
     tasks::{Phase, Tally, Task},
 };
 use skep_protocol::{AgentId, AllocationId, FrameworkId, Resources, TaskId, TaskKey};
@@ -24,6 +25,17 @@ impl Master {
         self.timers.check();
         self.tasks.history.check();
         self.ledger.check();
+    }
+
+    /// Checks that a restart would find what is durable now, if the store held these records: all
+    /// that were handed out and not replaced.
+    ///
+    /// # Panics
+    /// If it would not: with what differs.
+    pub fn check_replay<'a>(&self, records: impl IntoIterator<Item = &'a Record>) {
+        let mut replayed = Durable::default();
+        records.into_iter().for_each(|record| replayed.apply(record));
+        assert_eq!(replayed, self.durable, "a restart would find something else");
     }
 
     fn check_connections(&self) {

@@ -3,7 +3,7 @@
 use crate::{
     agents::Agent,
     effect::{Answer, Effect},
-    frameworks::Framework,
+    frameworks::{Framework, Voice},
     input::{ConnectionId, Input, RequestId},
     ledger::Ledger,
     mint::Mint,
@@ -203,8 +203,9 @@ impl Master {
             Some(Peer::Framework(framework)) => framework.clone(),
             None => {
                 return match call {
-                    Call::Subscribe { framework, info } => {
-                        self.subscribe(connection, principal, framework, info);
+                    Call::Subscribe { framework, run, connection: number, info } => {
+                        let voice = Voice { run, connection: number };
+                        self.subscribe(connection, principal, framework, voice, info);
                     }
                     _ => {
                         let why = "the first call must be Subscribe";

@@ -45,6 +45,9 @@ pub enum Record {
         info: FrameworkInfo,
         /// Whose certificate it showed; nobody else may come back as it.
         principal: String,
+        /// A random number of the process that subscribed; 0 if it did not say.
+        #[serde(default, skip_serializing_if = "is_unsaid")]
+        run: u64,
     },
     /// A framework's connection broke: its failover time-out runs.
     FrameworkDisconnected {
@@ -54,6 +57,9 @@ pub enum Record {
         info: FrameworkInfo,
         /// Whose certificate it showed.
         principal: String,
+        /// The number of the process that subscribed last.
+        #[serde(default, skip_serializing_if = "is_unsaid")]
+        run: u64,
         /// Since when it is gone.
         at: Time,
     },
@@ -116,6 +122,11 @@ pub enum Record {
         /// What people call it.
         id: String,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+const fn is_unsaid(run: &u64) -> bool {
+    *run == 0
 }
 
 /// What a join token is good for. The secret itself is kept nowhere.
@@ -193,6 +204,7 @@ pub(crate) struct Admitted {
 pub(crate) struct KnownFramework {
     pub(crate) info: FrameworkInfo,
     pub(crate) principal: String,
+    pub(crate) run: u64,
     pub(crate) link: Link,
 }
 
@@ -218,12 +230,12 @@ impl Durable {
             Record::AgentAdmitted { agent, name, at } => {
                 self.agents.insert(agent, Admitted { name, at });
             }
-            Record::FrameworkSubscribed { framework, info, principal } => {
-                let known = KnownFramework { info, principal, link: Link::Up };
+            Record::FrameworkSubscribed { framework, info, principal, run } => {
+                let known = KnownFramework { info, principal, run, link: Link::Up };
                 self.frameworks.insert(framework, known);
             }
-            Record::FrameworkDisconnected { framework, info, principal, at } => {
-                let known = KnownFramework { info, principal, link: Link::Down { since: at } };
+            Record::FrameworkDisconnected { framework, info, principal, run, at } => {
+                let known = KnownFramework { info, principal, run, link: Link::Down { since: at } };
                 self.frameworks.insert(framework, known);
             }
             Record::FrameworkRemoved { framework } => {

@@ -13,10 +13,10 @@ use crate::{
     tasks::{Report, Stage},
 };
 use skep_protocol::{
-    AgentId, Attempt, FrameworkId, StatusUpdate, TaskId, TaskKey, TaskState,
+    AgentId, Attempt, FrameworkId, Outcome, StatusUpdate, TaskId, TaskKey, TaskState,
     agent::ToAgent,
     framework::{Acknowledgement, Event},
-    outcome::Progress,
+    outcome::{KilledBy, LostBy, Progress},
 };
 use std::collections::BTreeMap;
 
@@ -79,6 +79,7 @@ impl Master {
             if task.is_reported() {
                 return acknowledge;
             }
+            update.state = as_its_framework_sees_it(update.state);
             task.seen = seq;
             if seq > task.acknowledged {
                 task.keep(update.clone());
@@ -163,6 +164,17 @@ impl Master {
         for (agent, acknowledgements) in agents {
             self.order_agent(&agent, ToAgent::Acknowledge { acknowledgements });
         }
+    }
+}
+
+/// Who waits for an attempt has launched no later one. If it was ended for the sake of one, an
+/// earlier run of the master had given it up as lost, and could not say so any more.
+fn as_its_framework_sees_it(state: TaskState) -> TaskState {
+    match state {
+        TaskState::Ended(Outcome::Killed { by: KilledBy::NewerAttempt(_) }) => {
+            TaskState::Ended(Outcome::Lost { why: LostBy::AgentLost })
+        }
+        state => state,
     }
 }
 

@@ -56,10 +56,11 @@ impl Convert for Registration {
     type Wire = wire::Registration;
 
     fn to_wire(&self) -> wire::Registration {
-        let Self { incarnation, run, info, tasks } = self;
+        let Self { incarnation, run, connection, info, tasks } = self;
         wire::Registration {
             incarnation: incarnation.to_wire(),
             run: *run,
+            connection: *connection,
             info: Some(info.to_wire()),
             tasks: tasks.to_wire(),
         }
@@ -69,6 +70,7 @@ impl Convert for Registration {
         Ok(Self {
             incarnation: read("incarnation", wire.incarnation)?,
             run: wire.run,
+            connection: wire.connection,
             info: required("info", wire.info)?,
             tasks: read("tasks", wire.tasks)?,
         })

@@ -25,9 +25,11 @@ impl Convert for Call {
             Suppress, Teardown,
         };
         let kind = match self {
-            Self::Subscribe { framework, info } => Kind::Subscribe(Subscribe {
+            Self::Subscribe { framework, run, connection, info } => Kind::Subscribe(Subscribe {
                 framework: framework.to_wire(),
                 info: Some(info.to_wire()),
+                run: *run,
+                connection: *connection,
             }),
             Self::Accept { offers, operations, filters } => Kind::Accept(Accept {
                 offers: offers.to_wire(),
@@ -64,6 +66,8 @@ impl Convert for Call {
         Ok(match known(wire.kind)? {
             Kind::Subscribe(m) => Self::Subscribe {
                 framework: read("subscribe.framework", m.framework)?,
+                run: m.run,
+                connection: m.connection,
                 info: required("subscribe.info", m.info)?,
             },
             Kind::Accept(m) => Self::Accept {

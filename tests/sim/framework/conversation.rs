@@ -16,6 +16,14 @@ use std::time::Duration;
 /// How long a framework leaves agents alone that have refused what it launched.
 const REST: Duration = Duration::from_secs(1);
 
+/// What became of an instance that is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Older {
+    Dead,
+    /// It knows nothing of the other.
+    StillThere,
+}
+
 impl Sim {
     fn call(&mut self, number: usize, call: Call) {
         if let Some(link) = self.frameworks[number].link {
@@ -91,12 +99,56 @@ impl Sim {
         let framework = &mut self.frameworks[number];
         framework.link = Some(link);
         framework.master_run = self.master.runs;
-        let (id, info) = (framework.id.clone(), framework.info.clone());
-        self.call(number, Call::Subscribe { framework: id, info });
+        framework.connections += 1;
+        let subscribe = Call::Subscribe {
+            framework: framework.id.clone(),
+            run: framework.run,
+            connection: framework.connections,
+            info: framework.info.clone(),
+        };
+        self.call(number, subscribe);
+    }
+
+    /// Another instance takes over, on another machine: it knows all that the older one did.
+    pub(crate) fn fail_over(&mut self, number: usize, older: Older) {
+        let run = self.random.next();
+        let framework = &mut self.frameworks[number];
+        // One that was never given a name cannot be taken over: the next is another framework.
+        let Some(link) = framework.link.take_if(|_| framework.id.is_some()) else { return };
+        (framework.run, framework.connections) = (run, 0);
+        framework.failovers += 1;
+        framework.unanswered.clear();
+        framework.older.insert(link);
+        self.dial_later(Peer::Framework(number));
+        if older == Older::Dead {
+            self.drop_link(link, Side::Peer);
+        }
+    }
+
+    /// An instance that has been replaced hears something, and may not know better than to act.
+    fn older_instance_hears(&mut self, number: usize, link: Link, event: &Event) {
+        let is_over = matches!(event, Event::Refused { .. });
+        if is_over {
+            let Event::Refused { rejection } = event else { return };
+            let is_told = matches!(
+                rejection,
+                Rejection::FailedOver { .. } | Rejection::UnknownFramework { .. }
+            );
+            assert!(is_told, "an older instance of framework {number} is told {rejection}");
+            self.frameworks[number].older.remove(&link);
+            return;
+        }
+        let jobs: Vec<TaskId> = self.frameworks[number].jobs.keys().cloned().collect();
+        if self.random.once_in(8)
+            && let Some(task) = self.random.pick(&jobs).cloned()
+        {
+            self.send(link, Side::Peer, Word::FromFramework(Call::Kill { task }));
+        }
     }
 
     pub(crate) fn framework_disconnected(&mut self, number: usize, link: Link) {
         let framework = &mut self.frameworks[number];
+        framework.older.remove(&link);
         if framework.link == Some(link) {
             framework.link = None;
             // What became of these is told, or asked for, on the next connection.
@@ -105,8 +157,11 @@ impl Sim {
         }
     }
 
-    pub(crate) fn framework_hears(&mut self, number: usize, event: Event) {
+    pub(crate) fn framework_hears(&mut self, number: usize, link: Link, event: Event) {
         self.trace.turn(self.now, &self.frameworks[number].principal(), &event, &());
+        if self.frameworks[number].older.contains(&link) {
+            return self.older_instance_hears(number, link, &event);
+        }
         if self.frameworks[number].stage != Stage::Here {
             return self.leaving_framework_hears(number, &event);
         }
@@ -119,6 +174,13 @@ impl Sim {
             }
             Event::Answered { answer, .. } => self.answered(number, answer),
             Event::StatusUpdates { updates } => self.updated(number, updates),
+            // The last word of an instance that was replaced came after the first of this one. It
+            // may be dead, so somebody starts another.
+            Event::Refused { rejection: Rejection::FailedOver { .. } }
+                if self.frameworks[number].failovers > 0 =>
+            {
+                return self.fail_over(number, Older::Dead);
+            }
             Event::Refused { rejection } => {
                 panic!("the master turned away a rightful framework {number}: {rejection}")
             }
@@ -246,7 +308,7 @@ impl Sim {
             let framework = &mut self.frameworks[number];
             let newest = framework.key(&key.task);
             let (id, run) = (framework.id.as_ref(), framework.master_run);
-            self.promises.tells(id, newest.as_ref(), run, &update);
+            self.promises.tells(self.now, id, newest.as_ref(), run, &update);
             if matches!(update.state, TaskState::Ended(Outcome::Refused { .. })) {
                 framework.rests_until = self.now + REST;
             }

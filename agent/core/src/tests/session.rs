@@ -8,11 +8,12 @@ use skep_protocol::{
     outcome::KilledBy,
 };
 
-fn register(incarnation: u64, tasks: Vec<HeldTask>) -> Effect {
+fn register(incarnation: u64, connection: u64, tasks: Vec<HeldTask>) -> Effect {
     let incarnation = Incarnation(incarnation);
     Effect::SendMaster(ToMaster::Register(Registration {
         incarnation,
         run: 7,
+        connection,
         info: info(),
         tasks,
     }))
@@ -40,13 +41,13 @@ fn kill_by_stop(task: &str) -> Effect {
 fn a_new_agent_registers_and_records_the_name_that_the_master_gives_it() {
     let (mut bench, effects) = Bench::with(policy(), BTreeMap::new());
     assert_eq!(effects, [Effect::Persist(Record::Incarnation(Incarnation(1)))]);
-    assert_eq!(bench.act(Input::Connected), [register(1, vec![])]);
+    assert_eq!(bench.act(Input::Connected), [register(1, 1, vec![])]);
     let named = Record::AgentNamed { agent: agent() };
     let registered = ToAgent::Registered { agent: agent() };
     assert_eq!(bench.master(registered.clone()), [Effect::Persist(named)]);
 
     bench.act(Input::Disconnected);
-    assert_eq!(bench.act(Input::Connected), [register(1, vec![])]);
+    assert_eq!(bench.act(Input::Connected), [register(1, 2, vec![])]);
     assert_eq!(bench.master(registered), []);
 }
 
@@ -60,7 +61,7 @@ fn a_registration_names_what_the_agent_holds() {
         held("sent", TaskState::Starting),
         held("waits", TaskState::Staging),
     ];
-    assert_eq!(bench.act(Input::Connected), [register(1, held_tasks)]);
+    assert_eq!(bench.act(Input::Connected), [register(1, 2, held_tasks)]);
 }
 
 #[test]
@@ -69,7 +70,7 @@ fn a_registration_leaves_the_sentences_to_the_updates() {
     bench.launch(1, [spec("a")]);
     bench.report([ended_with("a", Outcome::Failed { why: "a long story".into() })]);
     let brief = over(Outcome::Failed { why: String::new() });
-    assert_eq!(bench.act(Input::Connected), [register(1, vec![held("a", brief)])]);
+    assert_eq!(bench.act(Input::Connected), [register(1, 2, vec![held("a", brief)])]);
 }
 
 #[test]

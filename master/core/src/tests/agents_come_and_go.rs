@@ -27,6 +27,7 @@ fn an_agent_that_was_never_admitted_is_refused() {
     let message = ToMaster::Register(skep_protocol::agent::Registration {
         incarnation: Default::default(),
         run: 1,
+        connection: 1,
         info: s.master.agents[&s.id_of("a")].info.clone(),
         tasks: Vec::new(),
     });
@@ -74,6 +75,20 @@ fn a_registration_that_is_repeated_on_its_connection_changes_nothing() {
     let state = held(&s, TaskState::Running);
     s.register_on(connection, "a", &[state]);
     s.expect(["a: registered"]);
+}
+
+/// A task that it lacked then it may have by now: taken at its word, it would lose it.
+#[test]
+fn a_registration_that_was_late_on_an_older_connection_is_not_heard() {
+    let mut s = running();
+    let late = s.connect("a");
+    let state = held(&s, TaskState::Running);
+    s.register("a", &[state]);
+    s.expect(["old a: hang up", "a: registered"]);
+    s.register_on(late, "a", &[]);
+    s.expect(["old a: hang up"]);
+    s.update("a", "f", "t", 2, OK);
+    s.expect(["f: t#1 exited with code 0 (2)"]);
 }
 
 #[test]

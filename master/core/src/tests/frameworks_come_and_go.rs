@@ -1,6 +1,7 @@
 //! Frameworks: subscribing, failing over, staying away, being removed.
 
 use super::kit::{OK, Story, info, refuse, task};
+use crate::input::{ConnectionId, Input};
 use skep_protocol::{FrameworkId, TaskState, framework::Call};
 
 fn running() -> Story {
@@ -32,6 +33,44 @@ fn a_newer_instance_takes_over_and_is_told_what_it_may_have_missed() {
     s.accept("f", &["o2"], &[task("u", "cpus:1;mem:64")]);
     s.expect(["f: answered o2.0: rejected u#1: \
                offer o2 is no longer valid: it was used, rescinded or expired; wait for another"]);
+}
+
+/// Subscribes as a process that numbers its connections.
+fn subscribe_as(s: &mut Story, connection: ConnectionId, id: Option<FrameworkId>, number: u64) {
+    let (framework, run, info) = (id, 9, info("g", "r"));
+    let call = Call::Subscribe { framework, run, connection: number, info };
+    s.feed(Input::Framework { connection, principal: "me".into(), call });
+}
+
+/// It would be told to stop, by itself.
+#[test]
+fn a_subscription_that_was_late_on_an_older_connection_is_no_newer_instance() {
+    let mut s = Story::new();
+    let late = s.connect("g");
+    let newest = s.connect("g");
+    subscribe_as(&mut s, newest, None, 2);
+    s.expect(["record framework/g", "g: subscribed"]);
+    let id = Some(s.names.framework("g"));
+    subscribe_as(&mut s, late, id.clone(), 1);
+    s.expect(["old g: hang up"]);
+    let next = s.connect("g");
+    subscribe_as(&mut s, next, id, 3);
+    s.expect(["old g: hang up", "record framework/g", "g: subscribed"]);
+}
+
+#[test]
+fn a_first_subscription_whose_answer_was_lost_is_made_again_by_the_same_framework() {
+    let mut s = Story::new();
+    let first = s.connect("g");
+    subscribe_as(&mut s, first, None, 1);
+    s.expect(["record framework/g", "g: subscribed"]);
+    s.disconnect("g");
+    s.expect(["record framework/g"]);
+    let mut s = s.restart_master();
+    s.take_effects();
+    let second = s.connect("g");
+    subscribe_as(&mut s, second, None, 2);
+    s.expect(["record framework/g", "g: subscribed"]);
 }
 
 #[test]
@@ -75,7 +114,7 @@ fn the_first_call_must_be_subscribe_and_no_other_may_be() {
     s.call("f", Call::Revive { roles: [].into() });
     s.expect(["f: refused: protocol violation: the first call must be Subscribe", "f: hang up"]);
     s.framework("g", "r");
-    s.call("g", Call::Subscribe { framework: None, info: info("g", "r") });
+    s.call("g", Call::Subscribe { framework: None, run: 0, connection: 0, info: info("g", "r") });
     s.expect([
         "g: refused: protocol violation: this connection is subscribed already: open another",
         "g: hang up",

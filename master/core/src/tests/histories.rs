@@ -248,6 +248,7 @@ impl World {
         let registration = Registration {
             incarnation: Incarnation(agent.incarnation),
             run: agent.incarnation,
+            connection: 0,
             info: AgentInfo {
                 hostname: String::new(),
                 attributes: BTreeMap::new(),
@@ -300,7 +301,15 @@ impl World {
         if who == PEERS - 1 {
             info.capabilities.insert("revocable".into());
         }
-        self.call(who, Call::Subscribe { framework: self.frameworks[who].id.clone(), info });
+        self.call(
+            who,
+            Call::Subscribe {
+                framework: self.frameworks[who].id.clone(),
+                run: 0,
+                connection: 0,
+                info,
+            },
+        );
     }
 
     fn disconnect_framework(&mut self, who: usize, how: usize) {
@@ -438,7 +447,10 @@ impl World {
                 let other = self.agents[(who + 1) % PEERS].tasks.keys().cloned().collect();
                 self.agent_says(who, ToMaster::TasksAccepted { tasks: other });
             }
-            3 => self.call(who, Call::Subscribe { framework: None, info: info("f", "a") }),
+            3 => self.call(
+                who,
+                Call::Subscribe { framework: None, run: 0, connection: 0, info: info("f", "a") },
+            ),
             _ => self.feed(Input::Disconnected { connection: ConnectionId(u64::MAX) }),
         }
     }

@@ -200,7 +200,13 @@ impl Story {
             zone: None,
         };
         let (incarnation, run) = (Incarnation(side.incarnation), side.run);
-        let registration = Registration { incarnation, run, info, tasks: tasks.to_vec() };
+        let registration = Registration {
+            incarnation,
+            run,
+            connection: connection.0,
+            info,
+            tasks: tasks.to_vec(),
+        };
         let (agent, message) = (side.id.clone(), ToMaster::Register(registration));
         self.feed(Input::Agent { connection, agent, message });
     }
@@ -263,7 +269,9 @@ impl Story {
         info: FrameworkInfo,
     ) {
         let connection = self.connect(name);
-        let (principal, call) = (principal.into(), Call::Subscribe { framework, info });
+        let (run, number) = (0, 0);
+        let call = Call::Subscribe { framework, run, connection: number, info };
+        let principal = principal.into();
         self.feed(Input::Framework { connection, principal, call });
     }
 

@@ -3,8 +3,9 @@
 use super::kit::{OK, START, Story, task};
 use crate::{Change, Master, Policy, Record, Token, record::Durable};
 use skep_protocol::{
-    AgentId, Amount, Digest, FrameworkId, Resources, Role, TaskState, Time,
+    AgentId, Amount, Attempt, Digest, FrameworkId, Outcome, Resources, Role, TaskState, Time,
     operator::{PeerKind, Quota, Weight},
+    outcome::KilledBy,
 };
 use std::collections::BTreeMap;
 
@@ -86,6 +87,21 @@ fn an_end_that_the_old_master_did_not_pass_on_comes_through() {
     s.expect(["f: t#1 exited with code 0 (2)"]);
     s.acknowledge("f", "t", 2);
     s.expect(["a: acknowledge f/t#1 (2)"]);
+}
+
+/// The old master had given it up and had it killed for it, and died before its framework was back.
+#[test]
+fn what_the_old_master_gave_up_is_lost_and_not_killed_for_an_attempt_that_nobody_launched() {
+    let s = running();
+    let by = KilledBy::NewerAttempt(Attempt(2));
+    let killed = TaskState::Ended(Outcome::Killed { by });
+    let t = held(&s, "t", killed.clone());
+    let mut s = s.restart_master();
+    s.resubscribe("f", "r");
+    s.register("a", &[t]);
+    s.take_effects();
+    s.update("a", "f", "t", 3, killed);
+    s.expect(["f: t#1 lost: its agent was not heard of for too long (3)"]);
 }
 
 #[test]
@@ -225,13 +241,21 @@ fn records_are_stored_in_a_form_that_never_changes() {
                 framework: framework.clone(),
                 info: info.clone(),
                 principal: principal.clone(),
+                run: 0,
             },
             format!(r#""framework_subscribed","framework":"f-1",{info_json},"principal":"me""#),
         ),
         (
-            Record::FrameworkDisconnected { framework: framework.clone(), info, principal, at },
+            Record::FrameworkDisconnected {
+                framework: framework.clone(),
+                info,
+                principal,
+                run: 6,
+                at,
+            },
             format!(
-                r#""framework_disconnected","framework":"f-1",{info_json},"principal":"me","at":5"#
+                r#""framework_disconnected","framework":"f-1",{info_json},{}"#,
+                r#""principal":"me","run":6,"at":5"#,
             ),
         ),
         (Record::FrameworkRemoved { framework }, r#""framework_removed","framework":"f-1""#.into()),

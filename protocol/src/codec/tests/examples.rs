@@ -44,7 +44,10 @@ pub(super) fn calls() -> Examples<Call> {
     let tasks = vec![Ok(rich_spec()), Ok(plain_spec()), Err(refused(Rejection::Recalled))];
     let operations = vec![Operation::Launch { tasks: tasks.clone() }];
     vec![
-        ("subscribe", Call::Subscribe { framework: Some(framework()), info }),
+        (
+            "subscribe",
+            Call::Subscribe { framework: Some(framework()), run: 1 << 59, connection: 2, info },
+        ),
         ("accept", Call::Accept { offers: vec![OfferId(1), OfferId(255)], operations, filters }),
         ("decline", Call::Decline { offers: vec![OfferId(2)], filters: Filters::default() }),
         ("enqueue", Call::Enqueue { allocation: AllocationId(3), tasks }),
@@ -123,8 +126,13 @@ pub(super) fn to_master() -> Examples<ToMaster> {
         name: "prime".into(),
         state: TaskState::Paused,
     };
-    let registration =
-        Registration { incarnation: Incarnation(7), run: 1 << 60, info, tasks: vec![held] };
+    let registration = Registration {
+        incarnation: Incarnation(7),
+        run: 1 << 60,
+        connection: 3,
+        info,
+        tasks: vec![held],
+    };
     let failed = update(TaskState::Ended(Outcome::OutOfFuel { limit: 1_000_000 }));
     vec![
         ("register", ToMaster::Register(registration)),

@@ -54,8 +54,14 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
     let operation = launches().prop_map(|tasks| Operation::Launch { tasks });
     let filters = || option::of(duration()).prop_map(|refuse| Filters { refuse });
     prop_oneof![
-        (option::of(framework()), info)
-            .prop_map(|(framework, info)| Call::Subscribe { framework, info }),
+        (option::of(framework()), any::<[u64; 2]>(), info).prop_map(
+            |(framework, [run, connection], info)| Call::Subscribe {
+                framework,
+                run,
+                connection,
+                info,
+            }
+        ),
         (vec(offer_id(), 0..3), vec(operation, 0..3), filters())
             .prop_map(|(offers, operations, filters)| Call::Accept { offers, operations, filters }),
         (vec(offer_id(), 0..3), filters())
@@ -124,10 +130,11 @@ pub(super) fn to_master() -> impl Strategy<Value = ToMaster> {
             state,
         },
     );
-    let registration = (any::<u64>(), any::<u64>(), info, vec(held, 0..3)).prop_map(
-        |(incarnation, run, info, tasks)| Registration {
+    let registration = (any::<u64>(), any::<[u64; 2]>(), info, vec(held, 0..3)).prop_map(
+        |(incarnation, [run, connection], info, tasks)| Registration {
             incarnation: Incarnation(incarnation),
             run,
+            connection,
             info,
             tasks,
         },

@@ -1,1 +1,0 @@
-//! Tests of several crates together; they own no code. See `sim/`.

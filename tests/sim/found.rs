@@ -1,0 +1,31 @@
+//! Seeds that once found a fault, each with what it was. They stay, though the histories that they
+//! tell change with the simulation; the fault itself has a test of its own beside the code.
+
+use crate::run;
+
+fn holds(seed: u64) {
+    assert!(run::judge(seed).is_ok(), "{seed:#x} finds a fault again");
+}
+
+/// A subscription that was late on a connection given up long ago was taken for an instance that
+/// takes over, and the rightful one was told to stop.
+#[test]
+fn a_late_subscription_takes_nothing_over() {
+    holds(0x22);
+    holds(0x1a2);
+}
+
+/// The last subscription of an instance that was replaced came after the first of its successor,
+/// which is told to stop then: among processes the newest is the one that was heard last. That is
+/// no fault of the master, and whoever starts instances starts another.
+#[test]
+fn a_successor_that_is_told_to_stop_has_a_successor() {
+    holds(0x5ee0f5e);
+}
+
+/// An attempt was given up as lost and killed for it; the master died before its framework was
+/// back, and the next one told that it was killed for a later attempt, which nobody had launched.
+#[test]
+fn what_was_given_up_is_lost_whoever_is_left_to_say_so() {
+    holds(0x5ee089e);
+}

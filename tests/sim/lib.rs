@@ -1,0 +1,46 @@
+//! The cores of master and agent in a simulated cluster: real decisions, simulated shells.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `run.rs` | many seeds on all cores, and what is told of them |
+//! | `swarm.rs`, `mix.rs` | histories from seeds, by mixes of faults |
+//! | `stories.rs` | histories that are told, each with its moral |
+//! | `promises/`, `rest.rs` | what must hold, watched from outside; and where it all ends |
+//! | `sim.rs`, `schedule.rs`, `random.rs`, `trace.rs` | the world: time, chance, what happened |
+//! | `network.rs`, `journal.rs`, `clock.rs`, `freeze.rs` | what words and records go through |
+//! | `faults.rs` | what goes wrong |
+//! | `master.rs`, `agent.rs`, `barrier.rs` | the shells |
+//! | `executor.rs`, `framework.rs` | those whom the cores speak with |
+//! | `reregister.rs` | a benchmark: a large cluster comes back to a fresh master |
+
+pub mod reregister;
+pub mod run;
+
+mod mix;
+mod swarm;
+
+#[cfg(test)]
+mod found;
+#[cfg(test)]
+mod stories;
+
+mod promises;
+mod rest;
+
+mod sim;
+
+mod faults;
+mod freeze;
+mod random;
+mod schedule;
+mod trace;
+
+mod clock;
+mod journal;
+mod network;
+
+mod agent;
+mod barrier;
+mod executor;
+mod framework;
+mod master;

@@ -1,0 +1,142 @@
+//! The faults that are made: what is right, and what is put in its place.
+
+/// One fault.
+pub(crate) struct Mutation {
+    pub(crate) name: &'static str,
+    pub(crate) file: &'static str,
+    /// Stands in the file once.
+    pub(crate) right: &'static str,
+    pub(crate) wrong: &'static str,
+}
+
+pub(crate) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "an update is sent before it is recorded",
+        file: "agent/core/src/turn.rs",
+        right: "            self.persist(Record::Updated(update.clone()));\n",
+        wrong: "            self.send_updates(vec![update.clone()]);\n            \
+                self.persist(Record::Updated(update.clone()));\n",
+    },
+    Mutation {
+        name: "an accepted task is not recorded",
+        file: "agent/core/src/launch.rs",
+        right: "        self.persist(Record::TaskAccepted {",
+        wrong: "        self.state.apply(&Record::TaskAccepted {",
+    },
+    Mutation {
+        name: "an acknowledgement is not recorded",
+        file: "agent/core/src/updates.rs",
+        right: "        self.persist(Record::Acknowledged { key: key.clone(), seq });",
+        wrong: "        self.state.apply(&Record::Acknowledged { key: key.clone(), seq });",
+    },
+    Mutation {
+        name: "updates are not sent again after a reconnect",
+        file: "agent/core/src/session.rs",
+        right: "        self.resend_all();\n",
+        wrong: "",
+    },
+    Mutation {
+        name: "updates are not sent again in time",
+        file: "agent/core/src/updates.rs",
+        right: "            updates.extend(self.unacknowledged(&key));\n            \
+                self.schedule(key, wait);",
+        wrong: "            self.schedule(key, wait);",
+    },
+    Mutation {
+        name: "a stale attempt is accepted",
+        file: "agent/core/src/launch.rs",
+        right: "            && newest.attempt > spec.attempt",
+        wrong: "            && newest.attempt.0 > spec.attempt.0 + 1_000",
+    },
+    Mutation {
+        name: "the tasks of a dead executor are forgotten",
+        file: "agent/core/src/executors.rs",
+        right: "        ended.guests.iter().for_each(|key| self.lose_guest(key));\n",
+        wrong: "",
+    },
+    Mutation {
+        name: "a queue starts tasks without room",
+        file: "agent/core/src/queue.rs",
+        right: "        if queue.granted.contains(&sum) {",
+        wrong: "        if queue.granted.contains(needed) {",
+    },
+    Mutation {
+        name: "an incarnation is used twice",
+        file: "agent/core/src/agent.rs",
+        right: "        agent.persist(Record::Incarnation(incarnation));\n",
+        wrong: "",
+    },
+    Mutation {
+        name: "the master acknowledges before the framework has",
+        file: "master/core/src/updates.rs",
+        right: "                Heard::Forward(update) => forwarded.push(update),",
+        wrong: "                Heard::Forward(update) => {\n                    \
+                let (key, seq) = (update.key.clone(), update.seq);\n                    \
+                acknowledgements.push(Acknowledgement { key, seq });\n                    \
+                forwarded.push(update);\n                }",
+    },
+    Mutation {
+        name: "resources are freed twice",
+        file: "master/core/src/tasks.rs",
+        right: "        if phase != Phase::Over {\n            \
+                self.ledger.finish(task.allocation, &task.resources, task.begun());",
+        wrong: "        if phase != Phase::Waiting {\n            \
+                self.ledger.finish(task.allocation, &task.resources, task.begun());",
+    },
+    Mutation {
+        name: "a launch that was lost is not made again",
+        file: "master/core/src/homecoming.rs",
+        right: "                home.launches.entry(task.allocation).or_default()\
+                .push(key.clone());\n",
+        wrong: "",
+    },
+    Mutation {
+        name: "a task that was told lost may go on",
+        file: "master/core/src/homecoming.rs",
+        right: "            _ if is_told => Fate::Condemned(superseded_by(key.attempt.next())),\n",
+        wrong: "            _ if is_told => Fate::Wanted,\n",
+    },
+    Mutation {
+        name: "a kill is forgotten when its agent was away",
+        file: "master/core/src/homecoming.rs",
+        right: "            Fate::ToEnd(by) => home.kills.push((key.clone(), by.clone())),\n",
+        wrong: "            Fate::ToEnd(_) => {}\n",
+    },
+    Mutation {
+        name: "the fence of incarnations is lost",
+        file: "master/core/src/agents.rs",
+        right: "        if incarnation < known.incarnation {",
+        wrong: "        if incarnation.0 + 1_000 < known.incarnation.0 {",
+    },
+    Mutation {
+        name: "a late registration is heard",
+        file: "master/core/src/agents.rs",
+        right: "(incarnation, run) && number < known.connection",
+        wrong: "(incarnation, run) && number + 1_000 < known.connection",
+    },
+    Mutation {
+        name: "a late subscription takes over",
+        file: "master/core/src/frameworks.rs",
+        right: "known.voice.is_same_run(voice) && voice.connection < known.voice.connection",
+        wrong: "known.voice.is_same_run(voice) && known.voice.connection > 1_000",
+    },
+    Mutation {
+        name: "a removed framework stays on the disk",
+        file: "master/core/src/frameworks.rs",
+        right: "        self.persist(Record::FrameworkRemoved { framework: framework.clone() });",
+        wrong: "        \
+                self.durable.apply(&Record::FrameworkRemoved { framework: framework.clone() });",
+    },
+    Mutation {
+        name: "a token is used and not recorded",
+        file: "master/core/src/tokens.rs",
+        right: "        self.persist(Record::TokenUsed { id, token });",
+        wrong: "        self.durable.apply(&Record::TokenUsed { id, token });",
+    },
+    Mutation {
+        name: "a returned framework is not told what it missed",
+        file: "master/core/src/frameworks.rs",
+        right: "            updates.extend(task.unacknowledged.iter().cloned());\n",
+        wrong: "",
+    },
+];
