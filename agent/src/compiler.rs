@@ -1,20 +1,20 @@
 //! `skep compile`: the short-lived process that checks and compiles modules.
 //!
 //! Its contract: `compile --describe` prints one line of JSON; `compile MODULE ARTIFACT`, with
-//! [`DETERMINISTIC`] or without, makes the artifact whole or not at all, and ends with 0 if it did,
-//! with [`REJECTED`] and a sentence on stderr if the module is at fault, and otherwise if it is
-//! not.
+//! [`DETERMINISTIC`] or without, ends with 0 if it made the whole artifact, with [`REJECTED`] and a
+//! sentence on stderr if the module is at fault, and otherwise if it is not. Whatever it left in
+//! the artifact's place is worth nothing then.
 
+use crate::config::Sandbox;
 use serde::Deserialize;
 use skep_agent_core::CompileFailure;
-use skep_protocol::{Nans, bounds::WHY_BYTES_MAX};
+use skep_protocol::{ModuleLimits, Nans, bounds::WHY_BYTES_MAX};
 use std::{
     io,
     os::unix::process::ExitStatusExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
     thread::available_parallelism,
-    time::Duration,
 };
 use tokio::{process::Command, time::timeout};
 
@@ -22,9 +22,8 @@ use tokio::{process::Command, time::timeout};
 const DETERMINISTIC: &str = "--deterministic";
 /// The exit code that blames the module.
 const REJECTED: i32 = 3;
-/// The compiler bounds its own use of the processor; these bound its waiting for one.
-const WALL_BASE: Duration = Duration::from_secs(60);
-const WALL_PER_MIB: Duration = Duration::from_secs(30);
+/// The compiler bounds its own use of the processor; its waiting for one may be that much longer.
+const WALL_PER_CPU: u32 = 6;
 /// What stands before the sentence of a command that failed.
 const SPEAKER: &str = "skep: ";
 
@@ -82,25 +81,36 @@ pub(crate) async fn describe(program: &Path) -> Result<Description, CompilerErro
     }
 }
 
-/// Has a module of `module_bytes` compiled.
-pub(crate) async fn compile(
-    program: &Path,
-    module: &Path,
-    artifact: &Path,
-    nans: Nans,
-    module_bytes: u64,
-) -> Result<(), CompileFailure> {
-    let mib = u32::try_from(module_bytes >> 20).unwrap_or(u32::MAX);
-    let wall_max = WALL_BASE + WALL_PER_MIB.saturating_mul(mib);
-    let mut command = command(program);
-    if nans == Nans::Canonical {
-        command.arg(DETERMINISTIC);
-    }
-    let running = command.arg(module).arg(artifact).output();
-    match timeout(wall_max, running).await {
-        Ok(Ok(output)) => verdict(&output),
-        Ok(Err(error)) => Err(failed(format!("the compiler cannot be started: {error}"))),
-        Err(_) => Err(failed(format!("it took longer than {} s", wall_max.as_secs()))),
+/// The compiler of an agent: where it lies, and how far it may go.
+#[derive(Debug)]
+pub(crate) struct Compiler {
+    pub(crate) program: PathBuf,
+    pub(crate) limits: ModuleLimits,
+    pub(crate) sandbox: Sandbox,
+}
+
+impl Compiler {
+    /// Has a module of `module_bytes` compiled.
+    pub(crate) async fn compile(
+        &self,
+        module: &Path,
+        artifact: &Path,
+        nans: Nans,
+        module_bytes: u64,
+    ) -> Result<(), CompileFailure> {
+        let wall_max = self.limits.compile_cpu(module_bytes).saturating_mul(WALL_PER_CPU);
+        let mut command = command(&self.program);
+        command.arg("--sandbox").arg(self.sandbox.name());
+        command.arg("--module-limits").arg(self.limits.to_string());
+        if nans == Nans::Canonical {
+            command.arg(DETERMINISTIC);
+        }
+        let running = command.arg(module).arg(artifact).output();
+        match timeout(wall_max, running).await {
+            Ok(Ok(output)) => verdict(&output),
+            Ok(Err(error)) => Err(failed(format!("the compiler cannot be started: {error}"))),
+            Err(_) => Err(failed(format!("it took longer than {} s", wall_max.as_secs()))),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an agent is started with.
 
 use skep_agent_core::{HostDirs, NetRule, Volume};
-use skep_protocol::Resources;
+use skep_protocol::{ModuleLimits, Resources};
 use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 
 /// Where an agent keeps its records.
@@ -30,6 +30,8 @@ pub struct Config {
     pub attributes: BTreeMap<String, String>,
     /// Bytes that modules, artifacts and inputs may take on the disk.
     pub cache_bytes_max: u64,
+    /// What modules may be like, and what compiling them may take.
+    pub module_limits: ModuleLimits,
     /// Whether tasks may be granted folders of the machine.
     pub host_dirs: HostDirs,
     /// The folders that tasks may be granted by name. Their paths are made absolute.
@@ -38,6 +40,8 @@ pub struct Config {
     pub network: Vec<NetRule>,
     /// What is done about a kernel that lacks a layer of the jail.
     pub sandbox: Sandbox,
+    /// Whether executors are put into a control group.
+    pub group: SecondWall,
     /// What becomes of the tasks when the agent is told to stop.
     pub at_stop: AtStop,
     /// How long executors run on without an agent before they end, and all their tasks. Whole
@@ -66,6 +70,16 @@ pub enum Sandbox {
     /// The other layers must do; a warning says at the start which is missing.
     #[default]
     BestEffort,
+}
+
+/// Whether executors are put into a control group, which limits their memory once more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecondWall {
+    /// Where the agent may make one.
+    #[default]
+    WherePossible,
+    /// Not at all.
+    Absent,
 }
 
 impl Sandbox {

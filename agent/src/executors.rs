@@ -191,6 +191,9 @@ impl Place {
         let child = command.spawn()?;
         // It holds their ends, which are to close when the executor ends.
         drop(command);
+        if let Some(id) = child.id() {
+            self.parts.launcher.enclose(id);
+        }
         let pid = child.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
         let process = Process::Child(child);
         tracing::info!(executor = %self.key, pid = ?pid, "executor started");

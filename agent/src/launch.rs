@@ -5,7 +5,7 @@
 //! executors are, and no two folders to the same one. So the folders are the record of which user
 //! is whose, and nothing else has to be.
 
-use crate::{config::Sandbox, folders::Folders};
+use crate::{config::Sandbox, folders::Folders, group::Group};
 use cap_std::fs::{DirBuilder, DirBuilderExt as _, MetadataExt as _};
 use rustix::{
     fs::{AtFlags, chownat},
@@ -31,6 +31,8 @@ pub(crate) struct Launcher {
     /// The users that executors become, if they are not who we are.
     pub(crate) users: Option<Range<u32>>,
     pub(crate) folders: Arc<Folders>,
+    /// The second wall around them, if there is one.
+    pub(crate) group: Option<Group>,
     /// How long executors wait for an agent.
     pub(crate) alone_max: Duration,
     /// Held while a user is chosen: two executors may start at once.
@@ -63,6 +65,14 @@ impl Launcher {
             // Whoever interrupts the agent at its terminal does not mean the tasks.
             .process_group(0);
         Ok(command)
+    }
+
+    /// Puts an executor behind the second wall. It has read no byte of a guest yet.
+    pub(crate) fn enclose(&self, process: u32) {
+        let Some(group) = &self.group else { return };
+        if let Err(error) = group.take(process) {
+            tracing::warn!(%error, process, "an executor is outside of the control group");
+        }
     }
 
     fn root(&self, framework: &FrameworkId) -> PathBuf {
@@ -123,7 +133,7 @@ mod tests {
         let folders = Arc::new(Folders::open(outer, outer, "f00").expect("folders"));
         let (program, sandbox) = ("skep".into(), Sandbox::Strict);
         let (alone_max, choosing) = (Duration::from_secs(900), Mutex::default());
-        Launcher { program, sandbox, users, folders, alone_max, choosing }
+        Launcher { program, sandbox, users, folders, group: None, alone_max, choosing }
     }
 
     fn key(framework: &str) -> ExecutorKey {

@@ -23,12 +23,13 @@ mod artifacts;
 mod compiler;
 mod executors;
 mod folders;
+mod group;
 mod launch;
 mod logs;
 mod modules;
 mod sandboxes;
 
-pub use config::{AtStop, Config, Records, Sandbox};
+pub use config::{AtStop, Config, Records, Sandbox, SecondWall};
 pub use machine::{OfferError, machine_resources};
 pub use run::{RunError, run};
 pub use skep_agent_core::{HostDirs, NetRule, Volume};

@@ -39,6 +39,12 @@ pub(crate) fn check(offered: Option<&Resources>) -> Result<(), OfferError> {
     }
 }
 
+/// The bytes of memory that tasks may have together: what is offered, and what is lent besides.
+pub(crate) fn tasks_bytes(offered: Option<&Resources>, lent: &Resources) -> u64 {
+    let offered = offered.map_or_else(|| machine_resources().mem_bytes(), Resources::mem_bytes);
+    offered.saturating_add(lent.mem_bytes())
+}
+
 fn cpus() -> Amount {
     Amount::units(available_parallelism().unwrap_or(NonZeroUsize::MIN).get() as u64)
 }

@@ -6,7 +6,7 @@
 
 use crate::{
     artifacts::{ArtifactError, Artifacts},
-    compiler,
+    compiler::Compiler,
     folders::Folders,
     shell::Event,
 };
@@ -19,7 +19,6 @@ use skep_transport::{
 };
 use std::{
     io,
-    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -42,7 +41,7 @@ const PART_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
 pub(crate) struct Modules {
     pub(crate) folders: Arc<Folders>,
     pub(crate) artifacts: Arc<Artifacts>,
-    pub(crate) program: Arc<PathBuf>,
+    pub(crate) compiler: Arc<Compiler>,
     /// The connection to the master, while there is one.
     pub(crate) link: watch::Receiver<Option<Connection>>,
     pub(crate) inbox: mpsc::Sender<Event>,
@@ -54,14 +53,14 @@ impl Modules {
     pub(crate) fn new(
         folders: Arc<Folders>,
         artifacts: Arc<Artifacts>,
-        program: PathBuf,
+        compiler: Compiler,
         link: watch::Receiver<Option<Connection>>,
         inbox: mpsc::Sender<Event>,
     ) -> Self {
         Self {
             folders,
             artifacts,
-            program: Arc::new(program),
+            compiler: Arc::new(compiler),
             link,
             inbox,
             fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
@@ -154,7 +153,7 @@ impl Modules {
         })?;
         tracing::info!(module = %artifact, "compiling a module");
         let (source, (draft, path)) = (layout.blob(&module), self.artifacts.draft());
-        let compiled = compiler::compile(&self.program, &source, &path, nans, size.len()).await;
+        let compiled = self.compiler.compile(&source, &path, nans, size.len()).await;
         let sealed = match compiled {
             Ok(()) => {
                 let draft = draft.clone();

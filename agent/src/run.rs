@@ -3,10 +3,11 @@
 use crate::{
     artifacts::Artifacts,
     barrier::Barrier,
-    compiler::{self, CompilerError, Description},
-    config::{Config, Sandbox},
+    compiler::{self, Compiler, CompilerError, Description},
+    config::{Config, Sandbox, SecondWall},
     executors::Executors,
     folders::{self, FolderError, Folders},
+    group::Group,
     launch::Launcher,
     logs::Logs,
     machine::{self, OfferError},
@@ -110,14 +111,7 @@ pub async fn run(
     let artifacts = Arc::new(Artifacts::new(folders.clone()).map_err(RunError::Key)?);
     let dialer = Dialer::new(&identity)?;
 
-    let policy = Policy {
-        cache_bytes_max: config.cache_bytes_max,
-        host_dirs: config.host_dirs,
-        volumes,
-        network: config.network.clone(),
-        layout: folders.layout.clone(),
-        ..Policy::default()
-    };
+    let policy = policy(&config, volumes, &folders);
     let records: Vec<Record> = records.into_iter().collect();
     let (core, effects) =
         Core::recover(records.iter().cloned(), policy, info(&config, compiler), run_number());
@@ -128,6 +122,7 @@ pub async fn run(
         sandbox: config.sandbox,
         users: config.users.clone(),
         folders: folders.clone(),
+        group: second_wall(&config, identity.name().id()),
         alone_max: config.alone_max,
         choosing: Mutex::default(),
     };
@@ -135,7 +130,11 @@ pub async fn run(
         modules: Modules::new(
             folders.clone(),
             artifacts.clone(),
-            config.program.clone(),
+            Compiler {
+                program: config.program.clone(),
+                limits: config.module_limits,
+                sandbox: config.sandbox,
+            },
             connection,
             inbox.clone(),
         ),
@@ -160,6 +159,27 @@ pub async fn run(
         ExitReason::Stopped => Ok(()),
         ExitReason::Refused { rejection } => Err(RunError::Refused { rejection }),
     }
+}
+
+fn policy(config: &Config, volumes: BTreeMap<String, Volume>, folders: &Folders) -> Policy {
+    Policy {
+        cache_bytes_max: config.cache_bytes_max,
+        host_dirs: config.host_dirs,
+        volumes,
+        network: config.network.clone(),
+        layout: folders.layout.clone(),
+        ..Policy::default()
+    }
+}
+
+/// The control group of the executors, or none: all limits hold without.
+fn second_wall(config: &Config, agent: &str) -> Option<Group> {
+    if config.group == SecondWall::Absent {
+        return None;
+    }
+    let bytes = machine::tasks_bytes(config.resources.as_ref(), &config.revocable);
+    let made = Group::make(&format!("skep-{agent}"), bytes);
+    made.inspect_err(|why| tracing::info!("no control group around executors: {why}")).ok()
 }
 
 fn check_sandbox(sandbox: Sandbox, missing: &[String]) -> Result<(), RunError> {

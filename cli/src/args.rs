@@ -12,7 +12,7 @@ pub(crate) use sharing::{
 
 use crate::units::{Bytes, ClockArg, Env, Fuel, HostDir, IndexRange, Scalars, Span, VolumeDir};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use skep_protocol::{Role, operator::PeerKind, task::NetGrant};
+use skep_protocol::{ModuleLimits, Role, operator::PeerKind, task::NetGrant};
 use std::{
     net::SocketAddr,
     num::{NonZeroU64, NonZeroUsize},
@@ -322,6 +322,10 @@ pub(crate) struct AgentStart {
     /// longest ago go
     #[arg(long, env = "SKEP_CACHE_SIZE", default_value = "8GiB", value_name = "SIZE")]
     pub(crate) cache_size: Bytes,
+    /// What modules may be like and what compiling them may take, where it is not the default, such
+    /// as "functions=500000,compile-seconds=60" (a wrong name lists them all)
+    #[arg(long, env = "SKEP_MODULE_LIMITS", value_name = "LIST", default_value = "")]
+    pub(crate) module_limits: ModuleLimits,
     /// What to offer, such as "cpus:4;mem:8192" (mem and disk in MiB) [default: this machine's]
     #[arg(long, env = "SKEP_RESOURCES", value_name = "LIST")]
     pub(crate) resources: Option<Scalars>,
@@ -338,6 +342,9 @@ pub(crate) struct AgentStart {
     pub(crate) network: Vec<skep_agent::NetRule>,
     #[command(flatten)]
     pub(crate) walls: Walls,
+    /// Whether executors are put into a control group that limits their memory once more
+    #[arg(long, env = "SKEP_CGROUP", value_enum, default_value_t, value_name = "MODE")]
+    pub(crate) cgroup: sandbox::Cgroup,
     /// What becomes of its tasks when the agent is told to stop: they end, or they run on and the
     /// next agent in this work folder takes them up
     #[arg(long, env = "SKEP_AT_STOP", value_enum, default_value_t, value_name = "WHAT")]
@@ -542,6 +549,11 @@ pub(crate) struct Compile {
     /// Make its NaNs the same on every processor
     #[arg(long)]
     pub(crate) deterministic: bool,
+    #[command(flatten)]
+    pub(crate) walls: Walls,
+    /// What modules may be like and may take, where it is not the default
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub(crate) module_limits: ModuleLimits,
     /// The module
     #[arg(required_unless_present = "describe")]
     pub(crate) module: Option<PathBuf>,

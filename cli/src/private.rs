@@ -6,7 +6,7 @@ use skep_agent::{Config, HostDirs, NetRule, Sandbox, Volume};
 use skep_framework::Cluster;
 use skep_master::{Keep, Master, Policy};
 use skep_protocol::{
-    Amount, Resources,
+    Amount, ModuleLimits, Resources,
     operator::{PeerKind, Request, Response},
 };
 use skep_transport::{Address, JoinToken, join};
@@ -100,12 +100,14 @@ impl Private {
             zone: None,
             attributes: BTreeMap::new(),
             cache_bytes_max: CACHE_BYTES_MAX,
+            module_limits: ModuleLimits::default(),
             host_dirs: HostDirs::Allowed,
             volumes: self.volumes.clone(),
             // Its operator is the one who launches. For the same reason executors stay who they
             // are: the user's own folders are the user's alone.
             network: vec![NetRule::Any],
             sandbox: self.sandbox,
+            group: skep_agent::SecondWall::Absent,
             at_stop: skep_agent::AtStop::EndTasks,
             alone_max: ALONE_MAX,
             users: None,

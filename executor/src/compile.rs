@@ -2,36 +2,51 @@
 //!
 //! Cranelift is the part of wasmtime that a hostile module can keep busy longest: 45 KB can cost
 //! seconds and a gigabyte. So it runs in a child of the agent that holds itself to a budget of time
-//! and memory and then dies. Always holds: an artifact appears whole or not at all.
+//! and memory and then dies. And it is in jail like an executor: a module that took the compiler
+//! over could write its own artifact wrong, which its own tasks would run in their own jail, and
+//! nothing else. Always holds: an artifact is whole and synced when the compiler says that it is.
 
-use crate::{component, engine, host, lines, precheck};
+use crate::{
+    component, engine, host,
+    jail::{self, Jail, JailError, Network, Strictness},
+    lines, precheck,
+};
 use rustix::{
     process::{Resource, Rlimit, nice, setrlimit},
     time::{ClockId, clock_gettime},
 };
-use skep_protocol::{Nans, bounds::MODULE_BYTES_MAX};
+use skep_protocol::{ModuleLimits, Nans, bounds::MODULE_BYTES_MAX};
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Write as _},
-    path::Path,
-    process,
+    path::{Path, PathBuf},
     sync::mpsc::{RecvTimeoutError, channel},
     thread,
     time::Duration,
 };
 use wasmtime::Module;
 
-/// What compiling a module may take: real code takes two seconds of CPU and some fifty bytes of
-/// memory for each byte of the module.
-const CPU_BASE: Duration = Duration::from_secs(10);
-const CPU_PER_MIB: Duration = Duration::from_secs(5);
-const MEMORY_BYTES_BASE: u64 = 1536 << 20;
-const MEMORY_BYTES_PER_BYTE: u64 = 64;
 /// The kernel's own limit lies above ours, which has time to say what happened.
 const CPU_GRACE: Duration = Duration::from_secs(5);
 const CPU_LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Compiling is never more urgent than the guests that run.
 const NICENESS: i32 = 10;
+
+/// What a compiler is to do.
+#[derive(Clone, Debug)]
+pub struct CompileOrder {
+    /// The file of the module.
+    pub module: PathBuf,
+    /// Where the artifact goes: a file that is not there yet. Worth nothing unless all went well.
+    pub artifact: PathBuf,
+    /// Whose NaNs.
+    pub nans: Nans,
+    /// What the module may be like, and what it may take.
+    pub limits: ModuleLimits,
+    /// What is done about a kernel that lacks a layer of the jail.
+    pub strictness: Strictness,
+}
 
 /// What came of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,18 +74,23 @@ pub enum CompileError {
     },
 }
 
-/// Holds this process to the budget of `module` and compiles it. For a process of its own: the
-/// limits stay. Should it need more memory than its budget, the process dies of SIGABRT.
+/// Holds this process to the budget of a module, jails it with nothing but the open artifact, and
+/// compiles. For a process of its own, and its only thread: limits and jail stay. Should it need
+/// more memory than its budget, the process dies of SIGABRT.
 ///
 /// # Errors
 /// [`CompileError`]
-pub fn compile(module: &Path, artifact: &Path, nans: Nans) -> Result<CompileReport, CompileError> {
-    let bytes = read(module)?;
-    let budget = Budget::of(bytes.len() as u64);
+pub fn compile(order: &CompileOrder) -> Result<CompileReport, CompileError> {
+    let CompileOrder { nans, limits, strictness, .. } = *order;
+    jail::close_inherited().map_err(|error| failed("cannot close what it inherited", error))?;
+    let bytes = read(&order.module)?;
+    let artifact = File::create_new(&order.artifact)
+        .map_err(|error| failed(&format!("cannot make {:?}", order.artifact), error))?;
+    let budget = Budget::of(bytes.len() as u64, &limits);
     budget.impose().map_err(|error| failed("the compiler cannot limit itself", error))?;
-    let artifact = artifact.to_owned();
+    enter_jail(strictness).map_err(|error| failed("the compiler cannot enter its jail", error))?;
     let (done, result) = channel();
-    thread::spawn(move || done.send(compile_bytes(&bytes, &artifact, nans)));
+    thread::spawn(move || done.send(compile_bytes(&bytes, artifact, nans, &limits)));
     loop {
         match result.recv_timeout(CPU_LOOK_EVERY) {
             Ok(result) => return result,
@@ -83,7 +103,13 @@ pub fn compile(module: &Path, artifact: &Path, nans: Nans) -> Result<CompileRepo
     }
 }
 
-/// As [`compile`], within a process that has other things to do: without limits, for tests.
+fn enter_jail(strictness: Strictness) -> Result<(), JailError> {
+    let dirs = BTreeMap::new();
+    jail::enter(&Jail { strictness, user: None, root: None, dirs, network: Network::Closed })
+}
+
+/// As [`compile`], within a process that has other things to do: without jail and budget, by the
+/// default limits, for tests and benchmarks. What was there is replaced; a failure leaves nothing.
 ///
 /// # Errors
 /// [`CompileError`]
@@ -92,7 +118,15 @@ pub fn compile_unlimited(
     artifact: &Path,
     nans: Nans,
 ) -> Result<CompileReport, CompileError> {
-    compile_bytes(&read(module)?, artifact, nans)
+    let bytes = read(module)?;
+    let file = File::create(artifact)
+        .map_err(|error| failed(&format!("cannot make {artifact:?}"), error))?;
+    let result = compile_bytes(&bytes, file, nans, &ModuleLimits::default());
+    if result.is_err() {
+        // The first error matters more.
+        let _ = fs::remove_file(artifact);
+    }
+    result
 }
 
 fn read(module: &Path) -> Result<Vec<u8>, CompileError> {
@@ -105,17 +139,22 @@ fn read(module: &Path) -> Result<Vec<u8>, CompileError> {
     fs::read(module).map_err(|error| failed(&format!("cannot read {module:?}"), error))
 }
 
-fn compile_bytes(bytes: &[u8], artifact: &Path, nans: Nans) -> Result<CompileReport, CompileError> {
+fn compile_bytes(
+    bytes: &[u8],
+    artifact: File,
+    nans: Nans,
+    limits: &ModuleLimits,
+) -> Result<CompileReport, CompileError> {
     let engine =
         engine::compiling(nans).map_err(|error| failed("no engine", error.root_cause()))?;
     let provided =
         host::provided(&engine).map_err(|error| failed("no imports", error.root_cause()))?;
     let rejected = |why: String| CompileError::Rejected { why };
     if skep_admission::is_component(bytes) {
-        let compiled = component::admit::compile(&engine, bytes).map_err(rejected)?;
+        let compiled = component::admit::compile(&engine, bytes, limits).map_err(rejected)?;
         return write(artifact, bytes, &[&compiled]);
     }
-    precheck::check(bytes, &provided).map_err(rejected)?;
+    precheck::check(bytes, &provided, limits).map_err(rejected)?;
     Module::validate(&engine, bytes)
         .map_err(|error| rejected(format!("it is no valid module: {}", error.root_cause())))?;
     let compiled = engine
@@ -124,26 +163,12 @@ fn compile_bytes(bytes: &[u8], artifact: &Path, nans: Nans) -> Result<CompileRep
     write(artifact, bytes, &[&compiled, &lines::table(bytes)])
 }
 
-fn write(artifact: &Path, bytes: &[u8], parts: &[&[u8]]) -> Result<CompileReport, CompileError> {
-    write_whole(artifact, parts)
-        .map_err(|error| failed(&format!("cannot write {artifact:?}"), error))?;
+fn write(mut artifact: File, bytes: &[u8], parts: &[&[u8]]) -> Result<CompileReport, CompileError> {
+    let written = parts.iter().try_for_each(|part| artifact.write_all(part));
+    let written = written.and_then(|()| artifact.sync_all());
+    written.map_err(|error| failed("cannot write the artifact", error))?;
     let artifact_bytes = parts.iter().map(|part| part.len() as u64).sum();
     Ok(CompileReport { module_bytes: bytes.len() as u64, artifact_bytes })
-}
-
-/// Writes a file under another name, syncs it and puts it in its place.
-fn write_whole(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let draft = path.with_extension(format!("draft-{}", process::id()));
-    let written = File::create_new(&draft).and_then(|mut file| {
-        parts.iter().try_for_each(|part| file.write_all(part))?;
-        file.sync_all()?;
-        fs::rename(&draft, path)
-    });
-    if written.is_err() {
-        // A draft that cannot be removed is swept with the cache; the first error matters more.
-        let _ = fs::remove_file(&draft);
-    }
-    written
 }
 
 fn failed(what: &str, error: impl std::fmt::Display) -> CompileError {
@@ -158,10 +183,10 @@ struct Budget {
 }
 
 impl Budget {
-    fn of(module_bytes: u64) -> Self {
-        let mebibytes = u32::try_from(module_bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
-        let memory_bytes = MEMORY_BYTES_BASE + MEMORY_BYTES_PER_BYTE * module_bytes;
-        Self { cpu: CPU_BASE + CPU_PER_MIB * mebibytes, memory_bytes, file_bytes: memory_bytes / 2 }
+    fn of(module_bytes: u64, limits: &ModuleLimits) -> Self {
+        let memory_bytes = limits.compile_memory(module_bytes);
+        let cpu = limits.compile_cpu(module_bytes);
+        Self { cpu, memory_bytes, file_bytes: memory_bytes / 2 }
     }
 
     /// Memory is limited by RLIMIT_DATA, not by address space: that one would also count what the

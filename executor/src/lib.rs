@@ -53,7 +53,7 @@ mod outcome;
 
 pub mod bench;
 
-pub use compile::{CompileError, CompileReport, compile, compile_unlimited};
+pub use compile::{CompileError, CompileOrder, CompileReport, compile, compile_unlimited};
 pub use describe::{Description, Unsupported, describe};
 pub use runner::Runner;
 pub use serve::{ServeError, serve};

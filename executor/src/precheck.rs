@@ -1,39 +1,17 @@
 //! What a module must be like before Cranelift sees it: a core module of a bearable shape that
 //! imports what skep provides.
 //!
-//! Costs a pass over the bytes and no memory to speak of. The bounds admit every real program we
-//! know of (70 MB interpreters too) and turn the crudest compile bombs away with a clear word;
-//! what they let through, the compiler's own limits of time and memory stop (`compile.rs`). Each
-//! refusal is one sentence for the author of the module. Deliberately absent: validation, which
-//! the engine does by its own settings.
+//! Costs a pass over the bytes and no memory to speak of. What the operator's limits let through,
+//! the compiler's own limits of time and memory stop (`compile.rs`). Each refusal is one sentence
+//! for the author of the module. Deliberately absent: validation, which the engine does by its own
+//! settings.
 
-use skep_protocol::bounds::MODULE_BYTES_MAX;
+use skep_protocol::{ModuleLimits, bounds::MODULE_BYTES_MAX};
 use std::{collections::BTreeMap, fmt};
 use wasmparser::{
     BinaryReaderError, ExternalKind, FuncType, FunctionBody, Import, Operator, Parser, Payload,
     TypeRef,
 };
-
-/// Functions of a module. The largest programs have a hundred thousand.
-pub(crate) const FUNCTIONS_MAX: u32 = 250_000;
-/// Bytes of one function. Interpreters' main loops have half a million; compiling takes more than
-/// linear time.
-const FUNCTION_BYTES_MAX: usize = 2 << 20;
-/// Local variables of one function.
-const LOCALS_MAX: u64 = 20_000;
-/// Loops of one function times its locals: what the compiler keeps books of, and where a module of
-/// 170 KB can cost fifteen seconds and a gigabyte. Interpreters' main loops have a few millions.
-const LOOP_LOCALS_MAX: u64 = 20_000_000;
-/// Blocks within blocks: a switch of that many cases is that deep.
-const NESTING_MAX: u64 = 20_000;
-/// Targets of one br_table, a little below where the compiler gives up.
-const BRANCH_TARGETS_MAX: u32 = 65_000;
-/// Imports: there are not a hundred functions to import.
-const IMPORTS_MAX: u32 = 1_000;
-/// Exports, globals, and segments of each kind.
-pub(crate) const ITEMS_MAX: u32 = 100_000;
-/// Elements of a table at its start.
-pub(crate) const TABLE_ELEMENTS_MAX: u64 = 1_000_000;
 
 /// The first bytes of every Wasm file, and what follows in a module.
 const MAGIC: &[u8] = b"\0asm";
@@ -47,11 +25,15 @@ pub(crate) type Provided = BTreeMap<(String, String), String>;
 ///
 /// # Errors
 /// What is wrong with the module and what to do about it.
-pub(crate) fn check(bytes: &[u8], provided: &Provided) -> Result<(), String> {
+pub(crate) fn check(
+    bytes: &[u8],
+    provided: &Provided,
+    limits: &ModuleLimits,
+) -> Result<(), String> {
     check_header(bytes)?;
     let mut outline = Outline::default();
     for payload in Parser::new(0).parse_all(bytes) {
-        outline.add(payload.map_err(malformed)?, provided)?;
+        outline.add(payload.map_err(malformed)?, provided, limits)?;
     }
     outline.check_start()
 }
@@ -114,22 +96,27 @@ struct Outline {
 }
 
 impl Outline {
-    fn add(&mut self, payload: Payload<'_>, provided: &Provided) -> Result<(), String> {
+    fn add(
+        &mut self,
+        payload: Payload<'_>,
+        provided: &Provided,
+        limits: &ModuleLimits,
+    ) -> Result<(), String> {
         match payload {
             Payload::TypeSection(types) => {
-                at_most("types", types.count().into(), ITEMS_MAX.into())?;
+                at_most("types", types.count().into(), limits.items)?;
                 for ty in types.into_iter_err_on_gc_types() {
                     self.types.push(ty.map_err(malformed)?);
                 }
             }
             Payload::ImportSection(imports) => {
-                at_most("imports", imports.count().into(), IMPORTS_MAX.into())?;
+                at_most("imports", imports.count().into(), limits.imports)?;
                 for import in imports.into_imports() {
                     self.import(import.map_err(malformed)?, provided)?;
                 }
             }
             Payload::FunctionSection(functions) => {
-                at_most("functions", functions.count().into(), FUNCTIONS_MAX.into())?;
+                at_most("functions", functions.count().into(), limits.functions)?;
                 for ty in functions {
                     self.functions.push(ty.map_err(malformed)?);
                 }
@@ -137,18 +124,18 @@ impl Outline {
             Payload::TableSection(tables) => {
                 for table in tables {
                     let elements = table.map_err(malformed)?.ty.initial;
-                    at_most("elements in a table", elements, TABLE_ELEMENTS_MAX)?;
+                    at_most("elements in a table", elements, limits.table_elements)?;
                 }
             }
-            Payload::GlobalSection(s) => at_most("globals", s.count().into(), ITEMS_MAX.into())?,
+            Payload::GlobalSection(s) => at_most("globals", s.count().into(), limits.items)?,
             Payload::ElementSection(s) => {
-                at_most("element segments", s.count().into(), ITEMS_MAX.into())?;
+                at_most("element segments", s.count().into(), limits.items)?;
             }
             Payload::DataSection(s) => {
-                at_most("data segments", s.count().into(), ITEMS_MAX.into())?;
+                at_most("data segments", s.count().into(), limits.items)?;
             }
             Payload::ExportSection(exports) => {
-                at_most("exports", exports.count().into(), ITEMS_MAX.into())?;
+                at_most("exports", exports.count().into(), limits.items)?;
                 for export in exports {
                     let export = export.map_err(malformed)?;
                     if export.name == "_start" && export.kind == ExternalKind::Func {
@@ -156,7 +143,7 @@ impl Outline {
                     }
                 }
             }
-            Payload::CodeSectionEntry(body) => check_function(&body)?,
+            Payload::CodeSectionEntry(body) => check_function(&body, limits)?,
             _ => {}
         }
         Ok(())
@@ -213,18 +200,22 @@ fn not_provided(module: &str, name: &str, provided: &Provided) -> String {
     format!("it imports {module}.{name}, which skep does not provide: {what}")
 }
 
-pub(crate) fn check_function(body: &FunctionBody<'_>) -> Result<(), String> {
-    at_most("bytes in one function", body.as_bytes().len() as u64, FUNCTION_BYTES_MAX as u64)?;
+pub(crate) fn check_function(body: &FunctionBody<'_>, limits: &ModuleLimits) -> Result<(), String> {
+    at_most("bytes in one function", body.as_bytes().len() as u64, limits.function_bytes)?;
     let mut locals = 0;
     for group in body.get_locals_reader().map_err(malformed)? {
         let (count, _) = group.map_err(malformed)?;
         locals += u64::from(count);
     }
-    at_most("locals in one function", locals, LOCALS_MAX)?;
-    check_operators(body, locals)
+    at_most("locals in one function", locals, limits.locals)?;
+    check_operators(body, locals, limits)
 }
 
-fn check_operators(body: &FunctionBody<'_>, locals: u64) -> Result<(), String> {
+fn check_operators(
+    body: &FunctionBody<'_>,
+    locals: u64,
+    limits: &ModuleLimits,
+) -> Result<(), String> {
     let (mut loops, mut depth) = (0, 0_u64);
     let mut operators = body.get_operators_reader().map_err(malformed)?;
     while !operators.eof() {
@@ -237,18 +228,14 @@ fn check_operators(body: &FunctionBody<'_>, locals: u64) -> Result<(), String> {
             // The last one ends the function itself.
             Operator::End => depth = depth.saturating_sub(1),
             Operator::BrTable { targets } => {
-                at_most(
-                    "targets in one br_table",
-                    targets.len().into(),
-                    BRANCH_TARGETS_MAX.into(),
-                )?;
+                at_most("targets in one br_table", targets.len().into(), limits.branch_targets)?;
             }
             _ => {}
         }
-        at_most("blocks within each other", depth, NESTING_MAX)?;
+        at_most("blocks within each other", depth, limits.nesting)?;
     }
     let what = "loops times locals in one function";
-    at_most(what, loops * locals, LOOP_LOCALS_MAX)
+    at_most(what, loops * locals, limits.loop_locals)
 }
 
 #[cfg(test)]
@@ -264,7 +251,7 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         let bytes = wat::parse_str(text).expect("the test's own text is right");
-        check(&bytes, &provided()).expect_err("it should be refused")
+        check(&bytes, &provided(), &ModuleLimits::default()).expect_err("it should be refused")
     }
 
     #[test]
@@ -272,7 +259,10 @@ mod tests {
         let text = r#"(module
             (import "skep" "result" (func (param i32 i32) (result i32)))
             (func (export "_start")))"#;
-        assert_eq!(check(&wat::parse_str(text).expect("text"), &provided()), Ok(()));
+        assert_eq!(
+            check(&wat::parse_str(text).expect("text"), &provided(), &ModuleLimits::default()),
+            Ok(())
+        );
     }
 
     #[test]
@@ -301,7 +291,7 @@ mod tests {
         let local = "(local i32)".repeat(2_000);
         let loops = |count| format!("{local}{}", "(loop)".repeat(count));
         let taken = wat::parse_str(function(&loops(10_000))).expect("text");
-        assert_eq!(check(&taken, &provided()), Ok(()));
+        assert_eq!(check(&taken, &provided(), &ModuleLimits::default()), Ok(()));
         let why = "it has 20002000 loops times locals in one function, a module may have 20000000";
         assert_eq!(refusal(&function(&loops(10_001))), why);
         let deep = format!("{}{}", "block ".repeat(20_001), "end ".repeat(20_001));
@@ -313,10 +303,20 @@ mod tests {
     }
 
     #[test]
+    fn the_operator_says_how_much_is_too_much() {
+        let bytes = wat::parse_str(r#"(module (func (export "_start") (local i32 i32)))"#);
+        let bytes = bytes.expect("text");
+        let limits = ModuleLimits { locals: 1, ..ModuleLimits::default() };
+        let why = "it has 2 locals in one function, a module may have 1";
+        assert_eq!(check(&bytes, &provided(), &limits), Err(why.into()));
+    }
+
+    #[test]
     fn a_module_cut_anywhere_is_refused() {
         let whole = wat::parse_str(r#"(module (func (export "_start")))"#).expect("text");
         for length in 0..whole.len() {
-            check(&whole[..length], &provided()).expect_err("it is not whole");
+            check(&whole[..length], &provided(), &ModuleLimits::default())
+                .expect_err("it is not whole");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! An executor that is taken over: what a guest could do that runs its own machine code in it.
+//! An executor or a compiler that is taken over: what a guest could do that runs its own machine
+//! code in it.
 //!
 //! This program is both sides. Started with an attempt's name it enters the jail by the same
 //! function as `skep executor`, on its only thread, makes the attempt and prints the error number;
@@ -106,18 +107,30 @@ const WITH_NETWORK: &[(&str, &[i32])] = &[
     ("run a program", &[libc::EPERM]),
 ];
 
+/// The compiler's jail, which has no folder at all: what an executor may do and it may not.
+const OF_THE_COMPILER: &[(&str, &[i32])] = &[
+    ("write and read its own sandbox", &[libc::EACCES]),
+    ("rename in its own sandbox", &[libc::EACCES]),
+    ("read a folder that is granted to read", &[libc::EACCES]),
+    ("write a folder that is granted to write", &[libc::EACCES]),
+    ("read the artifact of an order", &[0]),
+    ("start a thread", &[0]),
+];
+
 /// Where an attempt is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Outside,
     Jail(Network),
+    Compiler,
 }
 
 impl Place {
-    const ALL: [(Self, &str); 3] = [
+    const ALL: [(Self, &str); 4] = [
         (Self::Outside, "outside"),
         (Self::Jail(Network::Closed), "in jail"),
         (Self::Jail(Network::Open), "in jail with network"),
+        (Self::Compiler, "in the compiler's jail"),
     ];
 
     fn name(self) -> &'static str {
@@ -155,6 +168,12 @@ fn main() -> ExitCode {
         let open = Place::Jail(Network::Open);
         WITH_NETWORK.iter().for_each(|(name, errors)| tally.check(name, user, open, errors));
     }
+    for (name, errors, _) in ATTEMPTS {
+        tally.check(name, None, Place::Compiler, errors);
+    }
+    OF_THE_COMPILER.iter().for_each(|(name, errors)| {
+        tally.check(name, None, Place::Compiler, errors);
+    });
     let Tally { passed, failed } = tally;
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     println!("\ntest result: {verdict}. {passed} passed; {failed} failed");
@@ -244,15 +263,21 @@ fn attempt(name: &str, outer: &Path, user: Option<u32>, place: Place) -> ExitCod
     let artifact = File::open(outer.join("artifacts/a.cwasm")).unwrap();
     let agent = i64::from(rustix::process::getppid().unwrap().as_raw_nonzero().get());
     let loot = Loot { outer, agent, inherited, artifact };
+    let root = loot.path("tasks/mine");
     let dirs =
         [(loot.path("readable"), Access::ReadOnly), (loot.path("writable"), Access::ReadWrite)];
-    let root = loot.path("tasks/mine");
+    let strictness = Strictness::Strict;
+    let enter = |jail: &Jail| jail::enter(jail).map_err(|error| error.to_string());
     let entered = match place {
         Place::Outside => env::set_current_dir(root).map_err(|error| error.to_string()),
         Place::Jail(network) => {
-            let strictness = Strictness::Strict;
-            let jail = Jail { strictness, user, root, dirs: dirs.into(), network };
-            jail::enter(&jail).map_err(|error| error.to_string())
+            let (root, dirs) = (Some(root), dirs.into());
+            enter(&Jail { strictness, user, root, dirs, network })
+        }
+        Place::Compiler => {
+            env::set_current_dir(root).unwrap();
+            let (root, dirs, network) = (None, [].into(), Network::Closed);
+            enter(&Jail { strictness, user, root, dirs, network })
         }
     };
     if let Err(error) = entered {

@@ -27,6 +27,7 @@ pub mod data;
 pub mod executor;
 pub mod framework;
 pub mod hello;
+pub mod module_limits;
 pub mod operator;
 pub mod wishes;
 
@@ -38,6 +39,7 @@ pub use ids::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, Incarnation, OfferId, Role, TaskId,
     TaskKey,
 };
+pub use module_limits::{ModuleLimits, ModuleLimitsError};
 pub use outcome::{Outcome, Source, StatusUpdate, TaskState, Usage};
 pub use rejection::Rejection;
 pub use resources::{Amount, Resources};

@@ -166,3 +166,32 @@ fn the_doctor_says_of_each_wall_whether_this_machine_has_it() {
         assert!(finding.is_some_and(|finding| finding["verdict"] == "good"), "{what}: {found:?}");
     }
 }
+
+#[test]
+fn a_module_is_judged_by_the_limits_of_the_agents_operator() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.start_agent_with("cpus:1;mem:512", &["--module-limits", "functions=3"]);
+    cluster.await_agents(1);
+    let refused = ended(&cluster, &[], "hello", &[]).expect_code(125);
+    assert!(refused.stderr.contains("functions, a module may have 3"), "{refused:?}");
+}
+
+#[test]
+fn an_agent_with_limits_that_there_are_not_does_not_start() {
+    let said = Home::new().output(["agent", "--master", "x:1", "--module-limits", "cats=9"]);
+    said.expect_code(2).expect_words(&["no limit \"cats\"", "there are functions"]);
+}
+
+#[test]
+fn executors_are_in_the_agents_control_group_where_there_can_be_one() {
+    let cluster = Cluster::start(&["cpus:1;mem:512"]);
+    ended(&cluster, &[], "noop", &[]).expect_code(0);
+    let agent = &cluster.agents[0];
+    let said = agent.said();
+    for executor in children(agent.id()) {
+        let groups = fs::read_to_string(format!("/proc/{executor}/cgroup")).unwrap();
+        let enclosed = groups.lines().any(|line| line.contains("/skep-a-"));
+        assert_eq!(enclosed, said.contains("executors are in a control group"), "{said}\n{groups}");
+        assert_ne!(enclosed, said.contains("no control group around executors"), "{said}");
+    }
+}

@@ -20,6 +20,7 @@ async fn end_of(program: &str) -> (String, TempDir) {
         sandbox: Sandbox::BestEffort,
         users: None,
         folders,
+        group: None,
         alone_max: Duration::from_secs(60),
         choosing: Mutex::default(),
     };

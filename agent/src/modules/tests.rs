@@ -1,7 +1,8 @@
 //! The store against a real connection, with a peer that may lie.
 
 use super::*;
-use skep_protocol::{Digest, Nans, Rejection, operator::PeerKind};
+use crate::config::Sandbox;
+use skep_protocol::{Digest, ModuleLimits, Nans, Rejection, operator::PeerKind};
 use skep_transport::{Authority, ClusterName, Dialer, Listener, PeerName};
 use tempfile::TempDir;
 
@@ -36,7 +37,12 @@ impl Bench {
         let (inbox, events) = mpsc::channel(8);
         let folders = Arc::new(folders);
         let artifacts = Arc::new(Artifacts::new(folders.clone()).expect("a key"));
-        let modules = Modules::new(folders, artifacts, "/bin/false".into(), connection, inbox);
+        let compiler = Compiler {
+            program: "/bin/false".into(),
+            limits: ModuleLimits::default(),
+            sandbox: Sandbox::Strict,
+        };
+        let modules = Modules::new(folders, artifacts, compiler, connection, inbox);
         let master = accepted.expect("a connection");
         let (_link, _listener, _dialer, _outer) = (link, listener, dialer, outer);
         Self { modules, events, master, _link, _listener, _dialer, _outer }

@@ -36,6 +36,15 @@ impl Walls {
     }
 }
 
+impl Mode {
+    pub(crate) const fn strictness(self) -> Strictness {
+        match self {
+            Self::Strict => Strictness::Strict,
+            Self::BestEffort => Strictness::BestEffort,
+        }
+    }
+}
+
 /// What an agent starts an executor with.
 #[derive(Debug, Args)]
 pub(crate) struct Executor {
@@ -66,14 +75,30 @@ impl Executor {
         let read = self.read.into_iter().map(|path| (path, Access::ReadOnly));
         let write = self.write.into_iter().map(|path| (path, Access::ReadWrite));
         Jail {
-            strictness: match self.sandbox {
-                Mode::Strict => Strictness::Strict,
-                Mode::BestEffort => Strictness::BestEffort,
-            },
+            strictness: self.sandbox.strictness(),
             user: self.user,
-            root: self.root,
+            root: Some(self.root),
             dirs: read.chain(write).collect(),
             network: if self.network { Network::Open } else { Network::Closed },
+        }
+    }
+}
+
+/// Whether there is a second wall around executors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Cgroup {
+    /// Where the agent may make one
+    #[default]
+    Auto,
+    /// Not at all
+    None,
+}
+
+impl From<Cgroup> for skep_agent::SecondWall {
+    fn from(mode: Cgroup) -> Self {
+        match mode {
+            Cgroup::Auto => Self::WherePossible,
+            Cgroup::None => Self::Absent,
         }
     }
 }

@@ -30,10 +30,12 @@ pub(super) async fn agent(args: args::AgentStart) -> Result {
         zone: args.place.zone,
         attributes: args.attributes.0,
         cache_bytes_max: args.cache_size.0,
+        module_limits: args.module_limits,
         host_dirs: HostDirs::Refused,
         volumes: args.volumes.into_iter().map(|named| (named.name, named.volume)).collect(),
         network: args.network,
         sandbox: args.walls.mode(),
+        group: args.cgroup.into(),
         at_stop: args.at_stop.into(),
         alone_max: args.alone_max.0,
         // Who is not root cannot become another.

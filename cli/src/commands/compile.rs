@@ -6,7 +6,7 @@ use crate::{
     failure::{Failure, Result},
     output,
 };
-use skep_executor::CompileError;
+use skep_executor::{CompileError, CompileOrder};
 use skep_protocol::Nans;
 use std::process::ExitCode;
 
@@ -19,7 +19,14 @@ pub(super) fn compile(args: &args::Compile) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let nans = if args.deterministic { Nans::Canonical } else { Nans::Native };
-    match skep_executor::compile(module, artifact, nans) {
+    let order = CompileOrder {
+        module: module.clone(),
+        artifact: artifact.clone(),
+        nans,
+        limits: args.module_limits,
+        strictness: args.walls.sandbox.strictness(),
+    };
+    match skep_executor::compile(&order) {
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(error @ CompileError::Rejected { .. }) => Err(Failure::from(error).with_code(REJECTED)),
         Err(error) => Err(error.into()),

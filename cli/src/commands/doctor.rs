@@ -131,7 +131,7 @@ fn user_namespaces() -> Finding {
 }
 
 fn cgroup() -> Finding {
-    let note = "not needed: limits hold without";
+    let note = "not needed: limits hold without; a second wall around executors if writable";
     let found = if rustix::fs::access("/sys/fs/cgroup/cgroup.procs", rustix::fs::Access::WRITE_OK)
         .is_ok()
     {

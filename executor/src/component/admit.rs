@@ -8,10 +8,10 @@
 use super::linker;
 use crate::{
     guest::GuestState,
-    precheck::{FUNCTIONS_MAX, ITEMS_MAX, TABLE_ELEMENTS_MAX, at_most, check_function, malformed},
+    precheck::{at_most, check_function, malformed},
 };
 use skep_admission::{Import, lacks_network, needs, wants_network};
-use skep_protocol::{bounds::MODULE_BYTES_MAX, outcome::Outcome, task::Grants};
+use skep_protocol::{ModuleLimits, bounds::MODULE_BYTES_MAX, outcome::Outcome, task::Grants};
 use wasmparser::{Parser, Payload};
 use wasmtime::{
     Engine,
@@ -27,8 +27,12 @@ const PARTS_MAX: u32 = 1_000;
 ///
 /// # Errors
 /// What is wrong with it and what to do about it.
-pub(crate) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, String> {
-    check(bytes)?;
+pub(crate) fn compile(
+    engine: &Engine,
+    bytes: &[u8],
+    limits: &ModuleLimits,
+) -> Result<Vec<u8>, String> {
+    check(bytes, limits)?;
     let root = |error: wasmtime::Error| error.root_cause().to_string();
     let component = Component::new(engine, bytes)
         .map_err(|error| format!("it is no valid component: {}", root(error)))?;
@@ -43,10 +47,11 @@ pub(crate) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, String> 
     component.serialize().map_err(|error| format!("it cannot be compiled: {}", root(error)))
 }
 
-fn check(bytes: &[u8]) -> Result<(), String> {
+fn check(bytes: &[u8], limits: &ModuleLimits) -> Result<(), String> {
     if bytes.len() as u64 > MODULE_BYTES_MAX {
         return Err(format!("it has {} bytes, a module may have {MODULE_BYTES_MAX}", bytes.len()));
     }
+    let items = |what: &str, count: u32| at_most(what, count.into(), limits.items);
     let (mut functions, mut parts) = (0_u32, 0_u32);
     for payload in Parser::new(0).parse_all(bytes) {
         let count = |counter: &mut u32, more: u32| *counter = counter.saturating_add(more);
@@ -57,7 +62,7 @@ fn check(bytes: &[u8]) -> Result<(), String> {
             Payload::InstanceSection(s) => count(&mut parts, s.count()),
             Payload::ComponentInstanceSection(s) => count(&mut parts, s.count()),
             Payload::FunctionSection(s) => count(&mut functions, s.count()),
-            Payload::CodeSectionEntry(body) => check_function(&body)?,
+            Payload::CodeSectionEntry(body) => check_function(&body, limits)?,
             Payload::ComponentTypeSection(s) => items("types", s.count())?,
             Payload::ComponentImportSection(s) => items("imports", s.count())?,
             Payload::ComponentExportSection(s) => items("exports", s.count())?,
@@ -71,22 +76,18 @@ fn check(bytes: &[u8]) -> Result<(), String> {
             Payload::TableSection(tables) => {
                 for table in tables {
                     let elements = table.map_err(malformed)?.ty.initial;
-                    at_most("elements in a table", elements, TABLE_ELEMENTS_MAX)?;
+                    at_most("elements in a table", elements, limits.table_elements)?;
                 }
             }
             _ => {}
         }
-        at_most("functions", functions.into(), FUNCTIONS_MAX.into())?;
+        at_most("functions", functions.into(), limits.functions)?;
         at_most("modules and instances", parts.into(), PARTS_MAX.into())?;
     }
     match needs(bytes).lacking(&generous()) {
         Some(lacking) => Err(lacking.to_string()),
         None => Ok(()),
     }
-}
-
-fn items(what: &str, count: u32) -> Result<(), String> {
-    at_most(what, count.into(), ITEMS_MAX.into())
 }
 
 /// Grants for which nothing but a provider can be missing.

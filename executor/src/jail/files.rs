@@ -30,7 +30,10 @@ pub(super) struct Open {
 
 /// Opens what is to stay open.
 pub(super) fn prepare(jail: &Jail) -> Result<Open, JailError> {
-    let mut rules = vec![(open(&jail.root)?, read_write())];
+    let mut rules = Vec::new();
+    if let Some(root) = &jail.root {
+        rules.push((open(root)?, read_write()));
+    }
     for (path, access) in &jail.dirs {
         let access = match access {
             Access::ReadOnly => read_only(),

@@ -12,6 +12,8 @@
 //! | `files` | Landlock: folders, and signals and sockets across the border where it can |
 //! | `calls` | seccomp: the system calls that executors make, and no other |
 //!
+//! The compiler is in jail too, without any folder (`compile.rs`).
+//!
 //! Always holds: it is entered by the only thread there is, since Landlock and the user are a
 //! thread's own and pass to the threads that it starts; what needs more than the jail allows (the
 //! engines' view of their own page tables, the number of processors) is opened before. Deliberately
@@ -42,8 +44,9 @@ pub struct Jail {
     /// The user and group to become; none: stay who we are.
     pub user: Option<u32>,
     /// The folder of the framework's sandboxes, to read and write; becomes the working directory,
-    /// so that the user needs no right to the folders above it.
-    pub root: PathBuf,
+    /// so that the user needs no right to the folders above it. None: a process that needs no file
+    /// but those that are open.
+    pub root: Option<PathBuf>,
     /// The folders of the profile.
     pub dirs: BTreeMap<PathBuf, Access>,
     /// Whether sockets of the internet protocols can be opened.
@@ -145,7 +148,9 @@ pub fn enter(jail: &Jail) -> Result<(), JailError> {
             }
         }
     }
-    env::set_current_dir(&jail.root).map_err(folder(&jail.root))?;
+    if let Some(root) = &jail.root {
+        env::set_current_dir(root).map_err(folder(root))?;
+    }
     // The folders are opened while we may still reach them by their names.
     let files = files::prepare(jail)?;
     privileges::drop_all(jail.user)?;

@@ -27,7 +27,7 @@ extern "C" fn enter() {
     let jail = Jail {
         strictness: Strictness::Strict,
         user: None,
-        root: folder.into(),
+        root: Some(folder.into()),
         dirs: [guests_folder(), programs_folder()].map(|dir| (dir, Access::ReadOnly)).into(),
         network: Network::Closed,
     };
