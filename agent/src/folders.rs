@@ -14,6 +14,7 @@ use std::{
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 /// A folder cannot be used.
@@ -62,6 +63,36 @@ impl Folders {
     }
 }
 
+/// The file that says, by its time, when an agent of a build was last started on this cache.
+const USED: &str = "used";
+/// After this time without an agent of its build machine code is not wanted any more: an upgrade
+/// that is taken back, or agents of two builds that share a cache, find theirs until then.
+const OTHER_BUILDS_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+impl Folders {
+    /// Removes the artifacts of builds that nobody has used for long, and says that this one is
+    /// used. Gives the fingerprints of those that are gone.
+    pub(crate) fn forget_other_builds(&self, now: SystemTime) -> io::Result<Vec<String>> {
+        self.artifacts.write(USED, "")?;
+        let all = self.cache.open_dir("artifacts")?;
+        let mut gone = Vec::new();
+        for entry in all.entries()? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name == self.fingerprint || !entry.file_type()?.is_dir() {
+                continue;
+            }
+            let used = all.metadata(format!("{name}/{USED}")).or_else(|_| entry.metadata())?;
+            let age = now.duration_since(used.modified()?.into_std()).unwrap_or_default();
+            if age > OTHER_BUILDS_KEPT {
+                all.remove_dir_all(&name)?;
+                gone.push(name);
+            }
+        }
+        Ok(gone)
+    }
+}
+
 /// Makes a folder that only its owner may enter: artifacts are taken at their word, and what
 /// tasks read and write is nobody else's. Gives its absolute name.
 pub(crate) fn make(path: &Path) -> Result<PathBuf, FolderError> {
@@ -92,5 +123,22 @@ mod tests {
         assert!(folders.layout.artifacts.ends_with("cache/artifacts/f00"));
         assert_eq!(mode(&work.join("tasks")), 0o700);
         assert!(folders.layout.tasks.is_absolute());
+    }
+
+    #[test]
+    fn artifacts_of_a_build_that_nobody_uses_any_more_are_removed() {
+        let outer = tempfile::tempdir().expect("a folder");
+        let cache = outer.path().join("cache");
+        let open = |build: &str| Folders::open(&outer.path().join(build), &cache, build);
+        let (old, new) = (open("old").expect("folders"), open("new").expect("folders"));
+        let now = SystemTime::now();
+        assert_eq!(old.forget_other_builds(now).expect("looked"), Vec::<String>::new());
+        old.artifacts.write("a.cwasm", "code").expect("written");
+        let month = now + OTHER_BUILDS_KEPT - Duration::from_secs(60);
+        assert_eq!(new.forget_other_builds(month).expect("looked"), Vec::<String>::new());
+        let later = month + Duration::from_secs(120);
+        assert_eq!(new.forget_other_builds(later).expect("looked"), ["old"]);
+        assert!(!cache.join("artifacts/old").exists());
+        assert!(cache.join("artifacts/new").exists());
     }
 }

@@ -25,6 +25,7 @@ use std::{
     fs, io,
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::SystemTime,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -208,6 +209,9 @@ fn volumes(named: &BTreeMap<String, Volume>) -> Result<BTreeMap<String, Volume>,
 }
 
 fn found(folders: &Folders) -> io::Result<Vec<Input>> {
+    for build in folders.forget_other_builds(SystemTime::now())? {
+        tracing::info!(build, "removed the machine code of a build that nobody uses any more");
+    }
     let mut inputs = modules::found(folders)?;
     inputs.extend(sandboxes::found(folders)?);
     Ok(inputs)
