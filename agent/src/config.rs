@@ -1,7 +1,7 @@
 //! What an agent is started with.
 
 use skep_agent_core::{HostDirs, NetRule, Volume};
-use skep_protocol::{ModuleLimits, Resources};
+use skep_protocol::{ModuleLimits, Resources, Role};
 use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 
 /// Where an agent keeps its records.
@@ -26,6 +26,8 @@ pub struct Config {
     pub region: Option<String>,
     /// In which zone of the region.
     pub zone: Option<String>,
+    /// What of it the operator reserves, by role.
+    pub reserved: BTreeMap<Role, Resources>,
     /// What the operator says about the node, such as `zone` = `a`.
     pub attributes: BTreeMap<String, String>,
     /// Bytes that modules, artifacts and inputs may take on the disk.

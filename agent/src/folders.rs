@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <work>/agent.redb  identity/  executors/<framework>.log  tasks/<framework>/<task>.<attempt>/
+//! <work>/volumes/<name>.<when it was made>/
 //! <cache>/artifact.key  blobs/<hex>  artifacts/<fingerprint>/<hex>.cwasm  .../drafts/
 //! ```
 //! Always holds: what the agent itself does below them goes through the handles here, which no
@@ -37,6 +38,7 @@ pub(crate) struct Folders {
     pub(crate) cache: Dir,
     pub(crate) executors: Dir,
     pub(crate) tasks: Dir,
+    pub(crate) volumes: Dir,
     /// Names the artifacts that fit this build.
     pub(crate) fingerprint: String,
 }
@@ -49,6 +51,7 @@ impl Folders {
             blobs: make(&cache.join("blobs"))?,
             artifacts: make(&cache.join("artifacts").join(fingerprint))?,
             tasks: make(&work.join("tasks"))?,
+            volumes: make(&work.join("volumes"))?,
         };
         Ok(Self {
             blobs: open(&layout.blobs)?,
@@ -58,6 +61,7 @@ impl Folders {
             fingerprint: fingerprint.into(),
             executors: open(&make(&work.join("executors"))?)?,
             tasks: open(&layout.tasks)?,
+            volumes: open(&layout.volumes)?,
             layout,
         })
     }

@@ -53,6 +53,10 @@ impl Launcher {
         if key.profile.network == Network::Open {
             command.arg("--network");
         }
+        if key.profile.dirs.keys().any(|path| path.starts_with(&self.folders.layout.volumes)) {
+            // Other frameworks of the role are other users, and are to find and write them.
+            command.arg("--shared");
+        }
         for (path, access) in &key.profile.dirs {
             let word = if *access == Access::ReadOnly { "--read" } else { "--write" };
             command.arg(word).arg(path);

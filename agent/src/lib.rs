@@ -28,6 +28,7 @@ mod launch;
 mod logs;
 mod modules;
 mod sandboxes;
+mod volumes;
 
 pub use config::{AtStop, Config, Records, Sandbox, SecondWall};
 pub use machine::{OfferError, machine_resources};

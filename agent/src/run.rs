@@ -17,7 +17,7 @@ use crate::{
     shell::{INBOX_MAX, Parts, Shell},
 };
 use skep_agent_core::{Agent as Core, ExitReason, HostDirs, Input, Policy, Record, Volume};
-use skep_protocol::{Rejection, agent::AgentInfo, hello::Hello, task::Feature};
+use skep_protocol::{Rejection, Resources, agent::AgentInfo, hello::Hello, task::Feature};
 use skep_shell::{Journal, OpenError, WriteError};
 use skep_transport::{Address, Dialer, Identity, SetupError};
 use std::{
@@ -68,6 +68,14 @@ pub enum RunError {
         /// Which layers.
         layers: String,
     },
+    /// More is reserved than there is.
+    #[error("{reserved} are reserved, and the agent has {resources}: reserve less")]
+    Reserved {
+        /// For all roles together.
+        reserved: Resources,
+        /// All that it offers.
+        resources: Resources,
+    },
     /// A volume is not there.
     #[error("the volume {name}, {path:?}, is no folder that can be opened")]
     Volume {
@@ -101,6 +109,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     machine::check(config.resources.as_ref())?;
+    check_reserved(&config)?;
     folders::make(&config.work_dir)?;
     // First of all: the records also keep a second agent off the folder.
     let (journal, records) = Journal::open::<Record>(&config.records)?;
@@ -183,6 +192,20 @@ fn second_wall(config: &Config, agent: &str) -> Option<Group> {
     made.inspect_err(|why| tracing::info!("no control group around executors: {why}")).ok()
 }
 
+fn check_reserved(config: &Config) -> Result<(), RunError> {
+    let mut reserved = Resources::none();
+    config.reserved.values().for_each(|part| reserved.add(part));
+    let resources = resources(config);
+    if resources.contains(&reserved) {
+        return Ok(());
+    }
+    Err(RunError::Reserved { reserved, resources })
+}
+
+fn resources(config: &Config) -> Resources {
+    config.resources.clone().unwrap_or_else(machine::machine_resources)
+}
+
 fn check_sandbox(sandbox: Sandbox, missing: &[String]) -> Result<(), RunError> {
     if sandbox == Sandbox::Strict && !missing.is_empty() {
         return Err(RunError::Sandbox { layers: missing.join(" and ") });
@@ -222,9 +245,6 @@ fn info(config: &Config, compiler: Description) -> AgentInfo {
     if config.host_dirs == HostDirs::Refused {
         enforces.retain(|name| name != Feature::HostDir.name());
     }
-    if config.volumes.is_empty() {
-        enforces.retain(|name| name != Feature::VolumeDir.name());
-    }
     if config.network.is_empty() {
         enforces.retain(|name| name != Feature::Network.name());
     }
@@ -239,11 +259,12 @@ fn info(config: &Config, compiler: Description) -> AgentInfo {
         attributes,
         architecture: std::env::consts::ARCH.into(),
         enforces,
-        resources: config.resources.clone().unwrap_or_else(machine::machine_resources),
+        resources: resources(config),
         build: Hello::ours().build,
         revocable: config.revocable.clone(),
         region: config.region.clone(),
         zone: config.zone.clone(),
+        reserved: config.reserved.clone(),
     }
 }
 

@@ -5,10 +5,10 @@
 
 use crate::{
     barrier::Barrier, config::AtStop, executors::Executors, folders::Folders, modules::Modules,
-    outbox::Outbox, sandboxes,
+    outbox::Outbox, sandboxes, volumes,
 };
 use skep_agent_core::{Agent as Core, Effect, ExitReason, Input, Record};
-use skep_protocol::{TaskKey, agent::ToMaster};
+use skep_protocol::{Rejection, TaskKey, agent::ToMaster};
 use skep_shell::{Clock, WriteError};
 use std::{collections::HashMap, sync::Arc};
 use tokio::{
@@ -82,7 +82,14 @@ impl Shell {
         at_stop: AtStop,
     ) -> Result<ExitReason, WriteError> {
         let ended = self.serve(stop, at_stop).await;
-        let tasks_end = matches!(ended, Ok(ExitReason::Stopped)) && at_stop == AtStop::EndTasks;
+        let tasks_end = match &ended {
+            Ok(ExitReason::Stopped) => at_stop == AtStop::EndTasks,
+            // Nobody will ever take them up.
+            Ok(ExitReason::Refused { rejection }) => {
+                matches!(rejection, Rejection::AgentGone { .. })
+            }
+            Err(_) => false,
+        };
         let Self { inbox, outbox, parts, .. } = self;
         // Nobody hears the parts any more, and the master hears what was said until here.
         drop((inbox, outbox));
@@ -223,6 +230,8 @@ impl Shell {
             Effect::ForgetExecutor { run } => executors.forget(run),
             Effect::StopExecutor { executor } => executors.stop(&executor),
             Effect::RemoveSandbox { key } => sandboxes::remove(folders, key),
+            Effect::MakeVolume { volume } => volumes::make(folders, &volume),
+            Effect::RemoveVolume { volume } => volumes::remove(folders, volume),
             Effect::Reconnect => self.outbox = None,
             Effect::Persist(_) | Effect::Exit { .. } => unreachable!("dealt with before"),
         }

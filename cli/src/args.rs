@@ -1,9 +1,13 @@
 //! The command line: what can be typed, and what it is parsed into.
 
+mod keeping;
 mod module;
 mod sandbox;
 mod sharing;
 
+pub(crate) use keeping::{
+    AgentArgs, AgentCommand, FixedReservation, MaintenanceArgs, OneAgent, VolumeCommand,
+};
 pub(crate) use module::{Inspect, Module, Push, TryCompile};
 pub(crate) use sandbox::{Executor, NamedVolume, Walls};
 pub(crate) use sharing::{
@@ -36,7 +40,7 @@ pub(crate) enum Command {
     Dev(Dev),
     /// Start a master
     Master(Master),
-    /// Start an agent
+    /// Start an agent; list, show, drain, deactivate and give up agents
     Agent(AgentArgs),
     /// Make, list and revoke join tokens
     #[command(subcommand)]
@@ -62,6 +66,9 @@ pub(crate) enum Command {
     Reserve(Reserve),
     /// Give reserved resources back
     Unreserve(Unreserve),
+    /// Volumes: folders of agents that outlive tasks
+    #[command(subcommand)]
+    Volume(VolumeCommand),
     /// Why a framework has no offer, or a task of it no place
     Why(Why),
     /// Modules: store, list, inspect, compile
@@ -298,15 +305,6 @@ pub(crate) struct Master {
     pub(crate) region: Option<String>,
 }
 
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub(crate) struct AgentArgs {
-    #[command(subcommand)]
-    pub(crate) list: Option<List>,
-    #[command(flatten)]
-    pub(crate) start: AgentStart,
-}
-
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AgentStart {
     /// Address of the master, host:port; several separated by commas
@@ -329,6 +327,9 @@ pub(crate) struct AgentStart {
     /// What to offer, such as "cpus:4;mem:8192" (mem and disk in MiB) [default: this machine's]
     #[arg(long, env = "SKEP_RESOURCES", value_name = "LIST")]
     pub(crate) resources: Option<Scalars>,
+    /// Reserve a part of it for a role and those below it, such as eng=cpus:1,mem:256
+    #[arg(long = "reserve", value_name = "ROLE=LIST")]
+    pub(crate) reserved: Vec<FixedReservation>,
     /// What to say about this node, such as "zone:a;disk:ssd"
     #[arg(long, env = "SKEP_ATTRIBUTES", value_name = "LIST", default_value = "")]
     pub(crate) attributes: crate::units::Attributes,

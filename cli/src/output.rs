@@ -5,6 +5,7 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 use skep_protocol::operator::view::{
     AgentView, FrameworkView, ModuleView, OfferView, RoleView, StatusView, TaskView, TokenView,
+    VolumeView,
 };
 use std::{
     collections::BTreeMap,
@@ -106,13 +107,14 @@ impl Row for TaskView {
 
 impl Row for AgentView {
     const HEADINGS: &'static [&'static str] =
-        &["AGENT", "HOST", "STATE", "ARCH", "RESOURCES", "ALLOCATED", "OFFERED", "TASKS"];
+        &["AGENT", "HOST", "STATE", "DUTY", "ARCH", "RESOURCES", "ALLOCATED", "OFFERED", "TASKS"];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.agent.clone(),
             self.hostname.clone(),
             self.state.clone(),
+            self.duty.clone(),
             self.architecture.clone(),
             with_lent(&self.resources, &self.revocable),
             amounts(&self.allocated),
@@ -206,6 +208,72 @@ impl Row for ModuleView {
             time(self.stored_micros),
         ]
     }
+}
+
+impl Row for VolumeView {
+    const HEADINGS: &'static [&'static str] = &["VOLUME", "AGENT", "ROLE", "SIZE", "MADE"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.agent.clone(),
+            self.role.clone(),
+            mib(self.disk),
+            time(self.made_micros),
+        ]
+    }
+}
+
+/// Prints all that is known of an agent.
+pub(crate) fn agent(format: Format, agent: &AgentView) -> io::Result<()> {
+    if format == Format::Json {
+        return json(agent);
+    }
+    let maintenance = agent.maintenance.as_ref().map_or("-".into(), |window| {
+        let (from, until) = (time(window.from_micros), time(window.until_micros));
+        format!("{} from {from} until {until}", window.manner)
+    });
+    let joined = |lines: Vec<String>| or_dash(&lines.join("\n             "));
+    let reservations = agent.reservations.iter().map(|reservation| {
+        let fixed = if reservation.fixed.is_empty() {
+            String::new()
+        } else {
+            format!(" (by the agent: {})", amounts(&reservation.fixed))
+        };
+        format!("{} {}{fixed}", reservation.role, amounts(&reservation.resources))
+    });
+    let volumes = agent.volumes.iter().map(|v| format!("{} {} of {}", v.name, mib(v.disk), v.role));
+    let asked = agent.asked.iter().map(|asked| format!("{} {}", asked.framework, asked.answer));
+    let attributes = agent.attributes.iter().map(|(name, value)| format!("{name}:{value}"));
+    print(&format!(
+        "agent        {}\n\
+         host         {} ({}, skep {})\n\
+         state        {}\n\
+         duty         {}\n\
+         resources    {}\n\
+         allocated    {}\n\
+         offered      {}\n\
+         tasks        {}\n\
+         attributes   {}\n\
+         reserved     {}\n\
+         volumes      {}\n\
+         maintenance  {maintenance}\n\
+         asked        {}",
+        agent.agent,
+        agent.hostname,
+        or_dash(&agent.architecture),
+        or_dash(&agent.build),
+        agent.state,
+        agent.duty,
+        amounts(&agent.resources),
+        amounts(&agent.allocated),
+        amounts(&agent.offered),
+        agent.tasks,
+        or_dash(&attributes.collect::<Vec<_>>().join(" ")),
+        joined(reservations.collect()),
+        joined(volumes.collect()),
+        joined(asked.collect()),
+    ))
 }
 
 /// A moment, to the second.

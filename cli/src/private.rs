@@ -98,6 +98,7 @@ impl Private {
             revocable: Resources::none(),
             region: None,
             zone: None,
+            reserved: BTreeMap::new(),
             attributes: BTreeMap::new(),
             cache_bytes_max: CACHE_BYTES_MAX,
             module_limits: ModuleLimits::default(),

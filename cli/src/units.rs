@@ -77,6 +77,30 @@ impl FromStr for Span {
     }
 }
 
+/// When something begins: at a moment, or a time from now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    At(Time),
+    In(Duration),
+}
+
+impl FromStr for Begin {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        if let Ok(span) = humantime::parse_duration(text) {
+            return Ok(Self::In(span));
+        }
+        match moment(text) {
+            Ok(time) => Ok(Self::At(time)),
+            Err(_) => error(format!(
+                "{text:?} is no time: write a moment as in 2026-01-01T00:00:00Z, or a time from \
+                 now as in 2h"
+            )),
+        }
+    }
+}
+
 /// A clock for a guest: `real`, `fixed:TIME`, `virtual` or `virtual:TIME`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClockArg(pub(crate) Clock);

@@ -8,7 +8,7 @@
 
 use crate::{
     component, engine, host,
-    jail::{self, Jail, JailError, Network, Strictness},
+    jail::{self, Files, Jail, JailError, Network, Strictness},
     lines, precheck,
 };
 use rustix::{
@@ -104,8 +104,14 @@ pub fn compile(order: &CompileOrder) -> Result<CompileReport, CompileError> {
 }
 
 fn enter_jail(strictness: Strictness) -> Result<(), JailError> {
-    let dirs = BTreeMap::new();
-    jail::enter(&Jail { strictness, user: None, root: None, dirs, network: Network::Closed })
+    jail::enter(&Jail {
+        strictness,
+        user: None,
+        root: None,
+        dirs: BTreeMap::new(),
+        network: Network::Closed,
+        files: Files::Own,
+    })
 }
 
 /// As [`compile`], within a process that has other things to do: without jail and budget, by the

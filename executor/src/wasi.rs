@@ -11,6 +11,7 @@ use crate::{
         clock::{FixedClock, Hands, VirtualClock},
         random,
     },
+    jail,
     output::{Output, Stream, Which},
 };
 use chacha20::{
@@ -160,14 +161,34 @@ async fn with_directories(
                 Access::ReadOnly => FsPerms::ReadOnly,
                 Access::ReadWrite => FsPerms::ReadWrite,
             };
-            if let Err(error) = builder.preopened_dir(&path, &dir.guest, permissions) {
-                let why = error.root_cause().to_string();
+            if let Err(why) = preopen(&mut builder, &path, &dir.guest, permissions) {
                 return Err(ContextError::Directory { path, guest: dir.guest, why });
             }
         }
         Ok(builder)
     });
     opened.await.unwrap_or(Err(ContextError::Stopping))
+}
+
+/// Opens a folder for a guest: by the handle that the jail kept of it, or by its name.
+fn preopen(
+    builder: &mut WasiCtxBuilder,
+    path: &Path,
+    guest: &str,
+    permissions: FsPerms,
+) -> Result<(), String> {
+    let mut open = || {
+        let is_kept = jail::enter_folder(path).map_err(|error| error.to_string())?;
+        let path = if is_kept { Path::new(".") } else { path };
+        let opened = builder.preopened_dir(path, guest, permissions);
+        opened.map(|_| ()).map_err(|error| error.root_cause().to_string())
+    };
+    if path.is_relative() {
+        // The task's own folder, below the working directory of all.
+        return open();
+    }
+    let opened = std::thread::scope(|scope| scope.spawn(open).join());
+    opened.unwrap_or_else(|_| Err("the thread that opens it has failed".into()))
 }
 
 fn files_folder(sandbox: &Path) -> Result<PathBuf, ContextError> {

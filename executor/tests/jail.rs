@@ -268,16 +268,17 @@ fn attempt(name: &str, outer: &Path, user: Option<u32>, place: Place) -> ExitCod
         [(loot.path("readable"), Access::ReadOnly), (loot.path("writable"), Access::ReadWrite)];
     let strictness = Strictness::Strict;
     let enter = |jail: &Jail| jail::enter(jail).map_err(|error| error.to_string());
+    let files = jail::Files::Own;
     let entered = match place {
         Place::Outside => env::set_current_dir(root).map_err(|error| error.to_string()),
         Place::Jail(network) => {
             let (root, dirs) = (Some(root), dirs.into());
-            enter(&Jail { strictness, user, root, dirs, network })
+            enter(&Jail { strictness, user, root, dirs, network, files })
         }
         Place::Compiler => {
             env::set_current_dir(root).unwrap();
             let (root, dirs, network) = (None, [].into(), Network::Closed);
-            enter(&Jail { strictness, user, root, dirs, network })
+            enter(&Jail { strictness, user, root, dirs, network, files })
         }
     };
     if let Err(error) = entered {

@@ -12,7 +12,8 @@ use skep_protocol::{
     bounds::LAUNCH_TASKS_MAX,
     frames,
     framework::{
-        Acknowledgement, Answer, Call, Demand, Event, Filters, FrameworkInfo, Offer, Operation,
+        Acknowledgement, Answer, Call, Consent, Demand, Event, Filters, FrameworkInfo, Offer,
+        Operation,
     },
 };
 use std::{
@@ -130,6 +131,34 @@ impl Driver {
         self.calls.push(Call::Demand { role, demand });
     }
 
+    /// Reserves and gives back resources, makes and removes volumes, in this order, and then
+    /// launches tasks on what is left. Each operation is answered by
+    /// [`Scheduler::operation_answered`], the tasks as those of [`Driver::launch`].
+    pub fn operate(
+        &mut self,
+        offers: &[OfferId],
+        operations: impl IntoIterator<Item = Operation>,
+        tasks: impl IntoIterator<Item = TaskSpec>,
+        filters: Filters,
+    ) {
+        let mut all: Vec<Operation> = operations.into_iter().collect();
+        let tasks = self.live_from_now(tasks);
+        if !tasks.is_empty() {
+            let mut frames = cut(tasks).into_iter();
+            let first = frames.next().unwrap_or_default();
+            if let Some(offer) = offers.first() {
+                self.overflow.insert(*offer, frames.flatten().collect());
+            }
+            all.push(Operation::Launch { tasks: first.into_iter().map(Ok).collect() });
+        }
+        self.calls.push(Call::Accept { offers: offers.to_vec(), operations: all, filters });
+    }
+
+    /// Says whether the framework will have left agents that are asked back.
+    pub fn answer_inverse(&mut self, offers: &[OfferId], consent: Consent) {
+        self.calls.push(Call::AnswerInverse { offers: offers.to_vec(), consent });
+    }
+
     /// Launches more tasks into an allocation whose tasks have not all ended.
     pub fn enqueue(&mut self, allocation: AllocationId, tasks: impl IntoIterator<Item = TaskSpec>) {
         let tasks = self.live_from_now(tasks);
@@ -225,7 +254,15 @@ impl Driver {
             }
             Event::Offers { offers } => scheduler.resource_offers(self, offers),
             Event::Rescinded { offer } => scheduler.offer_rescinded(self, offer),
-            Event::Answered { offer, answer, .. } => self.answered(now, offer, answer, scheduler),
+            Event::Answered { offer, operation, answer } => {
+                if is_of_launch(&answer) {
+                    self.answered(now, offer, answer, scheduler);
+                } else {
+                    scheduler.operation_answered(self, offer, operation, &answer);
+                }
+            }
+            Event::InverseOffers { offers } => scheduler.inverse_offers(self, offers),
+            Event::InverseRescinded { offer } => scheduler.inverse_offer_rescinded(self, offer),
             Event::TasksAccepted { .. } => {}
             Event::StatusUpdates { updates } => self.updated(updates, scheduler),
             Event::Progressed { reports } => {
@@ -258,6 +295,7 @@ impl Driver {
                 let refuse = |(task, attempt)| (task, attempt, rejection.clone());
                 tasks.into_iter().chain(overflow).map(refuse).collect()
             }
+            Answer::Applied => Vec::new(),
         };
         let updates = refused.into_iter().filter_map(|(task, attempt, rejection)| {
             let key = TaskKey { framework: self.framework.clone()?, task, attempt };
@@ -322,6 +360,15 @@ impl Driver {
         if for_good && self.stage == Stage::Running {
             self.stage = Stage::Stopped(Ending::Refused(rejection));
         }
+    }
+}
+
+/// Whether an answer is about tasks: no launch that is rejected names none.
+const fn is_of_launch(answer: &Answer) -> bool {
+    match answer {
+        Answer::Launched { .. } => true,
+        Answer::Rejected { tasks, .. } => !tasks.is_empty(),
+        Answer::Applied => false,
     }
 }
 

@@ -42,7 +42,7 @@ pub mod prelude {
     pub use skep_protocol::{
         Amount, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources, Role,
         StatusUpdate, TaskId, TaskSpec, TaskState,
-        framework::{Demand, FrameworkInfo, Offer},
+        framework::{Consent, Demand, FrameworkInfo, InverseOffer, Offer, Operation},
         task::Terms,
         wishes::{Constraint, Wishes},
     };

@@ -4,7 +4,7 @@
 use crate::driver::Driver;
 use skep_protocol::{
     FrameworkId, OfferId, Rejection, StatusUpdate,
-    framework::{Answer, Offer},
+    framework::{Answer, InverseOffer, Offer},
     outcome::Progress,
 };
 
@@ -26,6 +26,30 @@ pub trait Scheduler {
     /// An offer is void. Orders that already use it are answered as refused.
     fn offer_rescinded(&mut self, driver: &mut Driver, offer: OfferId) {
         let _ = (driver, offer);
+    }
+
+    /// Agents are asked back on which the framework has tasks, for maintenance or because they are
+    /// drained. Move the tasks, and say by [`Driver::answer_inverse`] whether that will be done in
+    /// time; when the window begins those that are left end in any case.
+    fn inverse_offers(&mut self, driver: &mut Driver, offers: Vec<InverseOffer>) {
+        let _ = (driver, offers);
+    }
+
+    /// An agent is not asked back any more.
+    fn inverse_offer_rescinded(&mut self, driver: &mut Driver, offer: OfferId) {
+        let _ = (driver, offer);
+    }
+
+    /// The master has answered an operation of [`Driver::operate`] that launches nothing: it is
+    /// done, or was rejected.
+    fn operation_answered(
+        &mut self,
+        driver: &mut Driver,
+        offer: Option<OfferId>,
+        operation: u32,
+        answer: &Answer,
+    ) {
+        let _ = (driver, offer, operation, answer);
     }
 
     /// The master has answered a launch: with the allocation that its tasks run under, which takes

@@ -6,7 +6,7 @@ use crate::{
     shell::{Ask, Event, Reply},
 };
 use skep_master_core::{Answer, ConnectionId, Home, Input};
-use skep_protocol::{Digest, Rejection, TaskKey};
+use skep_protocol::{AgentId, Digest, Rejection, TaskKey};
 use skep_transport::{Authority, Connection};
 use std::{
     collections::HashMap,
@@ -73,6 +73,13 @@ impl Hub {
         let (reply, home) = oneshot::channel();
         self.tell(Event::Find { key: key.clone(), reply }).await;
         home.await.ok().flatten()
+    }
+
+    /// Whether an agent's identity holds: certificates know nothing of agents that are gone.
+    pub(crate) async fn admits(&self, agent: &AgentId) -> bool {
+        let (reply, admits) = oneshot::channel();
+        self.tell(Event::Admits { agent: agent.clone(), reply }).await;
+        admits.await.unwrap_or(false)
     }
 
     /// A blob has been stored durably.

@@ -10,7 +10,7 @@ use crate::{
 };
 use skep_master_core::Answer;
 use skep_protocol::{
-    Digest, Rejection, TaskKey,
+    AgentId, Digest, Rejection, TaskKey,
     data::{Follow, LogStream, Request, Response},
     hello::Hello,
     operator::{
@@ -60,6 +60,9 @@ async fn answer(incoming: IncomingRequest, connection: &Connection, hub: &Hub) -
     if let Err(rejection) = allow(peer, &incoming.request) {
         return Ok(incoming.refuse(rejection).await?);
     }
+    if let Some(rejection) = turned_away(peer, hub).await {
+        return Ok(incoming.refuse(rejection).await?);
+    }
     match incoming.request.clone() {
         Request::Join { secret, csr, name } => {
             let joined = join(hub, &secret, &csr, name).await;
@@ -82,6 +85,13 @@ async fn answer(incoming: IncomingRequest, connection: &Connection, hub: &Hub) -
     }
 }
 
+/// Refuses an agent that is gone; its certificate is as good as ever.
+async fn turned_away(peer: Option<&PeerName>, hub: &Hub) -> Option<Rejection> {
+    let agent = peer.filter(|peer| peer.kind() == PeerKind::Agent)?;
+    let agent = AgentId::new(agent.id()).ok()?;
+    (!hub.admits(&agent).await).then_some(Rejection::AgentGone { agent })
+}
+
 /// What each kind of peer may ask for.
 fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
     let allowed: &[PeerKind] = match request {
@@ -96,6 +106,13 @@ fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
             | operator::Request::SetQuota { .. }
             | operator::Request::Reserve { .. }
             | operator::Request::Unreserve { .. }
+            | operator::Request::Drain { .. }
+            | operator::Request::Deactivate { .. }
+            | operator::Request::Activate { .. }
+            | operator::Request::Gone { .. }
+            | operator::Request::SetMaintenance { .. }
+            | operator::Request::CreateVolume { .. }
+            | operator::Request::DestroyVolume { .. }
             | operator::Request::CreateToken { .. }
             | operator::Request::Tokens
             | operator::Request::RevokeToken { .. } => &[PeerKind::Operator],
@@ -107,6 +124,7 @@ fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
             | operator::Request::Why { .. }
             | operator::Request::Offers
             | operator::Request::Modules
+            | operator::Request::Volumes
             | operator::Request::Status => &[PeerKind::Framework, PeerKind::Operator],
         },
     };

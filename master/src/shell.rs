@@ -7,7 +7,7 @@ use crate::outbox::Outbox;
 use skep_master_core::{
     Answer, Change, ConnectionId, Effect, Home, Input, Master as Core, RequestId,
 };
-use skep_protocol::{Digest, Rejection, TaskKey, operator};
+use skep_protocol::{AgentId, Digest, Rejection, TaskKey, operator};
 use skep_shell::{Clock, Journal, Row, WriteError};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -39,6 +39,8 @@ pub(crate) enum Event {
     Ask { ask: Ask, reply: Reply },
     /// Somebody wants to know where a task's output is.
     Find { key: TaskKey, reply: oneshot::Sender<Option<Home>> },
+    /// Somebody wants to know whether an agent's identity holds.
+    Admits { agent: AgentId, reply: oneshot::Sender<bool> },
 }
 
 /// What can be asked of the core.
@@ -141,6 +143,9 @@ impl Shell {
             }
             Event::Find { key, reply } => {
                 let _ = reply.send(self.core.home_of(&key));
+            }
+            Event::Admits { agent, reply } => {
+                let _ = reply.send(self.core.admits(&agent));
             }
         }
     }

@@ -5,8 +5,9 @@ use crate::{
     ids::{AgentId, AllocationId, Attempt, FrameworkId, Incarnation, Role, TaskId, TaskKey},
     outcome::{KilledBy, Progress, StatusUpdate, TaskState},
     rejection::Rejection,
-    resources::Resources,
+    resources::{Amount, Resources},
     task::Terms,
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,6 +54,8 @@ pub struct Registration {
     pub info: AgentInfo,
     /// The tasks it holds, running or queued, and ended ones whose end is not yet acknowledged.
     pub tasks: Vec<HeldTask>,
+    /// The names of the volumes that the master had it make.
+    pub volumes: Vec<String>,
 }
 
 /// What an agent is and has.
@@ -79,6 +82,9 @@ pub struct AgentInfo {
     pub zone: Option<String>,
     /// Its build, for people.
     pub build: String,
+    /// What of the resources its own operator has reserved, by role.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reserved: BTreeMap<Role, Resources>,
 }
 
 /// A task that an agent holds, as it reports it on registering.
@@ -100,6 +106,21 @@ pub struct HeldTask {
     pub name: String,
     /// Where it stands.
     pub state: TaskState,
+    /// The names of the volumes that it is granted.
+    pub volumes: Vec<String>,
+}
+
+/// A folder that the master had an agent make; it survives tasks and restarts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Volume {
+    /// Unique on its agent.
+    pub name: String,
+    /// Whose tasks may use it: this role's and those of the roles below it.
+    pub role: Role,
+    /// How much of the disk is set aside for it, in MiB.
+    pub disk: Amount,
+    /// When it was made: one that is made again under its name is another.
+    pub made: Time,
 }
 
 /// What the master orders an agent to do.
@@ -153,5 +174,11 @@ pub enum ToAgent {
     RemoveFramework {
         /// Which.
         framework: FrameworkId,
+    },
+    /// All volumes that are to be there: those that are not are made, others go with what is in
+    /// them as soon as no task uses them.
+    Volumes {
+        /// Each of them.
+        volumes: Vec<Volume>,
     },
 }

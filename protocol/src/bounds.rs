@@ -24,6 +24,8 @@ pub const ARGS_BYTES_MAX: usize = 128 << 10;
 pub const LABELS_MAX: usize = 64;
 /// Directories granted to one task.
 pub const DIRS_MAX: usize = 32;
+/// Volumes of one agent: all of them fit a frame.
+pub const VOLUMES_MAX: usize = 1_000;
 /// Peers that one task may be granted.
 pub const NETWORK_MAX: usize = 64;
 /// Names of features in one list: what an agent enforces, a peer speaks.

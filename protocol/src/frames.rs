@@ -5,13 +5,16 @@
 
 use crate::{
     Outcome, StatusUpdate, TaskSpec, TaskState,
-    bounds::{FRAME_BYTES_MAX, START_FILES_MAX, WHY_BYTES_MAX},
+    bounds::{FRAME_BYTES_MAX, ID_BYTES_MAX, ROLE_BYTES_MAX, START_FILES_MAX, WHY_BYTES_MAX},
     executor::{StartGuest, start_files},
     framework::Offer,
 };
 
 /// Ids, numbers, resources and tags of one item.
 const ITEM_BYTES: usize = 1 << 10;
+
+/// A volume: its name, its role, and two numbers.
+const VOLUME_BYTES: usize = ID_BYTES_MAX + ROLE_BYTES_MAX + 64;
 
 /// The items in their order, in as many lists as they need frames.
 pub fn cut<T>(items: Vec<T>, bytes: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
@@ -56,7 +59,9 @@ pub fn spec_bytes(spec: &TaskSpec) -> usize {
 pub fn offer_bytes(offer: &Offer) -> usize {
     let attributes = offer.attributes.iter().flat_map(|(name, value)| [name, value]);
     let reserved: usize = offer.reserved.keys().map(|role| role.as_str().len() + ITEM_BYTES).sum();
-    ITEM_BYTES + texts_bytes(attributes) + texts_bytes(offer.enforces.iter()) + reserved
+    let volumes: usize = offer.volumes.len() * VOLUME_BYTES;
+    let texts = texts_bytes(attributes) + texts_bytes(offer.enforces.iter());
+    ITEM_BYTES + texts + reserved + volumes
 }
 
 /// The size of an order to start a guest, at most.

@@ -10,10 +10,11 @@
 //! ```
 
 use crate::{
+    agent::Volume,
     ids::{AgentId, AllocationId, Attempt, FrameworkId, OfferId, Role, TaskId, TaskKey},
     outcome::{Progress, StatusUpdate},
     rejection::Rejection,
-    resources::Resources,
+    resources::{Amount, Resources},
     task::{TaskSpec, Terms},
     time::Time,
     wishes::Wishes,
@@ -145,6 +146,23 @@ pub enum Call {
         /// What it waits for.
         demand: Option<Demand>,
     },
+    /// Says whether the framework will have left when an agent goes. Its tasks there end in any
+    /// case.
+    AnswerInverse {
+        /// Which inverse offers.
+        offers: Vec<OfferId>,
+        /// Whether it agrees.
+        consent: Consent,
+    },
+}
+
+/// What a framework says to an inverse offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// It will have left.
+    Accepted,
+    /// It would rather stay.
+    Declined,
 }
 
 /// What a framework waits for.
@@ -181,6 +199,39 @@ pub enum Operation {
     Launch {
         /// The tasks, in the order to start them.
         tasks: Vec<LaunchTask>,
+    },
+    /// Sets offered resources aside for the offer's role or one below it.
+    Reserve {
+        /// For whom.
+        role: Role,
+        /// How much.
+        resources: Resources,
+        /// Out of what is reserved for this role, the offer's or one above it. None: out of what
+        /// is not reserved.
+        from: Option<Role>,
+    },
+    /// Gives back what is offered and reserved for the offer's role.
+    Unreserve {
+        /// For whom it was, the offer's role.
+        role: Role,
+        /// How much.
+        resources: Resources,
+        /// To the role above it that it came from. None: to everybody.
+        to: Option<Role>,
+    },
+    /// Makes a volume out of offered disk that is reserved for the offer's role.
+    CreateVolume {
+        /// Whose tasks may use it, the offer's role.
+        role: Role,
+        /// What it is called, unique on the agent.
+        name: String,
+        /// How much of the disk, in MiB.
+        disk: Amount,
+    },
+    /// Removes a volume of the offer's role with all that is in it; its disk stays reserved.
+    DestroyVolume {
+        /// Which.
+        name: String,
     },
 }
 
@@ -250,6 +301,38 @@ pub enum Event {
         /// Why.
         rejection: Rejection,
     },
+    /// Agents are asked back on which the framework has tasks.
+    InverseOffers {
+        /// Each of them.
+        offers: Vec<InverseOffer>,
+    },
+    /// An agent is not asked back any more.
+    InverseRescinded {
+        /// Which inverse offer.
+        offer: OfferId,
+    },
+}
+
+/// An agent is asked back: who has tasks there should move them before the window begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InverseOffer {
+    /// Its id.
+    pub id: OfferId,
+    /// Which agent.
+    pub agent: AgentId,
+    /// The node's name.
+    pub hostname: String,
+    /// When it will not be there.
+    pub window: Window,
+}
+
+/// A time in which an agent is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// When it begins.
+    pub from: Time,
+    /// How long it lasts. None: until further notice.
+    pub lasts: Option<Duration>,
 }
 
 /// What became of one operation.
@@ -271,6 +354,8 @@ pub enum Answer {
         /// The tasks that the operation named.
         tasks: Vec<(TaskId, Attempt)>,
     },
+    /// A reservation or a volume is as it was asked for.
+    Applied,
 }
 
 /// Resources of one agent, offered to one framework in one role; usable once.
@@ -298,4 +383,8 @@ pub struct Offer {
     pub reserved: BTreeMap<Role, Resources>,
     /// What of the resources is lent, and taken back without notice.
     pub revocable: Resources,
+    /// When the agent will not be there, if that is known.
+    pub unavailable: Option<Window>,
+    /// The volumes of the agent that the offer's role may use.
+    pub volumes: Vec<Volume>,
 }

@@ -8,6 +8,7 @@ use crate::{
     outcome::{Outcome, Usage},
     resources::{Amount, Resources},
     task::TaskSpec,
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
@@ -15,9 +16,9 @@ use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 /// Messages of views, as generated from `proto/operator.proto`, which documents their fields.
 pub mod view {
     pub use crate::codec::wire::operator::{
-        AgentView, AgentViews, FrameworkView, FrameworkViews, ModuleView, ModuleViews, OfferView,
-        OfferViews, RoleView, RoleViews, StatusView, TaskView, TaskViews, TokenView, TokenViews,
-        WhyView,
+        AgentView, AgentViews, AskedView, FrameworkView, FrameworkViews, MaintenanceView,
+        ModuleView, ModuleViews, OfferView, OfferViews, ReservationView, RoleView, RoleViews,
+        StatusView, TaskView, TaskViews, TokenView, TokenViews, VolumeView, VolumeViews, WhyView,
     };
 }
 
@@ -91,6 +92,56 @@ pub enum Request {
         /// To what is reserved for this role. None: to everybody.
         to: Option<Role>,
     },
+    /// No offers of an agent from now on, and its tasks end. Repeated, it can only end them
+    /// earlier.
+    Drain {
+        /// Which agent.
+        agent: AgentId,
+        /// How long its running tasks have to end by themselves; queued ones end at once.
+        grace: Duration,
+    },
+    /// No offers of an agent from now on; its tasks go on.
+    Deactivate {
+        /// Which agent.
+        agent: AgentId,
+    },
+    /// Offers of an agent again that was drained or deactivated.
+    Activate {
+        /// Which agent.
+        agent: AgentId,
+    },
+    /// An agent never comes back: its tasks are lost, its identity is refused.
+    Gone {
+        /// Which agent.
+        agent: AgentId,
+    },
+    /// Says when an agent will not be there.
+    SetMaintenance {
+        /// Which agent.
+        agent: AgentId,
+        /// When. None: it will be there.
+        maintenance: Option<Maintenance>,
+    },
+    /// Makes a volume out of an agent's free disk that is reserved for a role.
+    CreateVolume {
+        /// Where.
+        agent: AgentId,
+        /// Whose tasks may use it, and those of the roles below.
+        role: Role,
+        /// What it is called, unique on the agent.
+        name: String,
+        /// How much of the disk, in MiB.
+        disk: Amount,
+    },
+    /// Removes a volume with all that is in it; its disk stays reserved.
+    DestroyVolume {
+        /// Where.
+        agent: AgentId,
+        /// Which.
+        name: String,
+    },
+    /// All volumes that were made by order or by frameworks.
+    Volumes,
     /// Why a framework has no offer, or a task of it no place.
     Why {
         /// Which framework.
@@ -120,6 +171,34 @@ pub enum Request {
         /// Its id, as `skep token list` shows it.
         id: String,
     },
+}
+
+/// A time in which an agent is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// When it begins.
+    pub from: Time,
+    /// How long it lasts.
+    pub lasts: Duration,
+    /// What becomes of the tasks that run there when it begins.
+    pub tasks: Leftover,
+}
+
+impl Maintenance {
+    /// When it is over.
+    pub fn until(&self) -> Time {
+        self.from + self.lasts
+    }
+}
+
+/// What becomes of tasks on an agent when its maintenance begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leftover {
+    /// They are ended.
+    Ended,
+    /// They go on.
+    Kept,
 }
 
 /// A role's guarantee and limit.
@@ -177,6 +256,7 @@ pub enum Response {
     },
     Tokens(view::TokenViews),
     Modules(view::ModuleViews),
+    Volumes(view::VolumeViews),
 }
 
 /// A run that can be repeated: what was run, and what came of it.

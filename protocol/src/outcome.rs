@@ -246,6 +246,8 @@ pub enum KilledBy {
     AgentStopped,
     /// Regular tasks, which needed what it was lent and could not be given by a pause.
     Preemption,
+    /// The draining of its agent, by order or for maintenance.
+    AgentDrained,
 }
 
 impl fmt::Display for KilledBy {
@@ -257,6 +259,7 @@ impl fmt::Display for KilledBy {
             Self::FrameworkRemoved => f.write_str("the removal of its framework"),
             Self::AgentStopped => f.write_str("the stop of its agent"),
             Self::Preemption => f.write_str("preemption: regular tasks needed what it was lent"),
+            Self::AgentDrained => f.write_str("the draining of its agent"),
         }
     }
 }
@@ -275,6 +278,8 @@ pub enum LostBy {
     UnknownToAgent,
     /// Nobody knows it.
     Unknown,
+    /// An operator said that its agent never comes back.
+    AgentGone,
 }
 
 impl fmt::Display for LostBy {
@@ -285,6 +290,7 @@ impl fmt::Display for LostBy {
             Self::ExecutorEnded => "its executor's process ended",
             Self::UnknownToAgent => "its agent does not know it",
             Self::Unknown => "nobody knows it",
+            Self::AgentGone => "its agent was declared gone",
         })
     }
 }

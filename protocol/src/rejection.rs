@@ -154,6 +154,34 @@ pub enum Rejection {
         /// What it would have to be or show.
         needs: String,
     },
+    /// No such agent.
+    #[error("agent {agent} is not known: `skep agent list` shows those that are")]
+    UnknownAgent {
+        /// What was asked for.
+        agent: AgentId,
+    },
+    /// An operator said that the agent never comes back.
+    #[error("agent {agent} was declared gone: give the node a new work folder and join token")]
+    AgentGone {
+        /// Which agent.
+        agent: AgentId,
+    },
+    /// The agent has no such volume.
+    #[error("agent {agent} has no volume {name:?}: `skep volume list` shows those that there are")]
+    UnknownVolume {
+        /// Which agent.
+        agent: AgentId,
+        /// What was asked for.
+        name: String,
+    },
+    /// A task that has not ended uses the volume.
+    #[error("the volume {name:?} is in use by task {task}: wait for its end")]
+    VolumeInUse {
+        /// Which volume.
+        name: String,
+        /// The task, or one of them.
+        task: TaskId,
+    },
     /// The peer spoke out of turn or sent what is no message.
     #[error("protocol violation: {why}")]
     Violation {

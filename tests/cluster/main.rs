@@ -10,6 +10,7 @@ mod bad_input;
 mod deterministic;
 mod dumps;
 mod hoarding;
+mod keeping;
 mod kit;
 mod lending;
 mod many;

@@ -72,6 +72,7 @@ impl Agent {
             revocable: Resources::none(),
             region: None,
             zone: None,
+            reserved: BTreeMap::new(),
         };
         let (disk, executors) = (Disk::new(), Executors::default());
         let (blobs, artifacts) = (BTreeSet::new(), BTreeSet::new());
@@ -226,7 +227,10 @@ impl Sim {
             Effect::AdoptExecutor { executor, run } => self.adopt_executor(number, executor, run),
             Effect::ForgetExecutor { run } => self.agents[number].executors.forget(run),
             Effect::StopExecutor { executor } => self.stop_executor(number, &executor),
-            Effect::RemoveSandbox { .. } | Effect::Discard { .. } => {}
+            Effect::RemoveSandbox { .. }
+            | Effect::Discard { .. }
+            | Effect::MakeVolume { .. }
+            | Effect::RemoveVolume { .. } => {}
             Effect::Reconnect => {
                 if let Some(link) = process.link.take() {
                     self.hang_up(link, Side::Peer);

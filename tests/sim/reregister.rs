@@ -183,6 +183,7 @@ fn registration(number: u64, tasks: u64) -> ToMaster {
         revocable: Resources::none(),
         region: None,
         zone: None,
+        reserved: BTreeMap::new(),
         build: "benchmark".into(),
     };
     let needs: Resources = "cpus:1;mem:1024".parse().expect("resources");
@@ -199,11 +200,12 @@ fn registration(number: u64, tasks: u64) -> ToMaster {
             terms: Terms::default(),
             name: "work".into(),
             state: TaskState::Running,
+            volumes: Vec::new(),
         }
     });
     let (incarnation, run) = (Incarnation(1), number);
-    let tasks = held.collect();
-    ToMaster::Register(Registration { incarnation, run, connection: 1, info, tasks })
+    let (tasks, volumes) = (held.collect(), Vec::new());
+    ToMaster::Register(Registration { incarnation, run, connection: 1, info, tasks, volumes })
 }
 
 #[cfg(test)]

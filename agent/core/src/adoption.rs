@@ -152,10 +152,11 @@ impl Agent {
                 Some(Outcome::Refused { rejection: Rejection::Recalled })
             }
             // The operator may grant less than in the run before.
-            _ => self
-                .check_grants(&key.framework, self.spec(key)?)
-                .err()
-                .map(|rejection| Outcome::Refused { rejection }),
+            _ => {
+                let role = &self.state.task(key)?.role;
+                let checked = self.check_grants(&key.framework, role, self.spec(key)?);
+                checked.err().map(|rejection| Outcome::Refused { rejection })
+            }
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 use skep_protocol::{
     Incarnation, TaskKey, Time,
-    agent::{AgentInfo, ToAgent},
+    agent::{AgentInfo, ToAgent, Volume},
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -51,6 +51,8 @@ pub struct Agent {
     pub(crate) cache: Cache,
     pub(crate) executors: Executors,
     pub(crate) profiles: Profiles,
+    /// The volumes that the master wants, by name, while those that are here are others.
+    pub(crate) volumes_wanted: Option<BTreeMap<String, Volume>>,
     pub(crate) retries: Retries,
     /// The sandboxes of ended tasks, oldest first.
     pub(crate) sandboxes: VecDeque<TaskKey>,
@@ -92,12 +94,17 @@ impl Agent {
             cache: Cache::default(),
             executors: Executors::default(),
             profiles: Profiles::default(),
+            volumes_wanted: None,
             retries: Retries::default(),
             sandboxes: VecDeque::new(),
             inputs: 0,
             turn: Turn::default(),
         };
         agent.persist(Record::Incarnation(incarnation));
+        // The earlier run may have ended between a record and its folder.
+        for volume in agent.state.volumes().values().cloned().collect::<Vec<_>>() {
+            agent.effect(Effect::MakeVolume { volume });
+        }
         let effects = agent.settle();
         (agent, effects)
     }
@@ -171,6 +178,7 @@ impl Agent {
                 acknowledgements.iter().for_each(|ack| self.acknowledged(ack));
             }
             ToAgent::RemoveFramework { framework } => self.remove_framework(&framework),
+            ToAgent::Volumes { volumes } => self.want_volumes(volumes),
         }
     }
 

@@ -5,7 +5,11 @@ use crate::{
     profile::{ExecutorKey, ExecutorRun},
     record::Record,
 };
-use skep_protocol::{Artifact, Digest, Rejection, TaskKey, agent, executor};
+use skep_protocol::{
+    Artifact, Digest, Rejection, TaskKey,
+    agent::{self, Volume},
+    executor,
+};
 use std::fmt;
 
 /// One thing for the shell to do, in the order given.
@@ -70,6 +74,16 @@ pub enum Effect {
     RemoveSandbox {
         /// Whose.
         key: TaskKey,
+    },
+    /// Makes the folder of a volume, if it is not there.
+    MakeVolume {
+        /// Which.
+        volume: Volume,
+    },
+    /// Removes the folder of a volume with all that is in it.
+    RemoveVolume {
+        /// Which.
+        volume: Volume,
     },
     /// Drops the connection to the master and dials it again, after a while.
     Reconnect,

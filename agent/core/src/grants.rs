@@ -6,7 +6,7 @@ use crate::{
     profile::{ExecutorKey, Profile},
 };
 use skep_protocol::{
-    FrameworkId, Rejection, TaskKey, TaskSpec,
+    FrameworkId, Rejection, Role, TaskKey, TaskSpec,
     task::{Access, DirGrant, DirSource, Grants},
 };
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ impl Agent {
     /// Which executor a task needs.
     pub(crate) fn executor_of(&self, key: &TaskKey) -> Option<ExecutorKey> {
         // What is not allowed was refused at the launch.
-        let profile = Profile::of(&self.spec(key)?.grants, &self.policy).ok()?;
+        let profile = Profile::of(&self.spec(key)?.grants, |name| self.place(name)).ok()?;
         Some(ExecutorKey { framework: key.framework.clone(), profile })
     }
 
@@ -58,12 +58,14 @@ impl Agent {
     pub(crate) fn check_grants(
         &self,
         framework: &FrameworkId,
+        role: &Role,
         spec: &TaskSpec,
     ) -> Result<(), Rejection> {
         let grants = &spec.grants;
-        grants.dirs.iter().try_for_each(|dir| check_dir(&self.policy, dir))?;
+        grants.dirs.iter().try_for_each(|dir| self.check_dir(dir))?;
+        self.check_roles(role, grants)?;
         check_network(&self.policy, grants)?;
-        let Ok(profile) = Profile::of(grants, &self.policy) else { return Ok(()) };
+        let Ok(profile) = Profile::of(grants, |name| self.place(name)) else { return Ok(()) };
         let key = ExecutorKey { framework: framework.clone(), profile };
         let max = self.policy.executors_per_framework_max;
         if !self.profiles.is_needed(&key) && self.profiles.count(framework) >= max {
@@ -73,31 +75,31 @@ impl Agent {
         }
         Ok(())
     }
-}
 
-fn check_dir(policy: &Policy, dir: &DirGrant) -> Result<(), Rejection> {
-    let what = match &dir.source {
-        DirSource::Sandbox => return Ok(()),
-        DirSource::Host(path) => match policy.host_dirs {
-            HostDirs::Allowed => return Ok(()),
-            HostDirs::Refused => format!(
-                "this agent grants no folders of its machine, and the task asks for {path}; its \
-                 operator can name it a volume (skep agent --volume NAME={path})"
-            ),
-        },
-        DirSource::Volume(name) => match policy.volumes.get(name).map(|volume| volume.access) {
-            None => format!(
-                "this agent has no volume {name:?}; its operator can give it one (skep agent \
-                 --volume {name}=PATH)"
-            ),
-            Some(Access::ReadOnly) if dir.access == Access::ReadWrite => format!(
-                "the volume {name:?} of this agent is read-only, and the task asks to write it: \
-                 ask to read, or its operator can name it without :ro"
-            ),
-            Some(_) => return Ok(()),
-        },
-    };
-    Err(Rejection::NotAllowed { what })
+    fn check_dir(&self, dir: &DirGrant) -> Result<(), Rejection> {
+        let what = match &dir.source {
+            DirSource::Sandbox => return Ok(()),
+            DirSource::Host(path) => match self.policy.host_dirs {
+                HostDirs::Allowed => return Ok(()),
+                HostDirs::Refused => format!(
+                    "this agent grants no folders of its machine, and the task asks for {path}; \
+                     its operator can name it a volume (skep agent --volume NAME={path})"
+                ),
+            },
+            DirSource::Volume(name) => match self.place(name).map(|place| place.access) {
+                None => format!(
+                    "this agent has no volume {name:?}; its operator can give it one (skep agent \
+                     --volume {name}=PATH), or one can be made there (skep volume create)"
+                ),
+                Some(Access::ReadOnly) if dir.access == Access::ReadWrite => format!(
+                    "the volume {name:?} of this agent is read-only, and the task asks to write \
+                     it: ask to read, or its operator can name it without :ro"
+                ),
+                Some(_) => return Ok(()),
+            },
+        };
+        Err(Rejection::NotAllowed { what })
+    }
 }
 
 fn check_network(policy: &Policy, grants: &Grants) -> Result<(), Rejection> {

@@ -70,7 +70,7 @@ impl Agent {
         }
         spec.check()?;
         self.check_features(spec)?;
-        self.check_grants(&batch.framework, spec)
+        self.check_grants(&batch.framework, &batch.role, spec)
     }
 
     fn check_features(&self, spec: &TaskSpec) -> Result<(), Rejection> {

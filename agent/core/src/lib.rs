@@ -36,6 +36,7 @@ mod executors;
 mod grants;
 mod modules;
 mod profile;
+mod volumes;
 mod waits;
 
 mod state;

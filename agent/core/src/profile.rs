@@ -4,7 +4,6 @@
 //! tasks share an executor only if the jail around it suits both exactly, so that a guest that
 //! breaks out of its own sandbox gains nothing that its neighbours were not granted anyway.
 
-use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
 use skep_protocol::{
     FrameworkId, Incarnation,
@@ -40,6 +39,13 @@ pub struct Profile {
     pub dirs: BTreeMap<PathBuf, Access>,
 }
 
+/// Where a volume is, and what tasks may do there at most.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) path: PathBuf,
+    pub(crate) access: Access,
+}
+
 /// Whether connections can be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,15 +59,18 @@ pub enum Network {
 
 impl Profile {
     /// The jail that suits these grants, or the name of a volume that this agent does not have.
-    pub(crate) fn of(grants: &Grants, policy: &Policy) -> Result<Self, String> {
+    pub(crate) fn of(
+        grants: &Grants,
+        place: impl Fn(&str) -> Option<Place>,
+    ) -> Result<Self, String> {
         let network = if grants.network.is_empty() { Network::Closed } else { Network::Open };
         let mut dirs = BTreeMap::new();
         for dir in &grants.dirs {
             let path = match &dir.source {
                 DirSource::Sandbox => continue,
                 DirSource::Host(path) => PathBuf::from(path),
-                DirSource::Volume(name) => match policy.volumes.get(name) {
-                    Some(volume) => volume.path.clone(),
+                DirSource::Volume(name) => match place(name) {
+                    Some(place) => place.path,
                     None => return Err(name.clone()),
                 },
             };

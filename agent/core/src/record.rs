@@ -10,6 +10,7 @@
 //! | `agent` | `AgentNamed` |
 //! | `incarnation` | `Incarnation` |
 //! | `executor/<run>` | `ExecutorStarted`, `ExecutorEnded` |
+//! | `volume/<name>` | `VolumeMade`, `VolumeForgotten` |
 //! | `task/<framework>/<task>#<attempt>` | `TaskAccepted`, `TaskRefused`, `TaskForgotten` |
 //! | `task/<framework>/<task>#<attempt>/<seq>` | `Updated`, replaced by `Acknowledged` |
 
@@ -17,6 +18,7 @@ use crate::profile::{ExecutorKey, ExecutorRun};
 use serde::{Deserialize, Serialize};
 use skep_protocol::{
     AgentId, AllocationId, Incarnation, Resources, Role, StatusUpdate, TaskKey, TaskSpec,
+    agent::Volume,
 };
 
 /// One durable change. See the module's table for what replaces what.
@@ -84,6 +86,16 @@ pub enum Record {
         /// The number of its last update.
         seq: u64,
     },
+    /// The master wants a volume here.
+    VolumeMade {
+        /// Which.
+        volume: Volume,
+    },
+    /// The master wants a volume no more, and no task uses it.
+    VolumeForgotten {
+        /// Which.
+        name: String,
+    },
 }
 
 impl Record {
@@ -100,12 +112,17 @@ impl Record {
             | Self::TaskForgotten { key, .. } => format!("task/{key}"),
             Self::Updated(update) => update_key(&update.key, update.seq),
             Self::Acknowledged { key, seq } => update_key(key, *seq),
+            Self::VolumeMade { volume } => format!("volume/{}", volume.name),
+            Self::VolumeForgotten { name } => format!("volume/{name}"),
         }
     }
 
     /// Whether it removes its row, rather than replaces it.
     pub const fn is_deletion(&self) -> bool {
-        matches!(self, Self::TaskForgotten { .. } | Self::ExecutorEnded { .. })
+        matches!(
+            self,
+            Self::TaskForgotten { .. } | Self::ExecutorEnded { .. } | Self::VolumeForgotten { .. }
+        )
     }
 
     /// The rows that a deletion takes along.

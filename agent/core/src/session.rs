@@ -59,6 +59,7 @@ impl Agent {
             connection: self.connections,
             info: self.info.clone(),
             tasks: self.held_tasks(),
+            volumes: self.state.volumes().keys().cloned().collect(),
         };
         self.effect(Effect::SendMaster(ToMaster::Register(registration)));
     }
@@ -162,6 +163,7 @@ impl Agent {
             terms,
             name,
             state: self.task_state(key, task),
+            volumes: self.volumes_of(&task.work),
         }
     }
 
@@ -207,5 +209,6 @@ const fn is_final(rejection: &Rejection) -> bool {
             | Rejection::UnknownToken
             | Rejection::TokenUsedUp
             | Rejection::TokenExpired
+            | Rejection::AgentGone { .. }
     )
 }

@@ -129,9 +129,9 @@ impl Agent {
         let mut grants = grants.clone();
         for dir in &mut grants.dirs {
             if let DirSource::Volume(name) = &dir.source
-                && let Some(volume) = self.policy.volumes.get(name)
+                && let Some(place) = self.place(name)
             {
-                dir.source = DirSource::Host(volume.path.to_string_lossy().into_owned());
+                dir.source = DirSource::Host(place.path.to_string_lossy().into_owned());
             }
         }
         grants

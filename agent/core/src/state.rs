@@ -10,7 +10,7 @@ use crate::{
 };
 use skep_protocol::{
     AgentId, AllocationId, FrameworkId, Incarnation, Resources, Role, StatusUpdate, TaskId,
-    TaskKey, TaskSpec, ids::Attempt,
+    TaskKey, TaskSpec, agent::Volume, ids::Attempt,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,6 +21,8 @@ pub(crate) struct State {
     /// Those that were started and are not known to have ended.
     executors: BTreeMap<ExecutorKey, ExecutorRun>,
     tasks: BTreeMap<TaskKey, Task>,
+    /// Those that the master had it make, by name.
+    volumes: BTreeMap<String, Volume>,
 }
 
 /// A task that the agent answers for until its end is acknowledged.
@@ -80,6 +82,10 @@ impl State {
                 }
             }
             Record::TaskForgotten { key, .. } => drop(self.tasks.remove(key)),
+            Record::VolumeMade { volume } => {
+                self.volumes.insert(volume.name.clone(), volume.clone());
+            }
+            Record::VolumeForgotten { name } => drop(self.volumes.remove(name)),
         }
     }
 
@@ -102,6 +108,10 @@ impl State {
 
     pub(crate) const fn tasks(&self) -> &BTreeMap<TaskKey, Task> {
         &self.tasks
+    }
+
+    pub(crate) const fn volumes(&self) -> &BTreeMap<String, Volume> {
+        &self.volumes
     }
 
     /// All attempts held of one task, oldest first.

@@ -109,6 +109,7 @@ impl Agent {
             }
             self.settle_revocable();
         }
+        self.settle_volumes();
         self.request_blobs();
         self.send_starts();
         self.record_updates();

@@ -3,7 +3,7 @@
 use crate::units::{is_volume_name, with_access};
 use clap::{Args, ValueEnum};
 use skep_agent::{Sandbox, Volume};
-use skep_executor::jail::{Jail, Network, Strictness};
+use skep_executor::jail::{Files, Jail, Network, Strictness};
 use skep_protocol::task::Access;
 use std::{ops::Range, path::PathBuf, str::FromStr};
 
@@ -62,6 +62,9 @@ pub(crate) struct Executor {
     /// Seconds without an agent after which it ends
     #[arg(long, value_name = "SECONDS")]
     pub(crate) alone_max: u64,
+    /// Let others read and write the files that guests make
+    #[arg(long)]
+    shared: bool,
     /// Folders to read
     #[arg(long)]
     read: Vec<PathBuf>,
@@ -80,6 +83,7 @@ impl Executor {
             root: Some(self.root),
             dirs: read.chain(write).collect(),
             network: if self.network { Network::Open } else { Network::Closed },
+            files: if self.shared { Files::Shared } else { Files::Own },
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::{
     signals::stop_signal,
 };
 use skep_agent::{Config, HostDirs};
+use skep_protocol::{Resources, Role};
 use skep_transport::{Address, Identity, join};
+use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
 
 pub(super) async fn agent(args: args::AgentStart) -> Result {
@@ -28,6 +30,7 @@ pub(super) async fn agent(args: args::AgentStart) -> Result {
         revocable: args.place.revocable.map(|scalars| scalars.0).unwrap_or_default(),
         region: args.place.region,
         zone: args.place.zone,
+        reserved: reserved(args.reserved),
         attributes: args.attributes.0,
         cache_bytes_max: args.cache_size.0,
         module_limits: args.module_limits,
@@ -50,6 +53,15 @@ pub(super) async fn agent(args: args::AgentStart) -> Result {
         }
     });
     Ok(running.await??)
+}
+
+/// What is reserved for each role, all that was said of it together.
+fn reserved(all: Vec<args::FixedReservation>) -> BTreeMap<Role, Resources> {
+    let mut reserved: BTreeMap<Role, Resources> = BTreeMap::new();
+    for args::FixedReservation { role, resources } in all {
+        reserved.entry(role).or_default().add(&resources);
+    }
+    reserved
 }
 
 /// The identity in the work folder, or a new one by the join token.

@@ -43,6 +43,10 @@ pub(super) async fn offers(client: Client) -> Result {
     list!(client, Request::Offers, Offers.offers)
 }
 
+pub(super) async fn volumes(client: Client) -> Result {
+    list!(client, Request::Volumes, Volumes.volumes)
+}
+
 pub(super) async fn tokens(client: Client) -> Result {
     list!(client, Request::Tokens, Tokens.tokens)
 }

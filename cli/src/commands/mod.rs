@@ -5,6 +5,7 @@ mod bench;
 mod compile;
 mod dev;
 mod doctor;
+mod keeping;
 mod lists;
 mod logs;
 mod master;
@@ -39,8 +40,8 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Compile(args) => compile::compile(&args),
         Command::Dev(args) => block_on(dev::dev(args)),
         Command::Master(args) => done(block_on(master::master(args))),
-        Command::Agent(args) => match args.list {
-            Some(List::List(client)) => done(block_on(lists::agents(client))),
+        Command::Agent(args) => match args.command {
+            Some(command) => done(block_on(keeping::agent(command))),
             None => done(block_on(agent::agent(args.start))),
         },
         Command::Token(token) => done(block_on(async {
@@ -66,6 +67,7 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Quota(command) => done(block_on(sharing::quota(command))),
         Command::Reserve(args) => done(block_on(sharing::reserve(args))),
         Command::Unreserve(args) => done(block_on(sharing::unreserve(args))),
+        Command::Volume(command) => done(block_on(keeping::volume(command))),
         Command::Why(args) => done(block_on(sharing::why(args))),
         Command::Module(module) => match module {
             Module::Push(args) => done(block_on(module::push(args))),

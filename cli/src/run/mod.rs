@@ -195,7 +195,7 @@ fn read_lines(path: &Path) -> Result<Vec<String>> {
 
 /// Says what would otherwise wait for ever: that no agent there is could run a task. Ends well
 /// once there is one that could.
-async fn find_room(cluster: &Cluster, job: &Fitting) -> Result {
+async fn find_room(cluster: &Cluster, role: &Role, job: &Fitting) -> Result {
     loop {
         let views = match cluster.ask(Request::Agents).await {
             Ok(Response::Agents(views)) => views,
@@ -208,14 +208,21 @@ async fn find_room(cluster: &Cluster, job: &Fitting) -> Result {
             Err(refused) => return Err(refused.into()),
         };
         let connected = views.agents.into_iter().filter(|agent| agent.state == "connected");
+        let lacking = |agent: &view::AgentView| {
+            let is_ours = |of: &str| of.parse().is_ok_and(|of| role.is_within(&of));
+            let made = agent.volumes.iter().filter(|volume| is_ours(&volume.role));
+            let made = made.map(|volume| volume.name.as_str());
+            job.lacking(&agent.attributes, made).map(str::to_owned)
+        };
         let (suited, others): (Vec<_>, Vec<_>) =
-            connected.partition(|agent| job.lacking(&agent.attributes).is_none());
+            connected.partition(|agent| lacking(agent).is_none());
         if suited.is_empty()
-            && let Some(volume) = others.iter().find_map(|agent| job.lacking(&agent.attributes))
+            && let Some(volume) = others.iter().find_map(lacking)
         {
             let why = format!(
                 "no agent has all volumes of the task, {volume:?} among them; an agent's operator \
-                 names one by skep agent --volume {volume}=PATH"
+                 names one by skep agent --volume {volume}=PATH, or one is made by skep volume \
+                 create"
             );
             return Err(Sentence(why).into());
         }
@@ -284,7 +291,7 @@ async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collec
     let collecting = async {
         let collected = tokio::select! {
             collected = collector.run() => collected,
-            Err(failure) = find_room(cluster, &fitting) => Err(failure),
+            Err(failure) = find_room(cluster, &args.role, &fitting) => Err(failure),
             stopped = stop_signal() => {
                 stopped?;
                 let failure: Failure = Sentence("interrupted: its tasks are killed".into()).into();

@@ -228,10 +228,18 @@ impl Fitting {
         Demand { least: self.least.clone(), wants, terms: Some(self.terms) }
     }
 
-    /// The first volume that a task needs and an agent with these attributes does not have.
-    pub(crate) fn lacking<'a>(&'a self, attributes: &BTreeMap<String, String>) -> Option<&'a str> {
+    /// The first volume that a task needs and an agent does not have that has these attributes,
+    /// and on which these volumes were made.
+    pub(crate) fn lacking<'a, 'b>(
+        &'a self,
+        attributes: &BTreeMap<String, String>,
+        made: impl Iterator<Item = &'b str>,
+    ) -> Option<&'a str> {
+        let made: BTreeSet<&str> = made.collect();
         let named = attributes.get(VOLUMES).map_or("", String::as_str);
-        let is_there = |volume: &&String| named.split(',').any(|name| name == **volume);
+        let is_there = |volume: &&String| {
+            made.contains(volume.as_str()) || named.split(',').any(|name| name == **volume)
+        };
         self.volumes.iter().find(|volume| !is_there(volume)).map(String::as_str)
     }
 
@@ -370,12 +378,14 @@ mod tests {
         let (source, access) = (DirSource::Volume("books".into()), Access::ReadOnly);
         let grant = DirGrant { source, guest: "/b".into(), access };
         assert_eq!(job.tasks[0].grants.dirs, [grant]);
-        let lacking = |volumes: &str| {
+        let lacking = |volumes: &str, made: &[&str]| {
             let attributes = BTreeMap::from([("volumes".to_owned(), volumes.to_owned())]);
-            job.fitting().lacking(&attributes).map(str::to_owned)
+            job.fitting().lacking(&attributes, made.iter().copied()).map(str::to_owned)
         };
-        assert_eq!(lacking("data,books"), None);
-        assert_eq!(lacking("data,book"), Some("books".to_owned()));
-        assert_eq!(planned(&["m.wasm"]).fitting().lacking(&BTreeMap::new()), None);
+        assert_eq!(lacking("data,books", &[]), None);
+        assert_eq!(lacking("data,book", &["more"]), Some("books".to_owned()));
+        assert_eq!(lacking("", &["books"]), None);
+        let none = std::iter::empty();
+        assert_eq!(planned(&["m.wasm"]).fitting().lacking(&BTreeMap::new(), none), None);
     }
 }

@@ -145,7 +145,8 @@ impl RunScheduler {
 
     /// What a task would get of an offer, and how many fit into it; none if not one.
     fn fit(&self, offer: &Offer) -> Option<(Resources, u64)> {
-        match self.fitting.lacking(&offer.attributes) {
+        let made = offer.volumes.iter().map(|volume| volume.name.as_str());
+        match self.fitting.lacking(&offer.attributes, made) {
             None => self.fitting.fit(&offer.resources),
             Some(_) => None,
         }
@@ -247,7 +248,7 @@ enum Meaning {
     Started,
     /// Start it again; the attempt was lost while it may have run.
     Lost,
-    /// Start it again; it never ran.
+    /// Start it again; it never ran, or its agent was emptied under it.
     NotTaken,
     /// Start it again; it gave way to others, as often as it must.
     Preempted,
@@ -271,6 +272,7 @@ fn meaning(state: &TaskState) -> Meaning {
         },
         TaskState::Ended(Outcome::Killed { by: KilledBy::AgentStopped }) => Meaning::Lost,
         TaskState::Ended(Outcome::Killed { by: KilledBy::Preemption }) => Meaning::Preempted,
+        TaskState::Ended(Outcome::Killed { by: KilledBy::AgentDrained }) => Meaning::NotTaken,
         TaskState::Ended(_) => Meaning::Final,
         TaskState::Staging | TaskState::Starting | TaskState::Paused => Meaning::Nothing,
     }

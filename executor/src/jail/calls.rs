@@ -92,6 +92,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_symlinkat,            // WASI path_symlink
     libc::SYS_utimensat,            // WASI path_filestat_set_times
     libc::SYS_getcwd,               // names in error messages
+    libc::SYS_fchdir,               // granted folders that are open already
     // The conversation with the agent, over a socket that listens already.
     libc::SYS_recvfrom,             // orders
     libc::SYS_recvmsg,              // orders with open files
@@ -194,6 +195,8 @@ fn allowed(network: Network) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, secco
     };
     // abort, in whichever thread it happens, and nobody else's threads.
     among(libc::SYS_tgkill, 0, &[pid])?;
+    // A thread with a working directory of its own, and no namespaces.
+    among(libc::SYS_unshare, 0, &[libc::CLONE_FS as u64])?;
     // Non-blocking sockets, WASI's poll on files, wasmtime's pool.
     among(libc::SYS_ioctl, 1, &[libc::FIONBIO, libc::FIONREAD, libc::FIOCLEX, PAGEMAP_SCAN])?;
     // Names of threads and mappings.

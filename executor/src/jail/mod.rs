@@ -10,6 +10,7 @@
 //! | `raw` | inherited descriptors, and what the kernel offers |
 //! | `privileges` | no-new-privileges, capabilities, user and groups, resource limits |
 //! | `files` | Landlock: folders, and signals and sockets across the border where it can |
+//! | `folders` | granted folders, which the user could not reach by their names |
 //! | `calls` | seccomp: the system calls that executors make, and no other |
 //!
 //! The compiler is in jail too, without any folder (`compile.rs`).
@@ -21,6 +22,7 @@
 
 mod calls;
 mod files;
+mod folders;
 mod privileges;
 mod raw;
 
@@ -32,6 +34,8 @@ use std::{
 };
 
 pub use raw::close_inherited;
+
+pub(crate) use folders::enter as enter_folder;
 
 /// The least version of Landlock that counts: the first that also stops truncation.
 const LANDLOCK_ABI_MIN: u32 = 3;
@@ -51,6 +55,19 @@ pub struct Jail {
     pub dirs: BTreeMap<PathBuf, Access>,
     /// Whether sockets of the internet protocols can be opened.
     pub network: Network,
+    /// Whose the files are that guests make.
+    pub files: Files,
+}
+
+/// Whose the files are that guests make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Files {
+    /// Their user's, to write.
+    #[default]
+    Own,
+    /// Everybody's who gets to them: volumes are shared by the executors of a role, which are
+    /// different users.
+    Shared,
 }
 
 /// What is done about a kernel that lacks a layer of the jail.
@@ -153,6 +170,10 @@ pub fn enter(jail: &Jail) -> Result<(), JailError> {
     }
     // The folders are opened while we may still reach them by their names.
     let files = files::prepare(jail)?;
+    folders::keep(jail)?;
+    if jail.files == Files::Shared {
+        rustix::process::umask(rustix::fs::Mode::empty());
+    }
     privileges::drop_all(jail.user)?;
     if !missing.contains(&Layer::Landlock) {
         files::close(files)?;

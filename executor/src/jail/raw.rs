@@ -17,6 +17,15 @@ pub fn close_inherited() -> io::Result<()> {
     }
 }
 
+/// Gives this thread a working directory of its own.
+pub(super) fn part_from_working_directory() -> io::Result<()> {
+    // SAFETY: no memory is touched; what other threads have open stays shared.
+    match unsafe { libc::unshare(libc::CLONE_FS) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The version of Landlock, if the kernel has it and it is turned on.
 pub(super) fn landlock_abi() -> Option<u32> {
     const CREATE_RULESET_VERSION: u32 = 1;

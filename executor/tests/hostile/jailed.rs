@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "a place in the section of what runs before main")]
 
 use crate::kit::{guests_folder, programs_folder};
-use skep_executor::jail::{self, Jail, Network, Strictness};
+use skep_executor::jail::{self, Files, Jail, Network, Strictness};
 use skep_protocol::task::Access;
 use std::{env, fs::File, io::ErrorKind, process::Command};
 use tokio::runtime;
@@ -30,6 +30,7 @@ extern "C" fn enter() {
         root: Some(folder.into()),
         dirs: [guests_folder(), programs_folder()].map(|dir| (dir, Access::ReadOnly)).into(),
         network: Network::Closed,
+        files: Files::Own,
     };
     // As an executor does: the first runtime makes what all others use.
     drop(runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"));

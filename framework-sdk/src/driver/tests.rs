@@ -1,7 +1,10 @@
 //! Exact effects: what the driver is told, and the calls it makes of it.
 
 use super::*;
-use skep_protocol::{AgentId, Amount, Digest, Resources};
+use skep_protocol::{
+    AgentId, Amount, Digest, Resources, Role,
+    framework::{InverseOffer, Window},
+};
 
 /// Writes down what it is told.
 #[derive(Default)]
@@ -18,6 +21,29 @@ impl Scheduler for Told {
 
     fn status_update(&mut self, _: &mut Driver, update: &StatusUpdate) {
         self.0.push(format!("{} {} {}", update.key.task, update.key.attempt, update.state.name()));
+    }
+
+    fn inverse_offers(&mut self, driver: &mut Driver, offers: Vec<InverseOffer>) {
+        let ids: Vec<OfferId> = offers.iter().map(|offer| offer.id).collect();
+        self.0.push(format!("{} asked back", offers[0].agent));
+        driver.answer_inverse(&ids, Consent::Accepted);
+    }
+
+    fn inverse_offer_rescinded(&mut self, _: &mut Driver, offer: OfferId) {
+        self.0.push(format!("{} not asked back", offer.0));
+    }
+
+    fn operation_answered(
+        &mut self,
+        _: &mut Driver,
+        _: Option<OfferId>,
+        operation: u32,
+        answer: &Answer,
+    ) {
+        self.0.push(match answer {
+            Answer::Applied => format!("{operation} applied"),
+            other => format!("{operation} {other:?}"),
+        });
     }
 
     fn error(&mut self, _: &mut Driver, rejection: &Rejection) {
@@ -144,7 +170,7 @@ fn a_launch_above_the_frame_bound_goes_on_as_an_enqueue() {
     driver.accept(&[offer], tasks, Filters::default());
     let calls = driver.take_calls();
     let [Call::Accept { operations, .. }] = &calls[..] else { panic!("{calls:?}") };
-    let Operation::Launch { tasks } = &operations[0];
+    let Operation::Launch { tasks } = &operations[0] else { panic!("{operations:?}") };
     assert_eq!(tasks.len(), LAUNCH_TASKS_MAX);
 
     let allocation = AllocationId(1);
@@ -154,6 +180,38 @@ fn a_launch_above_the_frame_bound_goes_on_as_an_enqueue() {
     driver.handle(Time::ZERO, event, &mut told);
     let tasks = vec![Ok(spec("t1000"))];
     assert_eq!(driver.take_calls(), [Call::Enqueue { allocation, tasks }]);
+}
+
+#[test]
+fn operations_go_before_the_launch_and_each_is_answered() {
+    let (mut driver, mut told) = subscribed();
+    let offer = OfferId(7);
+    let (role, resources) = (Role::default(), Resources::new(Amount::units(1), Amount::ZERO));
+    let reserve = Operation::Reserve { role, resources, from: None };
+    driver.operate(&[offer], [reserve.clone()], [spec("a")], Filters::default());
+    let launch = Operation::Launch { tasks: vec![Ok(spec("a"))] };
+    let operations = vec![reserve, launch];
+    let accept = Call::Accept { offers: vec![offer], operations, filters: Filters::default() };
+    assert_eq!(driver.take_calls(), [accept]);
+    let answered = |operation, answer| Event::Answered { offer: Some(offer), operation, answer };
+    driver.handle(Time::ZERO, answered(0, Answer::Applied), &mut told);
+    let rejection = Rejection::OffersDoNotMatch;
+    let rejected = Answer::Rejected { rejection, tasks: vec![(spec("a").task, Attempt::FIRST)] };
+    driver.handle(Time::ZERO, answered(1, rejected), &mut told);
+    assert_eq!(told.0, ["0 applied", "a 1 DROPPED"]);
+}
+
+#[test]
+fn a_scheduler_that_is_asked_to_leave_an_agent_can_agree() {
+    let (mut driver, mut told) = subscribed();
+    let (id, agent) = (OfferId(9), AgentId::new("a-1").expect("an id"));
+    let window = Window { from: Time::ZERO, lasts: None };
+    let offers = vec![InverseOffer { id, agent, hostname: "node".into(), window }];
+    driver.handle(Time::ZERO, Event::InverseOffers { offers }, &mut told);
+    let answer = Call::AnswerInverse { offers: vec![id], consent: Consent::Accepted };
+    assert_eq!(driver.take_calls(), [answer]);
+    driver.handle(Time::ZERO, Event::InverseRescinded { offer: id }, &mut told);
+    assert_eq!(told.0, ["a-1 asked back", "9 not asked back"]);
 }
 
 #[test]

@@ -192,11 +192,7 @@ impl Allocator {
         let from = self.term(from);
         let to = self.term(to);
         let amounts = self.kinds.amounts(resources);
-        let free = self.agents.get(&key).and_then(|agent| agent.free.part(from));
-        if !free.is_some_and(|free| free.contains(&amounts)) {
-            let free = free.map(|free| self.kinds.resources(free)).unwrap_or_default();
-            return Err(NotFree { agent: id.clone(), wanted: resources.clone(), free });
-        }
+        self.check_free(&key, from, &amounts)?;
         let (mut less, mut more) = (Lot::default(), Lot::default());
         less.put(from, amounts.clone());
         more.put(to, amounts);
@@ -211,6 +207,63 @@ impl Allocator {
         self.refresh_agent(&key);
         self.mark_freed(&key);
         Ok(())
+    }
+
+    /// Takes free resources of an agent out of the sharing that are reserved for a role.
+    ///
+    /// # Errors
+    /// [`NotFree`] if the agent has less of it free on these terms.
+    pub fn withdraw(
+        &mut self,
+        id: &AgentId,
+        role: &skep_protocol::Role,
+        resources: &Resources,
+    ) -> Result<(), NotFree> {
+        let key = self.key(id);
+        let term = self.term(Some(role));
+        let amounts = self.kinds.amounts(resources);
+        self.check_free(&key, term, &amounts)?;
+        self.resize(&key, (term, amounts), Sign::Less);
+        Ok(())
+    }
+
+    /// Brings resources of an agent back into the sharing that are reserved for a role.
+    pub fn restore(&mut self, id: &AgentId, role: &skep_protocol::Role, resources: &Resources) {
+        let key = self.key(id);
+        let term = self.term(Some(role));
+        let amounts = self.kinds.amounts(resources);
+        self.resize(&key, (term, amounts), Sign::More);
+        self.mark_freed(&key);
+    }
+
+    fn check_free(&self, key: &AgentKey, term: Term, wanted: &Amounts) -> Result<(), NotFree> {
+        // Of an agent that takes no part nothing is free to offer, and yet nobody uses it.
+        let unused = self.agents.get(key).map(|agent| {
+            let mut unused = agent.total.clone();
+            unused.subtract(&agent.used);
+            unused.subtract(&agent.offered);
+            unused
+        });
+        let free = unused.as_ref().and_then(|unused| unused.part(term));
+        if free.is_some_and(|free| free.contains(wanted)) {
+            return Ok(());
+        }
+        let free = free.map(|free| self.kinds.resources(free)).unwrap_or_default();
+        Err(NotFree { agent: key.id.clone(), wanted: self.kinds.resources(wanted), free })
+    }
+
+    fn resize(&mut self, key: &AgentKey, (term, amounts): (Term, Amounts), sign: Sign) {
+        let mut lot = Lot::default();
+        lot.put(term, amounts);
+        let Some(agent) = self.agents.get_mut(key) else { return };
+        match sign {
+            Sign::More => agent.total.add(&lot),
+            Sign::Less => agent.total.subtract(&lot),
+        }
+        if agent.presence != Presence::Away {
+            self.change_total(&lot, sign);
+        }
+        self.refresh_agent(key);
     }
 
     fn term(&mut self, role: Option<&skep_protocol::Role>) -> Term {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!             connection breaks          unreachable_after           lost_after
-//! Connected ---------------------> Gone ------------------> Unreachable ------> Lost
+//! Connected ---------------------> Away ------------------> Unreachable ------> Lost
 //!     ^       or no sound beat       |   its tasks become        |  its tasks    |
 //!     |                              |   unreachable             |  are lost     |
 //!     +------------------------------+---------------------------+---------------+
@@ -48,7 +48,7 @@ pub(crate) enum Standing {
         connection: ConnectionId,
     },
     /// For a moment, it seems.
-    Gone {
+    Away {
         since: Time,
     },
     /// Its tasks may well go on.
@@ -77,7 +77,8 @@ impl Master {
         id: &AgentId,
         registration: Registration,
     ) {
-        let Registration { incarnation, run, connection: number, info, tasks } = registration;
+        let Registration { incarnation, run, connection: number, info, tasks, volumes } =
+            registration;
         if self.is_late_registration(id, incarnation, run, number) {
             return self.hang_up(connection);
         }
@@ -96,7 +97,7 @@ impl Master {
         self.connections.insert(connection, Peer::Agent(id.clone()));
         let standing = Standing::Connected { connection };
         let reserved = self.durable.reservations_on(id);
-        self.ledger.open(id, &info, &reserved);
+        self.ledger.open(id, &info, &reserved, self.durable.volumes_on(id));
         if let Some(agent) = self.agents.get_mut(id) {
             (agent.standing, agent.incarnation, agent.run) = (standing, incarnation, run);
             (agent.connection, agent.info) = (number, info);
@@ -116,7 +117,11 @@ impl Master {
         }
         self.expect_beat(id);
         self.send_agent(connection, ToAgent::Registered { agent: id.clone() });
+        if !volumes.is_empty() || self.durable.volumes.contains_key(id) {
+            self.send_volumes(id);
+        }
         self.come_home(id, connection, tasks, before);
+        self.enforce_duty(id);
         if self.expected.remove(id) && self.expected.is_empty() {
             self.answer_questions();
         }
@@ -146,6 +151,9 @@ impl Master {
             let what = format!("agent {id} is not admitted: join with a token of this cluster");
             return Err(Rejection::NotAllowed { what });
         }
+        if self.durable.is_gone(id) {
+            return Err(Rejection::AgentGone { agent: id.clone() });
+        }
         let Some(known) = self.agents.get(id) else { return Ok(()) };
         let agent = id.clone();
         if incarnation < known.incarnation {
@@ -173,7 +181,7 @@ impl Master {
     /// Its connection is no longer known as its own when this is called.
     pub(crate) fn agent_disconnected(&mut self, id: &AgentId) {
         let Some(agent) = self.agents.get_mut(id) else { return };
-        agent.standing = Standing::Gone { since: self.now };
+        agent.standing = Standing::Away { since: self.now };
         self.rescind_offers_of(id);
         self.ledger.shares.close(id);
         self.timers.set(Timer::Agent(id.clone()), self.now + self.policy.unreachable_after);
@@ -183,7 +191,7 @@ impl Master {
         let Some(agent) = self.agents.get(id) else { return };
         match agent.standing {
             Standing::Connected { connection } => self.hang_up(connection),
-            Standing::Gone { since } => self.agent_unreachable(id, since),
+            Standing::Away { since } => self.agent_unreachable(id, since),
             Standing::Unreachable => self.agent_lost(id),
             Standing::Lost => {}
         }
@@ -205,12 +213,17 @@ impl Master {
     }
 
     fn agent_lost(&mut self, id: &AgentId) {
+        self.lose_agent(id, LostBy::AgentLost);
+    }
+
+    /// Its tasks are over, as far as their frameworks know.
+    pub(crate) fn lose_agent(&mut self, id: &AgentId, why: LostBy) {
         let Some(agent) = self.agents.get_mut(id) else { return };
         agent.standing = Standing::Lost;
         let keys: Vec<TaskKey> = agent.tasks.iter().cloned().collect();
         let mut words = Vec::new();
         for key in keys {
-            words.extend(self.lose_task(&key, LostBy::AgentLost));
+            words.extend(self.lose_task(&key, why));
         }
         self.tell_updates(words);
     }

@@ -139,6 +139,7 @@ impl Master {
         let subscribed = Event::Subscribed { framework: framework.clone() };
         self.send_framework(connection, subscribed);
         self.catch_up(&framework);
+        self.ask_again(&framework);
     }
 
     /// The framework that this very process was before, if it was one.
@@ -218,6 +219,7 @@ impl Master {
             self.replace(old);
             self.void_offers_of(framework);
         }
+        self.forget_asked_of(framework);
         if let Some(known) = self.frameworks.get_mut(framework) {
             known.questions.clear();
         }
@@ -250,6 +252,7 @@ impl Master {
         known.session = Session::Disconnected;
         known.questions.clear();
         self.void_offers_of(framework);
+        self.forget_asked_of(framework);
         self.ledger.shares.deactivate(framework);
         self.persist_disconnected(framework);
         let Some(known) = self.durable.frameworks.get(framework) else { return };
@@ -273,6 +276,7 @@ impl Master {
     pub(crate) fn remove_framework(&mut self, framework: &FrameworkId) {
         self.timers.clear(&Timer::Framework(framework.clone()));
         self.void_offers_of(framework);
+        self.forget_asked_of(framework);
         self.persist(Record::FrameworkRemoved { framework: framework.clone() });
         let mut agents: BTreeSet<AgentId> = BTreeSet::new();
         for key in self.tasks.keys_of(framework) {

@@ -1,7 +1,7 @@
-//! Where a task is or was: whom to ask for what it wrote, and who may ask.
+//! Where a task is or was: whom to ask for what it wrote, and who may ask; who is an agent.
 
 use crate::{agents::Agent, input::ConnectionId, master::Master};
-use skep_protocol::TaskKey;
+use skep_protocol::{AgentId, TaskKey};
 
 /// Where a task's output is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,11 @@ pub struct Home {
 }
 
 impl Master {
+    /// Whether an agent's identity holds: it was admitted, and not declared gone.
+    pub fn admits(&self, agent: &AgentId) -> bool {
+        self.durable.agents.contains_key(agent) && !self.durable.is_gone(agent)
+    }
+
     /// Where a task is that runs or that is remembered.
     pub fn home_of(&self, key: &TaskKey) -> Option<Home> {
         let live = self.tasks.get(key).map(|task| &task.agent);

@@ -113,7 +113,8 @@ impl Master {
     }
 
     fn adopt(&mut self, held: HeldTask, home: &mut Homecoming<'_>) {
-        let HeldTask { key, role, allocation, granted, resources, terms, name, state } = held;
+        let HeldTask { key, role, allocation, granted, resources, terms, name, state, volumes } =
+            held;
         let Some(known) = self.durable.frameworks.get(&key.framework) else { return };
         let role = known.info.roles().find(|known| **known == role).unwrap_or(&known.info.role);
         let role = role.clone();
@@ -143,6 +144,7 @@ impl Master {
             allocation,
             role,
             resources,
+            volumes: volumes.into_iter().collect(),
             name,
             since: self.now,
             stage,

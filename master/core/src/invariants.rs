@@ -9,6 +9,7 @@ use crate::{
     record::{Durable, Record},
     tasks::{Phase, Tally, Task},
 };
+use skep_allocator::Presence;
 use skep_protocol::{AgentId, AllocationId, FrameworkId, Resources, TaskId, TaskKey};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,6 +75,9 @@ impl Master {
             assert_eq!(agent.offers, offers, "{id} has other offers than those that are out");
             let is_gone = agent.connection().is_none();
             assert!(!is_gone || offers.is_empty(), "{id} is not there and is offered");
+            let known = self.ledger.shares.agent(id);
+            let is_open = known.is_some_and(|agent| agent.presence == Presence::Open);
+            assert!(is_open || offers.is_empty(), "{id} takes no part and is offered");
             let booked = self.ledger.shares.agent(id).map(|agent| agent.offered.sum());
             assert_eq!(booked, Some(sum), "{id} has other offers booked than are out");
         }
@@ -85,6 +89,11 @@ impl Master {
             assert!(!is_gone || offers.is_empty(), "{id} is not there and holds offers");
         }
         assert!(of_frameworks.is_empty(), "an unknown framework holds offers");
+        for (agent, asked) in &self.asked {
+            assert!(!asked.is_empty(), "{agent} is kept and nobody was asked to leave it");
+            let is_here = |id| self.frameworks.get(id).is_some_and(|f| f.connection().is_some());
+            assert!(asked.keys().all(is_here), "somebody is asked to leave {agent} and not there");
+        }
     }
 
     fn check_tasks(&self) {

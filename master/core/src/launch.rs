@@ -8,10 +8,12 @@ use crate::{
     master::Master,
     offers::Taken,
     tasks::{Fate, Stage, Task},
+    volumes::granted,
 };
+use skep_allocator::Bundle;
 use skep_protocol::{
-    AgentId, AllocationId, Attempt, FrameworkId, OfferId, Rejection, Resources, TaskId, TaskKey,
-    TaskSpec, TaskState,
+    AgentId, AllocationId, Attempt, FrameworkId, OfferId, Rejection, Resources, Role, TaskId,
+    TaskKey, TaskSpec, TaskState,
     agent::ToAgent,
     bounds::{LAUNCH_TASKS_MAX, REFUSE_DEFAULT},
     frames,
@@ -71,8 +73,8 @@ impl Master {
         match self.take_offers(framework, offers) {
             Ok(taken) => self.use_offers(framework, first, taken, operations, filters),
             Err(rejection) => {
-                for (number, Operation::Launch { tasks }) in (0..).zip(operations) {
-                    let answer = reject(rejection.clone(), &tasks);
+                for (number, operation) in (0..).zip(operations) {
+                    let answer = reject(rejection.clone(), tasks_of(&operation));
                     self.tell_answer(framework, first, number, answer);
                 }
             }
@@ -89,7 +91,21 @@ impl Master {
     ) {
         let Taken { agent, role, bundle: mut rest } = taken;
         let mut used = Use::None;
-        for (number, Operation::Launch { tasks }) in (0..).zip(operations) {
+        for (number, operation) in (0..).zip(operations) {
+            let tasks = match operation {
+                Operation::Launch { tasks } => tasks,
+                operation => {
+                    let answer = match self.keep(&agent, (&role, &rest), operation) {
+                        Ok(kept) => {
+                            (used, rest) = (Use::Some, kept);
+                            Answer::Applied
+                        }
+                        Err(rejection) => Answer::Rejected { rejection, tasks: Vec::new() },
+                    };
+                    self.tell_answer(framework, first, number, answer);
+                    continue;
+                }
+            };
             if let Err(rejection) = check_count(&tasks) {
                 self.tell_answer(framework, first, number, reject(rejection, &tasks));
                 continue;
@@ -97,7 +113,7 @@ impl Master {
             let terms = terms_of(&tasks);
             let usable = self.ledger.usable(&agent, &rest, terms);
             let room = Room { resources: usable.sum(), terms };
-            let selection = self.select(framework, &agent, &room, tasks);
+            let selection = self.select((framework, &role), &agent, &room, tasks);
             if !selection.taken.is_empty() {
                 used = Use::Some;
             }
@@ -116,6 +132,40 @@ impl Master {
         self.refuse((framework, &role), &agent, &rest, filters.refuse.unwrap_or(default));
     }
 
+    /// Reserves and gives back, makes and removes volumes; gives what is left of the offers then.
+    fn keep(
+        &mut self,
+        agent: &AgentId,
+        offered: (&Role, &Bundle),
+        operation: Operation,
+    ) -> Result<Bundle, Rejection> {
+        let (own, bundle) = offered;
+        match operation {
+            Operation::Launch { .. } => Ok(bundle.clone()),
+            Operation::Reserve { role, resources, from } => {
+                if !role.is_within(own) {
+                    let what = format!("reserving for {role} out of an offer for {own}");
+                    return Err(Rejection::NotAllowed { what });
+                }
+                self.reserve_offered(agent, offered, from, Some(role), &resources)
+            }
+            Operation::Unreserve { role, resources, to } => {
+                if role != *own {
+                    let what = format!("giving back what {role} has, out of an offer for {own}");
+                    return Err(Rejection::NotAllowed { what });
+                }
+                self.reserve_offered(agent, offered, Some(role), to, &resources)
+            }
+            Operation::CreateVolume { role, name, disk } => {
+                self.create_offered(agent, offered, role, name, disk)
+            }
+            Operation::DestroyVolume { name } => {
+                self.destroy_volume(agent, &name, Some(own))?;
+                Ok(bundle.clone())
+            }
+        }
+    }
+
     pub(crate) fn enqueue(
         &mut self,
         framework: &FrameworkId,
@@ -124,19 +174,20 @@ impl Master {
     ) {
         let allocation = self.ledger.allocation(id).filter(|a| a.framework == *framework);
         let terms = allocation.map(|allocation| allocation.terms).unwrap_or_default();
-        let agent = allocation.map(|allocation| allocation.agent.clone());
-        let checked = match agent.zip(self.ledger.room(id)) {
+        let place =
+            allocation.map(|allocation| (allocation.agent.clone(), allocation.role.clone()));
+        let checked = match place.zip(self.ledger.room(id)) {
             Some(place) => check_count(&tasks).map(|()| place),
             None => Err(Rejection::AllocationEnded { allocation: id }),
         };
-        let (agent, room) = match checked {
+        let ((agent, role), room) = match checked {
             Ok(place) => place,
             Err(rejection) => {
                 return self.tell_answer(framework, None, 0, reject(rejection, &tasks));
             }
         };
         let resources = room.sum();
-        let selection = self.select(framework, &agent, &Room { resources, terms }, tasks);
+        let selection = self.select((framework, &role), &agent, &Room { resources, terms }, tasks);
         if !selection.taken.is_empty() {
             self.ledger.enqueue(id, room, &selection.batch);
         }
@@ -164,6 +215,7 @@ impl Master {
         for (agent, tasks) in recorded {
             self.tell(framework, Event::TasksAccepted { agent, tasks });
         }
+        self.ask_back(agent);
     }
 
     fn insert_sent(
@@ -179,6 +231,7 @@ impl Master {
             allocation,
             role: known.role.clone(),
             resources: spec.resources.clone(),
+            volumes: granted(&spec.grants),
             name: spec.name.clone(),
             since: self.now,
             stage: Stage::Sent { spec: Box::new(spec.clone()) },
@@ -221,7 +274,7 @@ impl Master {
     /// Looks at each task by itself: one that cannot be launched does not hold up the others.
     fn select(
         &self,
-        framework: &FrameworkId,
+        whose: (&FrameworkId, &Role),
         agent: &AgentId,
         room: &Room,
         tasks: Vec<LaunchTask>,
@@ -236,7 +289,7 @@ impl Master {
                 }
             };
             let name = (spec.task.clone(), spec.attempt);
-            match self.judge(framework, agent, room, &spec, &selection) {
+            match self.judge(whose, agent, room, &spec, &selection) {
                 Ok(Verdict::New) => {
                     selection.names.insert(name.0, name.1);
                     selection.batch.add(&spec.resources);
@@ -257,7 +310,7 @@ impl Master {
 
     fn judge(
         &self,
-        framework: &FrameworkId,
+        (framework, role): (&FrameworkId, &Role),
         agent: &AgentId,
         room: &Room,
         spec: &TaskSpec,
@@ -280,6 +333,7 @@ impl Master {
             None => self.check_attempts(framework, spec)?,
         }
         self.check_place(agent, spec)?;
+        self.check_volumes(agent, role, &spec.grants)?;
         if spec.terms != room.terms {
             let why =
                 "of the tasks of one launch, and of one allocation, all or none are revocable";
@@ -342,6 +396,13 @@ fn check_count(tasks: &[LaunchTask]) -> Result<(), Rejection> {
         return Err(Rejection::TooMany { what, max: LAUNCH_TASKS_MAX as u64 });
     }
     Ok(())
+}
+
+fn tasks_of(operation: &Operation) -> &[LaunchTask] {
+    match operation {
+        Operation::Launch { tasks } => tasks,
+        _ => &[],
+    }
 }
 
 fn reject(rejection: Rejection, tasks: &[LaunchTask]) -> Answer {

@@ -27,17 +27,21 @@ mod quota;
 mod record;
 
 mod agents;
+mod duty;
 mod frameworks;
 mod history;
 mod homecoming;
 mod launch;
 mod ledger;
+mod maintenance;
 mod offers;
 mod orders;
 mod reconcile;
+mod reservations;
 mod tasks;
 mod tokens;
 mod updates;
+mod volumes;
 
 mod mint;
 mod timers;
@@ -54,4 +58,4 @@ pub use home::Home;
 pub use input::{ConnectionId, Input, RequestId};
 pub use master::Master;
 pub use policy::Policy;
-pub use record::{Change, Record, Token};
+pub use record::{Change, Duty, Record, Reservation, Token};

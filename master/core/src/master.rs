@@ -6,6 +6,7 @@ use crate::{
     frameworks::{Framework, Voice},
     input::{ConnectionId, Input, RequestId},
     ledger::Ledger,
+    maintenance::Asked,
     mint::Mint,
     offers::Offer,
     policy::Policy,
@@ -39,6 +40,8 @@ pub struct Master {
     /// One for each durable framework.
     pub(crate) frameworks: BTreeMap<FrameworkId, Framework>,
     pub(crate) offers: BTreeMap<OfferId, Offer>,
+    /// Frameworks that were asked to leave an agent. No map in it is empty.
+    pub(crate) asked: BTreeMap<AgentId, BTreeMap<FrameworkId, Asked>>,
     pub(crate) tasks: Tasks,
     pub(crate) ledger: Ledger,
     /// As many as the store holds; each is 32 bytes here.
@@ -86,7 +89,7 @@ impl Master {
         Self {
             tasks: Tasks::new(policy.ended_tasks_max),
             frameworks: ids.map(|id| (id, Framework::default())).collect(),
-            expected: durable.agents.keys().cloned().collect(),
+            expected: durable.agents.keys().filter(|id| !durable.is_gone(id)).cloned().collect(),
             policy,
             durable,
             mint: Mint::new(seed),
@@ -94,6 +97,7 @@ impl Master {
             connections: BTreeMap::new(),
             agents: BTreeMap::new(),
             offers: BTreeMap::new(),
+            asked: BTreeMap::new(),
             ledger,
             blobs: BTreeSet::new(),
             timers: Timers::default(),
@@ -157,6 +161,9 @@ impl Master {
 
     fn start(&mut self) {
         self.await_frameworks();
+        for agent in self.durable.maintenance.keys().cloned().collect::<Vec<_>>() {
+            self.await_maintenance(&agent);
+        }
         if !self.expected.is_empty() {
             self.timers.set(Timer::Returns, self.now + self.policy.lost_after);
         }
@@ -174,6 +181,8 @@ impl Master {
                 Timer::Offer(offer) => self.expire_offer(offer),
                 Timer::Agent(agent) => self.agent_timer(&agent),
                 Timer::Framework(framework) => self.remove_framework(&framework),
+                Timer::Drain(agent) => self.enforce_duty(&agent),
+                Timer::Maintenance(agent) => self.maintenance_due(&agent),
             }
         }
     }
@@ -239,6 +248,9 @@ impl Master {
             }
             Call::Reconcile { tasks } => self.reconcile(&framework, &tasks),
             Call::Teardown => self.tear_down(connection, &framework),
+            Call::AnswerInverse { offers, consent } => {
+                self.answer_inverse(&framework, &offers, consent);
+            }
         }
     }
 

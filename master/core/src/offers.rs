@@ -88,6 +88,7 @@ impl Master {
         let known = self.agents.get_mut(&agent)?;
         known.offers.insert(id);
         let info = &known.info;
+        let volumes = self.durable.volumes_on(&agent);
         let offer = framework::Offer {
             id,
             agent: agent.clone(),
@@ -100,6 +101,8 @@ impl Master {
             expires,
             reserved: bundle.reserved.clone(),
             revocable: bundle.revocable.clone(),
+            unavailable: self.durable.window_of(&agent),
+            volumes: volumes.filter(|volume| role.is_within(&volume.role)).cloned().collect(),
         };
         let made = self.now;
         self.offers.insert(id, Offer { framework, role, agent, bundle, made, expires });

@@ -1,6 +1,9 @@
 //! What people order.
 
-use crate::{effect::Answer, input::RequestId, master::Master, record::Record, tasks::Stage};
+use crate::{
+    effect::Answer, input::RequestId, master::Master, record::Record, reservations::Hand,
+    tasks::Stage,
+};
 use skep_protocol::{
     FrameworkId, Rejection, Role, TaskId, TaskKey,
     operator::{Recorded, Request, Response, Weight},
@@ -19,11 +22,22 @@ impl Master {
             Request::SetRole { role, weight } => self.set_role(role, weight),
             Request::SetQuota { role, quota, manner } => self.set_quota(role, quota, manner),
             Request::Reserve { agent, role, resources, from } => {
-                self.reserve(agent, from, Some(role), resources)
+                self.reserve(Hand::Operator, &agent, from, Some(role), &resources)
             }
             Request::Unreserve { agent, role, resources, to } => {
-                self.reserve(agent, Some(role), to, resources)
+                self.reserve(Hand::Operator, &agent, Some(role), to, &resources)
             }
+            Request::Drain { agent, grace } => self.drain(&agent, grace),
+            Request::Deactivate { agent } => self.deactivate(&agent),
+            Request::Activate { agent } => self.activate(&agent),
+            Request::Gone { agent } => self.declare_gone(&agent),
+            Request::SetMaintenance { agent, maintenance } => {
+                self.set_maintenance(&agent, maintenance)
+            }
+            Request::CreateVolume { agent, role, name, disk } => {
+                self.create_volume(Hand::Operator, &agent, role, name, disk)
+            }
+            Request::DestroyVolume { agent, name } => self.destroy_volume(&agent, &name, None),
             Request::RevokeToken { id } => self.revoke_token(id),
             order => {
                 let answer = self.view(self.now, &order).map(Answer::Operator);

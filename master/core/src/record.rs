@@ -7,10 +7,13 @@
 //! | key | records |
 //! |---|---|
 //! | `agent/<id>` | `AgentAdmitted` |
+//! | `duty/<agent>` | `DutySet`, `DutyCleared` |
+//! | `maintenance/<agent>` | `MaintenanceSet`, `MaintenanceCleared` |
 //! | `framework/<id>` | `FrameworkSubscribed`, `FrameworkDisconnected`, `FrameworkRemoved` |
 //! | `role/<role>` | `RoleSet` |
 //! | `quota/<role>` | `QuotaSet`, `QuotaRemoved` |
 //! | `reservation/<agent>/<role>` | `Reserved`, `Unreserved` |
+//! | `volume/<agent>/<name>` | `VolumeMade`, `VolumeRemoved` |
 //! | `token/<id>` | `TokenCreated`, `TokenUsed`, `TokenRevoked` |
 //!
 //! Deliberately absent: incarnations of agents, tasks, allocations and offers. Who is connected
@@ -19,8 +22,9 @@
 use serde::{Deserialize, Serialize};
 use skep_protocol::{
     AgentId, Digest, FrameworkId, Resources, Role, Time,
+    agent::Volume,
     framework::FrameworkInfo,
-    operator::{PeerKind, Quota, Weight},
+    operator::{Maintenance, PeerKind, Quota, Weight},
 };
 use std::collections::BTreeMap;
 
@@ -36,6 +40,30 @@ pub enum Record {
         name: String,
         /// When.
         at: Time,
+    },
+    /// An operator has decided what an agent is still good for.
+    DutySet {
+        /// Which agent.
+        agent: AgentId,
+        /// What.
+        duty: Duty,
+    },
+    /// An agent is to serve again as any other.
+    DutyCleared {
+        /// Which agent.
+        agent: AgentId,
+    },
+    /// An agent will not be there for a time.
+    MaintenanceSet {
+        /// Which agent.
+        agent: AgentId,
+        /// When, and what becomes of its tasks.
+        maintenance: Maintenance,
+    },
+    /// An agent's maintenance is over, or called off.
+    MaintenanceCleared {
+        /// Which agent.
+        agent: AgentId,
     },
     /// A framework has subscribed, for the first time or again.
     FrameworkSubscribed {
@@ -87,21 +115,35 @@ pub enum Record {
         /// Which role.
         role: Role,
     },
-    /// Resources of an agent are reserved for a role, this much in all.
+    /// Resources of an agent are reserved for a role by order, this much in all.
     Reserved {
         /// Whose.
         agent: AgentId,
         /// For whom.
         role: Role,
-        /// How much.
-        resources: Resources,
+        /// How much, and where it came from.
+        reservation: Reservation,
     },
-    /// Nothing of an agent is reserved for a role any more.
+    /// Nothing of an agent is reserved by order for a role any more.
     Unreserved {
         /// Whose.
         agent: AgentId,
         /// For whom.
         role: Role,
+    },
+    /// An agent has a volume.
+    VolumeMade {
+        /// Where.
+        agent: AgentId,
+        /// Which.
+        volume: Volume,
+    },
+    /// An agent has a volume no more.
+    VolumeRemoved {
+        /// Where.
+        agent: AgentId,
+        /// Which.
+        name: String,
     },
     /// A join token was made.
     TokenCreated {
@@ -127,6 +169,42 @@ pub enum Record {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
 const fn is_unsaid(run: &u64) -> bool {
     *run == 0
+}
+
+/// What an agent is still good for, by its operator's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duty {
+    /// Its tasks go on, and no others come.
+    Deactivated,
+    /// Its tasks end, and no others come.
+    Drained {
+        /// When those end that still run.
+        due: Time,
+    },
+    /// Nothing, ever: it is not to come back.
+    Gone,
+}
+
+/// What of an agent is reserved for a role by order, beside what its own operator reserved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// How much.
+    pub resources: Resources,
+    /// What came out of reservations for roles above, by role: it goes back there. More than is
+    /// left of it while some was refined further.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refined: BTreeMap<Role, Resources>,
+    /// What the agent's own operator reserved and roles below have for now.
+    #[serde(default, skip_serializing_if = "Resources::is_empty")]
+    pub lent: Resources,
+}
+
+impl Reservation {
+    /// Whether it says nothing.
+    pub(crate) fn is_none(&self) -> bool {
+        self.resources.is_empty() && self.refined.is_empty() && self.lent.is_empty()
+    }
 }
 
 /// What a join token is good for. The secret itself is kept nowhere.
@@ -156,6 +234,12 @@ impl Record {
     pub fn key(&self) -> String {
         match self {
             Self::AgentAdmitted { agent, .. } => format!("agent/{agent}"),
+            Self::DutySet { agent, .. } | Self::DutyCleared { agent } => format!("duty/{agent}"),
+            Self::MaintenanceSet { agent, .. } | Self::MaintenanceCleared { agent } => {
+                format!("maintenance/{agent}")
+            }
+            Self::VolumeMade { agent, volume } => format!("volume/{agent}/{}", volume.name),
+            Self::VolumeRemoved { agent, name } => format!("volume/{agent}/{name}"),
             Self::FrameworkSubscribed { framework, .. }
             | Self::FrameworkDisconnected { framework, .. }
             | Self::FrameworkRemoved { framework } => format!("framework/{framework}"),
@@ -176,6 +260,9 @@ impl Record {
             Self::FrameworkRemoved { .. }
             | Self::TokenRevoked { .. }
             | Self::QuotaRemoved { .. }
+            | Self::DutyCleared { .. }
+            | Self::MaintenanceCleared { .. }
+            | Self::VolumeRemoved { .. }
             | Self::Unreserved { .. } => Change::Delete,
             _ => Change::Put,
         }
@@ -186,11 +273,16 @@ impl Record {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Durable {
     pub(crate) agents: BTreeMap<AgentId, Admitted>,
+    /// Of those that do not serve as any other.
+    pub(crate) duties: BTreeMap<AgentId, Duty>,
+    pub(crate) maintenance: BTreeMap<AgentId, Maintenance>,
+    /// By name. No map in it is empty.
+    pub(crate) volumes: BTreeMap<AgentId, BTreeMap<String, Volume>>,
     pub(crate) frameworks: BTreeMap<FrameworkId, KnownFramework>,
     pub(crate) weights: BTreeMap<Role, Weight>,
     pub(crate) quotas: BTreeMap<Role, Quota>,
     /// No map in it is empty.
-    pub(crate) reservations: BTreeMap<AgentId, BTreeMap<Role, Resources>>,
+    pub(crate) reservations: BTreeMap<AgentId, BTreeMap<Role, Reservation>>,
     pub(crate) tokens: BTreeMap<String, Token>,
 }
 
@@ -219,9 +311,23 @@ pub(crate) enum Link {
 }
 
 impl Durable {
-    /// What of an agent is reserved, by role.
-    pub(crate) fn reservations_on(&self, agent: &AgentId) -> BTreeMap<Role, Resources> {
+    /// What of an agent is reserved by order, by role.
+    pub(crate) fn reservations_on(&self, agent: &AgentId) -> BTreeMap<Role, Reservation> {
         self.reservations.get(agent).cloned().unwrap_or_default()
+    }
+
+    /// The volumes of an agent.
+    pub(crate) fn volumes_on(&self, agent: &AgentId) -> impl Iterator<Item = &Volume> {
+        self.volumes.get(agent).into_iter().flat_map(BTreeMap::values)
+    }
+
+    pub(crate) fn volume(&self, agent: &AgentId, name: &str) -> Option<&Volume> {
+        self.volumes.get(agent)?.get(name)
+    }
+
+    /// Whether an operator has said that the agent never comes back.
+    pub(crate) fn is_gone(&self, agent: &AgentId) -> bool {
+        self.duties.get(agent) == Some(&Duty::Gone)
     }
 
     /// Cannot fail: a record that could not be applied would stop every restart.
@@ -229,6 +335,18 @@ impl Durable {
         match record.clone() {
             Record::AgentAdmitted { agent, name, at } => {
                 self.agents.insert(agent, Admitted { name, at });
+            }
+            Record::DutySet { agent, duty } => {
+                self.duties.insert(agent, duty);
+            }
+            Record::DutyCleared { agent } => {
+                self.duties.remove(&agent);
+            }
+            Record::MaintenanceSet { agent, maintenance } => {
+                self.maintenance.insert(agent, maintenance);
+            }
+            Record::MaintenanceCleared { agent } => {
+                self.maintenance.remove(&agent);
             }
             Record::FrameworkSubscribed { framework, info, principal, run } => {
                 let known = KnownFramework { info, principal, run, link: Link::Up };
@@ -250,16 +368,17 @@ impl Durable {
             Record::QuotaRemoved { role } => {
                 self.quotas.remove(&role);
             }
-            Record::Reserved { agent, role, resources } => {
-                self.reservations.entry(agent).or_default().insert(role, resources);
+            Record::Reserved { agent, role, reservation } => {
+                self.reservations.entry(agent).or_default().insert(role, reservation);
             }
             Record::Unreserved { agent, role } => {
-                if let Some(reserved) = self.reservations.get_mut(&agent) {
-                    reserved.remove(&role);
-                    if reserved.is_empty() {
-                        self.reservations.remove(&agent);
-                    }
-                }
+                remove_below(&mut self.reservations, &agent, &role);
+            }
+            Record::VolumeMade { agent, volume } => {
+                self.volumes.entry(agent).or_default().insert(volume.name.clone(), volume);
+            }
+            Record::VolumeRemoved { agent, name } => {
+                remove_below(&mut self.volumes, &agent, &name);
             }
             Record::TokenCreated { id, token } | Record::TokenUsed { id, token } => {
                 self.tokens.insert(id, token);
@@ -267,6 +386,16 @@ impl Durable {
             Record::TokenRevoked { id } => {
                 self.tokens.remove(&id);
             }
+        }
+    }
+}
+
+/// Removes what an agent has under a key, and the agent with the last of it.
+fn remove_below<K: Ord, V>(all: &mut BTreeMap<AgentId, BTreeMap<K, V>>, agent: &AgentId, key: &K) {
+    if let Some(own) = all.get_mut(agent) {
+        own.remove(key);
+        if own.is_empty() {
+            all.remove(agent);
         }
     }
 }

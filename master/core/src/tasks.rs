@@ -18,7 +18,7 @@ use skep_protocol::{
     TaskId, TaskKey, TaskSpec, TaskState, Time, Usage, outcome::KilledBy,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Task {
     pub(crate) allocation: AllocationId,
     pub(crate) role: Role,
     pub(crate) resources: Resources,
+    /// The names of the volumes that it is granted.
+    pub(crate) volumes: BTreeSet<String>,
     pub(crate) name: String,
     /// When the master took it, or took it over.
     pub(crate) since: Time,

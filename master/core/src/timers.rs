@@ -18,6 +18,10 @@ pub(crate) enum Timer {
     Agent(AgentId),
     /// A framework did not come back.
     Framework(FrameworkId),
+    /// The tasks of an agent that is drained have had their time.
+    Drain(AgentId),
+    /// The maintenance of an agent begins or ends.
+    Maintenance(AgentId),
 }
 
 #[derive(Debug, Default)]

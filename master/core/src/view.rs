@@ -39,6 +39,7 @@ impl Master {
             Request::Offers => Response::Offers(self.offer_views(now)),
             Request::Status => Response::Status(self.status_view()),
             Request::Tokens => Response::Tokens(self.token_views(now)),
+            Request::Volumes => Response::Volumes(self.volume_views()),
             // The shell has the blobs.
             Request::Modules
             | Request::Kill { .. }
@@ -47,6 +48,13 @@ impl Master {
             | Request::SetQuota { .. }
             | Request::Reserve { .. }
             | Request::Unreserve { .. }
+            | Request::Drain { .. }
+            | Request::Deactivate { .. }
+            | Request::Activate { .. }
+            | Request::Gone { .. }
+            | Request::SetMaintenance { .. }
+            | Request::CreateVolume { .. }
+            | Request::DestroyVolume { .. }
             | Request::CreateToken { .. }
             | Request::RevokeToken { .. } => return None,
         })
@@ -98,7 +106,7 @@ impl Master {
     fn agent_view(&self, id: &AgentId, agent: &Agent) -> AgentView {
         let state = match agent.standing {
             Standing::Connected { .. } => "connected",
-            Standing::Gone { .. } | Standing::Unreachable => "disconnected",
+            Standing::Away { .. } | Standing::Unreachable => "disconnected",
             Standing::Lost => "lost",
         };
         let account = self.ledger.shares.agent(id);
@@ -120,6 +128,7 @@ impl Master {
             revocable: shown(&agent.info.revocable),
             region: agent.info.region.clone().unwrap_or_default(),
             zone: agent.info.zone.clone().unwrap_or_default(),
+            ..self.keeping_view(id)
         }
     }
 
@@ -129,8 +138,8 @@ impl Master {
         AgentView {
             agent: id.to_string(),
             hostname: admitted.name.clone(),
-            state: if is_lost { "lost" } else { "disconnected" }.into(),
-            ..AgentView::default()
+            state: if is_lost || self.durable.is_gone(id) { "lost" } else { "disconnected" }.into(),
+            ..self.keeping_view(id)
         }
     }
 
@@ -284,6 +293,11 @@ impl Master {
         let mut appetites = self.frameworks.keys().map(|id| self.ledger.shares.appetite(id));
         if !appetites.any(|appetite| appetite == Some(Appetite::Wanting)) {
             return "every connected framework has suppressed its offers: it has nothing to run"
+                .into();
+        }
+        if self.connected().all(|id| !self.is_offered(id)) {
+            return "every connected agent is deactivated, drained or in maintenance: `skep agent \
+                    list` shows which"
                 .into();
         }
         if !self.ledger.shares.has_spare() {

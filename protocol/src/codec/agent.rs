@@ -2,13 +2,14 @@
 
 use super::{
     DecodeError,
-    common::{attributes, names, text},
+    common::{attributes, name, names, text},
     convert::{Convert, at_most, known, or_default, read, required},
+    framework::by_role,
     wire::agent::{self as wire, to_agent, to_master},
 };
 use crate::{
-    agent::{AgentInfo, HeldTask, Registration, ToAgent, ToMaster},
-    bounds::{HOSTNAME_BYTES_MAX, ID_BYTES_MAX, LAUNCH_TASKS_MAX},
+    agent::{AgentInfo, HeldTask, Registration, ToAgent, ToMaster, Volume},
+    bounds::{DIRS_MAX, HOSTNAME_BYTES_MAX, ID_BYTES_MAX, LAUNCH_TASKS_MAX, VOLUMES_MAX},
 };
 
 impl Convert for ToMaster {
@@ -56,13 +57,14 @@ impl Convert for Registration {
     type Wire = wire::Registration;
 
     fn to_wire(&self) -> wire::Registration {
-        let Self { incarnation, run, connection, info, tasks } = self;
+        let Self { incarnation, run, connection, info, tasks, volumes } = self;
         wire::Registration {
             incarnation: incarnation.to_wire(),
             run: *run,
             connection: *connection,
             info: Some(info.to_wire()),
             tasks: tasks.to_wire(),
+            volumes: volumes.clone(),
         }
     }
 
@@ -73,6 +75,7 @@ impl Convert for Registration {
             connection: wire.connection,
             info: required("info", wire.info)?,
             tasks: read("tasks", wire.tasks)?,
+            volumes: volume_names(VOLUMES_MAX, wire.volumes)?,
         })
     }
 }
@@ -91,6 +94,7 @@ impl Convert for AgentInfo {
             revocable: (!self.revocable.is_empty()).then(|| self.revocable.to_wire()),
             region: self.region.clone(),
             zone: self.zone.clone(),
+            reserved: self.reserved.iter().map(|(role, r)| (role.to_wire(), r.to_wire())).collect(),
         }
     }
 
@@ -105,6 +109,7 @@ impl Convert for AgentInfo {
             revocable: or_default("revocable", wire.revocable)?,
             region: optional_text("region", wire.region)?,
             zone: optional_text("zone", wire.zone)?,
+            reserved: by_role("reserved", wire.reserved)?,
         })
     }
 }
@@ -126,6 +131,7 @@ impl Convert for HeldTask {
             name: self.name.clone(),
             state: Some(self.state.to_wire()),
             terms: self.terms.to_wire(),
+            volumes: self.volumes.clone(),
         }
     }
 
@@ -139,6 +145,34 @@ impl Convert for HeldTask {
             name: text("name", ID_BYTES_MAX, wire.name)?,
             state: required("state", wire.state)?,
             terms: read("terms", wire.terms)?,
+            volumes: volume_names(DIRS_MAX, wire.volumes)?,
+        })
+    }
+}
+
+fn volume_names(max: usize, wire: Vec<String>) -> Result<Vec<String>, DecodeError> {
+    let wire = at_most("volumes", max, wire)?;
+    wire.into_iter().map(|wire| name("volumes", wire)).collect()
+}
+
+impl Convert for Volume {
+    type Wire = wire::Volume;
+
+    fn to_wire(&self) -> wire::Volume {
+        wire::Volume {
+            name: self.name.clone(),
+            role: self.role.to_wire(),
+            disk_millis: self.disk.to_wire(),
+            made_micros: self.made.to_wire(),
+        }
+    }
+
+    fn from_wire(wire: wire::Volume) -> Result<Self, DecodeError> {
+        Ok(Self {
+            name: name("name", wire.name)?,
+            role: read("role", wire.role)?,
+            disk: read("disk_millis", wire.disk_millis)?,
+            made: read("made_micros", wire.made_micros)?,
         })
     }
 }
@@ -175,6 +209,7 @@ impl Convert for ToAgent {
             Self::RemoveFramework { framework } => {
                 Kind::RemoveFramework(RemoveFramework { framework: framework.to_wire() })
             }
+            Self::Volumes { volumes } => Kind::Volumes(Volumes { volumes: volumes.to_wire() }),
         };
         wire::ToAgent { kind: Some(kind) }
     }
@@ -211,6 +246,10 @@ impl Convert for ToAgent {
             Kind::RemoveFramework(m) => Self::RemoveFramework {
                 framework: read("remove_framework.framework", m.framework)?,
             },
+            Kind::Volumes(m) => {
+                let volumes = at_most("volumes.volumes", VOLUMES_MAX, m.volumes)?;
+                Self::Volumes { volumes: read("volumes.volumes", volumes)? }
+            }
         })
     }
 }

@@ -78,6 +78,23 @@ impl Convert for TaskKey {
     }
 }
 
+impl Convert for Amount {
+    type Wire = u64;
+
+    fn to_wire(&self) -> u64 {
+        self.as_millis()
+    }
+
+    fn from_wire(wire: u64) -> Result<Self, DecodeError> {
+        let amount = Self::millis(wire);
+        if amount > Self::MAX {
+            let why = format!("{wire} thousandths are more than {} can be", Self::MAX);
+            return Err(DecodeError::invalid(why));
+        }
+        Ok(amount)
+    }
+}
+
 impl Convert for (TaskId, Attempt) {
     type Wire = wire::TaskAttempt;
 
@@ -156,6 +173,12 @@ pub(super) fn text(field: &str, bytes_max: usize, text: String) -> Result<String
         return Err(DecodeError::invalid(why).within(field));
     }
     Ok(text)
+}
+
+/// The name of a volume, which is formed as a task's.
+pub(super) fn name(field: &str, name: String) -> Result<String, DecodeError> {
+    let checked = TaskId::new(&name).map_err(|error| DecodeError::invalid(error).within(field));
+    checked.map(|_| name)
 }
 
 /// Names of features, of this build or another.

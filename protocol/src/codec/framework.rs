@@ -2,15 +2,15 @@
 
 use super::{
     DecodeError,
-    common::{attributes, names, text},
+    common::{attributes, name, names, text},
     convert::{Convert, at_most, known, or_default, read, required},
     wire::framework::{self as wire, answer, call, event, operation},
 };
 use crate::{
-    bounds::{HOSTNAME_BYTES_MAX, ID_BYTES_MAX, LAUNCH_TASKS_MAX, ROLES_MAX},
+    bounds::{HOSTNAME_BYTES_MAX, ID_BYTES_MAX, LAUNCH_TASKS_MAX, ROLES_MAX, VOLUMES_MAX},
     framework::{
-        Answer, Call, Demand, Event, FAILOVER_TIMEOUT_DEFAULT, Filters, FrameworkInfo, Offer,
-        Operation,
+        Answer, Call, Consent, Demand, Event, FAILOVER_TIMEOUT_DEFAULT, Filters, FrameworkInfo,
+        InverseOffer, Offer, Operation, Window,
     },
     ids::Role,
 };
@@ -56,6 +56,10 @@ impl Convert for Call {
                 wants: demand.as_ref().map(|demand| demand.wants.to_wire()),
                 role: role.to_wire(),
                 terms: demand.as_ref().and_then(|demand| demand.terms).to_wire(),
+            }),
+            Self::AnswerInverse { offers, consent } => Kind::AnswerInverse(call::AnswerInverse {
+                offers: offers.to_wire(),
+                accepted: *consent == Consent::Accepted,
             }),
         };
         wire::Call { kind: Some(kind) }
@@ -104,6 +108,10 @@ impl Convert for Call {
                 };
                 Self::Demand { role, demand: is_stated.then_some(demand) }
             }
+            Kind::AnswerInverse(m) => Self::AnswerInverse {
+                offers: read("answer_inverse.offers", m.offers)?,
+                consent: if m.accepted { Consent::Accepted } else { Consent::Declined },
+            },
         })
     }
 }
@@ -153,6 +161,30 @@ impl Convert for Operation {
             Self::Launch { tasks } => {
                 operation::Kind::Launch(operation::Launch { tasks: tasks.to_wire() })
             }
+            Self::Reserve { role, resources, from } => {
+                operation::Kind::Reserve(operation::Reserve {
+                    role: role.to_wire(),
+                    resources: Some(resources.to_wire()),
+                    from: from.to_wire(),
+                })
+            }
+            Self::Unreserve { role, resources, to } => {
+                operation::Kind::Unreserve(operation::Unreserve {
+                    role: role.to_wire(),
+                    resources: Some(resources.to_wire()),
+                    to: to.to_wire(),
+                })
+            }
+            Self::CreateVolume { role, name, disk } => {
+                operation::Kind::CreateVolume(operation::CreateVolume {
+                    role: role.to_wire(),
+                    name: name.clone(),
+                    disk_millis: disk.to_wire(),
+                })
+            }
+            Self::DestroyVolume { name } => {
+                operation::Kind::DestroyVolume(operation::DestroyVolume { name: name.clone() })
+            }
         };
         wire::Operation { kind: Some(kind) }
     }
@@ -162,6 +194,24 @@ impl Convert for Operation {
             operation::Kind::Launch(m) => {
                 let tasks = at_most("launch.tasks", LAUNCH_TASKS_MAX, m.tasks)?;
                 Self::Launch { tasks: read("launch.tasks", tasks)? }
+            }
+            operation::Kind::Reserve(m) => Self::Reserve {
+                role: read("reserve.role", m.role)?,
+                resources: required("reserve.resources", m.resources)?,
+                from: read("reserve.from", m.from)?,
+            },
+            operation::Kind::Unreserve(m) => Self::Unreserve {
+                role: read("unreserve.role", m.role)?,
+                resources: required("unreserve.resources", m.resources)?,
+                to: read("unreserve.to", m.to)?,
+            },
+            operation::Kind::CreateVolume(m) => Self::CreateVolume {
+                role: read("create_volume.role", m.role)?,
+                name: name("create_volume.name", m.name)?,
+                disk: read("create_volume.disk_millis", m.disk_millis)?,
+            },
+            operation::Kind::DestroyVolume(m) => {
+                Self::DestroyVolume { name: name("destroy_volume.name", m.name)? }
             }
         })
     }
@@ -208,6 +258,12 @@ impl Convert for Event {
             Self::Refused { rejection } => {
                 Kind::Refused(Refused { rejection: Some(rejection.to_wire()) })
             }
+            Self::InverseOffers { offers } => {
+                Kind::InverseOffers(InverseOffers { offers: offers.to_wire() })
+            }
+            Self::InverseRescinded { offer } => {
+                Kind::InverseRescinded(InverseRescinded { offer: offer.to_wire() })
+            }
         };
         wire::Event { kind: Some(kind) }
     }
@@ -238,6 +294,49 @@ impl Convert for Event {
             Kind::Refused(m) => {
                 Self::Refused { rejection: required("refused.rejection", m.rejection)? }
             }
+            Kind::InverseOffers(m) => {
+                Self::InverseOffers { offers: read("inverse_offers.offers", m.offers)? }
+            }
+            Kind::InverseRescinded(m) => {
+                Self::InverseRescinded { offer: read("inverse_rescinded.offer", m.offer)? }
+            }
+        })
+    }
+}
+
+impl Convert for Window {
+    type Wire = wire::Window;
+
+    fn to_wire(&self) -> wire::Window {
+        wire::Window { from_micros: self.from.to_wire(), for_micros: self.lasts.to_wire() }
+    }
+
+    fn from_wire(wire: wire::Window) -> Result<Self, DecodeError> {
+        Ok(Self {
+            from: read("from_micros", wire.from_micros)?,
+            lasts: read("for_micros", wire.for_micros)?,
+        })
+    }
+}
+
+impl Convert for InverseOffer {
+    type Wire = wire::InverseOffer;
+
+    fn to_wire(&self) -> wire::InverseOffer {
+        wire::InverseOffer {
+            id: self.id.to_wire(),
+            agent: self.agent.to_wire(),
+            hostname: self.hostname.clone(),
+            window: Some(self.window.to_wire()),
+        }
+    }
+
+    fn from_wire(wire: wire::InverseOffer) -> Result<Self, DecodeError> {
+        Ok(Self {
+            id: read("id", wire.id)?,
+            agent: read("agent", wire.agent)?,
+            hostname: text("hostname", HOSTNAME_BYTES_MAX, wire.hostname)?,
+            window: required("window", wire.window)?,
         })
     }
 }
@@ -246,7 +345,7 @@ impl Convert for Answer {
     type Wire = wire::Answer;
 
     fn to_wire(&self) -> wire::Answer {
-        use answer::{Kind, Launched, Rejected};
+        use answer::{Applied, Kind, Launched, Rejected};
         let kind = match self {
             Self::Launched { allocation, agent, refused } => Kind::Launched(Launched {
                 allocation: allocation.to_wire(),
@@ -257,6 +356,7 @@ impl Convert for Answer {
                 rejection: Some(rejection.to_wire()),
                 tasks: tasks.to_wire(),
             }),
+            Self::Applied => Kind::Applied(Applied {}),
         };
         wire::Answer { kind: Some(kind) }
     }
@@ -273,11 +373,12 @@ impl Convert for Answer {
                 rejection: required("rejected.rejection", m.rejection)?,
                 tasks: read("rejected.tasks", m.tasks)?,
             },
+            Kind::Applied(_) => Self::Applied,
         })
     }
 }
 
-fn by_role<T: Convert>(
+pub(super) fn by_role<T: Convert>(
     field: &str,
     wire: BTreeMap<String, T::Wire>,
 ) -> Result<BTreeMap<Role, T>, DecodeError> {
@@ -304,6 +405,8 @@ impl Convert for Offer {
             expires_micros: self.expires.to_wire(),
             reserved: self.reserved.iter().map(|(role, r)| (role.to_wire(), r.to_wire())).collect(),
             revocable: (!self.revocable.is_empty()).then(|| self.revocable.to_wire()),
+            unavailable: self.unavailable.to_wire(),
+            volumes: self.volumes.to_wire(),
         }
     }
 
@@ -320,6 +423,8 @@ impl Convert for Offer {
             expires: read("expires_micros", wire.expires_micros)?,
             reserved: by_role("reserved", wire.reserved)?,
             revocable: or_default("revocable", wire.revocable)?,
+            unavailable: read("unavailable", wire.unavailable)?,
+            volumes: read("volumes", at_most("volumes", VOLUMES_MAX, wire.volumes)?)?,
         })
     }
 }

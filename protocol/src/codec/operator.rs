@@ -2,13 +2,14 @@
 
 use super::{
     DecodeError,
-    common::text,
+    common::{name, text},
     convert::{Convert, known, or_default, read, required},
     wire::operator::{self as wire, request, response},
 };
 use crate::{
     bounds::ID_BYTES_MAX,
-    operator::{Ended, Manner, PeerKind, Quota, Request, Response, Weight},
+    ids::Role,
+    operator::{Ended, Leftover, Maintenance, Manner, PeerKind, Quota, Request, Response, Weight},
     resources::{Amount, Resources},
 };
 use std::collections::BTreeMap;
@@ -36,16 +37,9 @@ impl Convert for Request {
             Self::SetRole { role, weight } => {
                 Kind::SetRole(SetRole { role: role.to_wire(), weight_millis: weight.to_wire() })
             }
-            Self::SetQuota { role, quota, manner } => Kind::SetQuota(SetQuota {
-                role: role.to_wire(),
-                guarantee: Some(quota.guarantee.to_wire()),
-                limit_millis: quota
-                    .limit
-                    .iter()
-                    .map(|(kind, limit)| (kind.clone(), limit.as_millis()))
-                    .collect(),
-                force: *manner == Manner::Forced,
-            }),
+            Self::SetQuota { role, quota, manner } => {
+                Kind::SetQuota(set_quota_to_wire(role, quota, *manner))
+            }
             Self::Reserve { agent, role, resources, from } => Kind::Reserve(Reserve {
                 agent: agent.to_wire(),
                 role: role.to_wire(),
@@ -58,6 +52,26 @@ impl Convert for Request {
                 resources: Some(resources.to_wire()),
                 to: to.to_wire(),
             }),
+            Self::Drain { agent, grace } => {
+                Kind::Drain(Drain { agent: agent.to_wire(), grace_micros: grace.to_wire() })
+            }
+            Self::Deactivate { agent } => Kind::Deactivate(Deactivate { agent: agent.to_wire() }),
+            Self::Activate { agent } => Kind::Activate(Activate { agent: agent.to_wire() }),
+            Self::Gone { agent } => Kind::Gone(Gone { agent: agent.to_wire() }),
+            Self::SetMaintenance { agent, maintenance } => Kind::SetMaintenance(SetMaintenance {
+                agent: agent.to_wire(),
+                maintenance: maintenance.to_wire(),
+            }),
+            Self::CreateVolume { agent, role, name, disk } => Kind::CreateVolume(CreateVolume {
+                agent: agent.to_wire(),
+                role: role.to_wire(),
+                name: name.clone(),
+                disk_millis: disk.to_wire(),
+            }),
+            Self::DestroyVolume { agent, name } => {
+                Kind::DestroyVolume(DestroyVolume { agent: agent.to_wire(), name: name.clone() })
+            }
+            Self::Volumes => Kind::Volumes(Volumes {}),
             Self::Why { framework, needs } => {
                 Kind::Why(Why { framework: framework.to_wire(), needs: needs.to_wire() })
             }
@@ -98,14 +112,7 @@ impl Convert for Request {
                 role: read("set_role.role", m.role)?,
                 weight: read("set_role.weight_millis", m.weight_millis)?,
             },
-            Kind::SetQuota(m) => Self::SetQuota {
-                role: read("set_quota.role", m.role)?,
-                quota: Quota {
-                    guarantee: or_default("set_quota.guarantee", m.guarantee)?,
-                    limit: limits("set_quota.limit_millis", &m.limit_millis)?,
-                },
-                manner: if m.force { Manner::Forced } else { Manner::Gentle },
-            },
+            Kind::SetQuota(m) => set_quota(m)?,
             Kind::Reserve(m) => Self::Reserve {
                 agent: read("reserve.agent", m.agent)?,
                 role: read("reserve.role", m.role)?,
@@ -118,6 +125,23 @@ impl Convert for Request {
                 resources: required("unreserve.resources", m.resources)?,
                 to: read("unreserve.to", m.to)?,
             },
+            Kind::Drain(m) => Self::Drain {
+                agent: read("drain.agent", m.agent)?,
+                grace: read("drain.grace_micros", m.grace_micros)?,
+            },
+            Kind::Deactivate(m) => Self::Deactivate { agent: read("deactivate.agent", m.agent)? },
+            Kind::Activate(m) => Self::Activate { agent: read("activate.agent", m.agent)? },
+            Kind::Gone(m) => Self::Gone { agent: read("gone.agent", m.agent)? },
+            Kind::SetMaintenance(m) => Self::SetMaintenance {
+                agent: read("set_maintenance.agent", m.agent)?,
+                maintenance: read("set_maintenance.maintenance", m.maintenance)?,
+            },
+            Kind::CreateVolume(m) => create_volume(m)?,
+            Kind::DestroyVolume(m) => Self::DestroyVolume {
+                agent: read("destroy_volume.agent", m.agent)?,
+                name: name("destroy_volume.name", m.name)?,
+            },
+            Kind::Volumes(_) => Self::Volumes,
             Kind::Why(m) => Self::Why {
                 framework: read("why.framework", m.framework)?,
                 needs: read("why.needs", m.needs)?,
@@ -136,6 +160,55 @@ impl Convert for Request {
             }
         })
     }
+}
+
+impl Convert for Maintenance {
+    type Wire = request::Maintenance;
+
+    fn to_wire(&self) -> request::Maintenance {
+        request::Maintenance {
+            from_micros: self.from.to_wire(),
+            for_micros: self.lasts.to_wire(),
+            keeps_tasks: self.tasks == Leftover::Kept,
+        }
+    }
+
+    fn from_wire(wire: request::Maintenance) -> Result<Self, DecodeError> {
+        Ok(Self {
+            from: read("from_micros", wire.from_micros)?,
+            lasts: read("for_micros", wire.for_micros)?,
+            tasks: if wire.keeps_tasks { Leftover::Kept } else { Leftover::Ended },
+        })
+    }
+}
+
+fn set_quota_to_wire(role: &Role, quota: &Quota, manner: Manner) -> request::SetQuota {
+    let limits = quota.limit.iter();
+    request::SetQuota {
+        role: role.to_wire(),
+        guarantee: Some(quota.guarantee.to_wire()),
+        limit_millis: limits.map(|(kind, limit)| (kind.clone(), limit.as_millis())).collect(),
+        force: manner == Manner::Forced,
+    }
+}
+
+fn set_quota(m: request::SetQuota) -> Result<Request, DecodeError> {
+    let guarantee = or_default("set_quota.guarantee", m.guarantee)?;
+    let limit = limits("set_quota.limit_millis", &m.limit_millis)?;
+    Ok(Request::SetQuota {
+        role: read("set_quota.role", m.role)?,
+        quota: Quota { guarantee, limit },
+        manner: if m.force { Manner::Forced } else { Manner::Gentle },
+    })
+}
+
+fn create_volume(m: request::CreateVolume) -> Result<Request, DecodeError> {
+    Ok(Request::CreateVolume {
+        agent: read("create_volume.agent", m.agent)?,
+        role: read("create_volume.role", m.role)?,
+        name: name("create_volume.name", m.name)?,
+        disk: read("create_volume.disk_millis", m.disk_millis)?,
+    })
 }
 
 /// Limits are resources of which there may be zero.
@@ -199,6 +272,7 @@ impl Convert for Response {
             }
             Self::Tokens(views) => Kind::Tokens(views.clone()),
             Self::Modules(views) => Kind::Modules(views.clone()),
+            Self::Volumes(views) => Kind::Volumes(views.clone()),
         };
         wire::Response { kind: Some(kind) }
     }
@@ -218,6 +292,7 @@ impl Convert for Response {
             Kind::CreatedToken(m) => Self::CreatedToken { token: m.token, id: m.id },
             Kind::Tokens(views) => Self::Tokens(views),
             Kind::Modules(views) => Self::Modules(views),
+            Kind::Volumes(views) => Self::Volumes(views),
         })
     }
 }

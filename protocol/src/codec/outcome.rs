@@ -242,6 +242,7 @@ impl Convert for KilledBy {
             Self::FrameworkRemoved => Kind::FrameworkRemoved(FrameworkRemoved {}),
             Self::AgentStopped => Kind::AgentStopped(AgentStopped {}),
             Self::Preemption => Kind::Preemption(Preemption {}),
+            Self::AgentDrained => Kind::AgentDrained(AgentDrained {}),
         };
         wire::KilledBy { kind: Some(kind) }
     }
@@ -255,6 +256,7 @@ impl Convert for KilledBy {
             Kind::FrameworkRemoved(_) => Self::FrameworkRemoved,
             Kind::AgentStopped(_) => Self::AgentStopped,
             Kind::Preemption(_) => Self::Preemption,
+            Kind::AgentDrained(_) => Self::AgentDrained,
         })
     }
 }
@@ -262,7 +264,7 @@ impl Convert for KilledBy {
 convert_enum!(Source, wire::Source { Master, Agent, Executor });
 convert_enum!(
     LostBy,
-    wire::LostBy { AgentLost, NodeRebooted, ExecutorEnded, UnknownToAgent, Unknown }
+    wire::LostBy { AgentLost, NodeRebooted, ExecutorEnded, UnknownToAgent, Unknown, AgentGone }
 );
 convert_enum!(
     Trap,

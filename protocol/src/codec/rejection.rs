@@ -58,6 +58,14 @@ impl Convert for Rejection {
                 Self::WrongKind { kind: sentence(&m.kind), needs: sentence(&m.needs) }
             }
             Kind::Violation(m) => Self::Violation { why: sentence(&m.why) },
+            Kind::UnknownAgent(m) => Self::UnknownAgent { agent: read("agent", m.agent)? },
+            Kind::AgentGone(m) => Self::AgentGone { agent: read("agent", m.agent)? },
+            Kind::UnknownVolume(m) => {
+                Self::UnknownVolume { agent: read("agent", m.agent)?, name: sentence(&m.name) }
+            }
+            Kind::VolumeInUse(m) => {
+                Self::VolumeInUse { name: sentence(&m.name), task: read("task", m.task)? }
+            }
         })
     }
 }
@@ -112,5 +120,13 @@ fn kind(rejection: &Rejection) -> Kind {
             Kind::WrongKind(WrongKind { kind: sentence(kind), needs: sentence(needs) })
         }
         R::Violation { why } => Kind::Violation(Violation { why: sentence(why) }),
+        R::UnknownAgent { agent } => Kind::UnknownAgent(UnknownAgent { agent: agent.to_wire() }),
+        R::AgentGone { agent } => Kind::AgentGone(AgentGone { agent: agent.to_wire() }),
+        R::UnknownVolume { agent, name } => {
+            Kind::UnknownVolume(UnknownVolume { agent: agent.to_wire(), name: sentence(name) })
+        }
+        R::VolumeInUse { name, task } => {
+            Kind::VolumeInUse(VolumeInUse { name: sentence(name), task: task.to_wire() })
+        }
     }
 }

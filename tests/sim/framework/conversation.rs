@@ -187,7 +187,10 @@ impl Sim {
             Event::TasksAccepted { tasks, .. } => {
                 self.promises.accepts(self.frameworks[number].id.as_ref(), tasks);
             }
-            Event::Rescinded { .. } | Event::Progressed { .. } => {}
+            Event::Rescinded { .. }
+            | Event::Progressed { .. }
+            | Event::InverseOffers { .. }
+            | Event::InverseRescinded { .. } => {}
         }
         self.say_appetite(number);
     }
@@ -274,6 +277,7 @@ impl Sim {
                 }
                 refused
             }
+            Answer::Applied => panic!("nothing was asked for but launches"),
             Answer::Rejected { rejection, tasks } => {
                 assert_eq!(tasks, asked, "an answer names other tasks than were asked for");
                 let refuse = |(task, attempt)| {

@@ -10,6 +10,7 @@ mod recovery;
 mod session;
 mod swarm;
 mod updates;
+mod volumes;
 
 use crate::{
     Agent, Effect, ExecutorKey, ExecutorRun, HostDirs, Input, Policy, Profile, Record, Volume,
@@ -181,6 +182,7 @@ fn info() -> AgentInfo {
         revocable: Resources::new(Amount::units(4), Amount::units(512)),
         region: None,
         zone: None,
+        reserved: BTreeMap::new(),
     }
 }
 

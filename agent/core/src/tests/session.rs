@@ -16,6 +16,7 @@ fn register(incarnation: u64, connection: u64, tasks: Vec<HeldTask>) -> Effect {
         connection,
         info: info(),
         tasks,
+        volumes: Vec::new(),
     }))
 }
 
@@ -29,6 +30,7 @@ fn held(task: &str, state: TaskState) -> HeldTask {
         resources: spec(task).resources,
         name: task.into(),
         state,
+        volumes: Vec::new(),
     }
 }
 

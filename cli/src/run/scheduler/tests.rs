@@ -76,6 +76,8 @@ impl Kit {
             expires: Time::ZERO,
             reserved: BTreeMap::new(),
             revocable: Resources::none(),
+            unavailable: None,
+            volumes: Vec::new(),
         }
     }
 
@@ -118,7 +120,7 @@ impl Kit {
 fn launched(call: &Call) -> Vec<String> {
     let tasks = match call {
         Call::Accept { operations, .. } => {
-            let Operation::Launch { tasks } = &operations[0];
+            let Operation::Launch { tasks } = &operations[0] else { panic!("{operations:?}") };
             tasks
         }
         Call::Enqueue { tasks, .. } => tasks,

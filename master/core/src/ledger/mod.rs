@@ -21,12 +21,13 @@ pub(crate) use allocation::Allocation;
 pub(crate) use books::{Batch, Begun, Place};
 
 use crate::policy::Policy;
+use crate::record::Reservation;
 use skep_allocator::{AgentSpec, Allocator, Attribute, Bundle, Capability, Constraints, Interest};
 use skep_protocol::{
     AgentId, AllocationId, FrameworkId, Resources, Role, Time,
-    agent::AgentInfo,
+    agent::{AgentInfo, Volume},
     framework::FrameworkInfo,
-    resources::{CPUS, MEM},
+    resources::{CPUS, DISK, MEM},
     task::Terms,
 };
 use std::{
@@ -67,16 +68,23 @@ impl Ledger {
         }
     }
 
-    /// An agent has registered and has this much, of which these parts are reserved.
-    pub(crate) fn open(
+    /// An agent has registered and has this much, of which parts are reserved by its own operator
+    /// and by order, and volumes take theirs.
+    pub(crate) fn open<'a>(
         &mut self,
         agent: &AgentId,
         info: &AgentInfo,
-        reserved: &BTreeMap<Role, Resources>,
+        ordered: &BTreeMap<Role, Reservation>,
+        volumes: impl Iterator<Item = &'a Volume>,
     ) {
         let mut capacity = Bundle::from(info.resources.clone());
         capacity.revocable.clone_from(&info.revocable);
-        for (role, part) in reserved {
+        let roles: BTreeSet<&Role> = info.reserved.keys().chain(ordered.keys()).collect();
+        for role in roles {
+            let Reservation { resources, lent, .. } =
+                ordered.get(role).cloned().unwrap_or_default();
+            let fixed = info.reserved.get(role).cloned().unwrap_or_default();
+            let part = fixed.minus(&lent).plus(&resources);
             // An agent that has shrunk keeps as much of a reservation as it can.
             let part = part.at_most(&capacity.unreserved);
             capacity.unreserved.subtract(&part);
@@ -84,6 +92,12 @@ impl Ledger {
                 capacity.reserved.insert(role.clone(), part);
             }
         }
+        for Volume { role, disk, .. } in volumes {
+            if let Some(part) = capacity.reserved.get_mut(role) {
+                part.subtract(&Resources::none().with(DISK, *disk));
+            }
+        }
+        capacity.reserved.retain(|_, part| !part.is_empty());
         let text =
             |(name, value): (&String, &String)| (name.clone(), Attribute::Text(value.clone()));
         let mut attributes: BTreeMap<String, Attribute> =

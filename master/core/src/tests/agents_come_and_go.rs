@@ -30,6 +30,7 @@ fn an_agent_that_was_never_admitted_is_refused() {
         connection: 1,
         info: s.master.agents[&s.id_of("a")].info.clone(),
         tasks: Vec::new(),
+        volumes: Vec::new(),
     });
     let agent = AgentId::new("a-00000000").expect("an id");
     s.feed(Input::Agent { connection, agent, message });

@@ -12,14 +12,14 @@ use skep_protocol::{
     Resources, Role, TaskKey, TaskSpec, TaskState, Time,
     agent::{AgentInfo, HeldTask, Registration, ToAgent, ToMaster},
     framework::{Acknowledgement, Answer, Call, Event, Filters, Operation},
-    operator::{PeerKind, Request, Weight},
+    operator::{Leftover, Maintenance, PeerKind, Request, Weight},
     resources::CPUS,
     task::{Feature, Terms},
 };
 use std::{collections::BTreeMap, time::Duration};
 
 const PEERS: usize = 3;
-const AGENT_HAS: &str = "cpus:4;mem:1024";
+const AGENT_HAS: &str = "cpus:4;disk:20;mem:1024";
 /// What it lends on top, to the last of the frameworks, which takes nothing else.
 const AGENT_LENDS: &str = "cpus:2";
 
@@ -148,6 +148,7 @@ impl World {
                         terms: spec.terms,
                         name: spec.name,
                         state: TaskState::Staging,
+                        volumes: Vec::new(),
                     };
                     agent.tasks.entry(key).or_insert(held);
                 }
@@ -167,7 +168,10 @@ impl World {
             ToAgent::RemoveFramework { framework } => {
                 agent.tasks.retain(|key, _| key.framework != framework);
             }
-            ToAgent::Registered { .. } | ToAgent::Refused { .. } | ToAgent::Recall { .. } => {}
+            ToAgent::Registered { .. }
+            | ToAgent::Refused { .. }
+            | ToAgent::Recall { .. }
+            | ToAgent::Volumes { .. } => {}
         }
     }
 
@@ -259,8 +263,10 @@ impl World {
                 revocable: AGENT_LENDS.parse().expect("resources"),
                 region: None,
                 zone: None,
+                reserved: BTreeMap::new(),
             },
             tasks: agent.tasks.values().cloned().collect(),
+            volumes: Vec::new(),
         };
         agent.connection = Some(connection);
         let Some(agent) = agent.id.clone() else { return };
@@ -434,7 +440,7 @@ impl World {
 
     /// What happens seldom, or never if peers are sound.
     fn odd(&mut self, who: usize, how: usize) {
-        match how % 5 {
+        match how % 7 {
             0 => self.restart_master(),
             1 => {
                 let weight = Weight::from_millis(1 + how as u64).unwrap_or(Weight::ONE);
@@ -451,8 +457,51 @@ impl World {
                 who,
                 Call::Subscribe { framework: None, run: 0, connection: 0, info: info("f", "a") },
             ),
+            4 => self.order_duty(who, how / 7),
+            5 => self.keep(who, how / 7),
             _ => self.feed(Input::Disconnected { connection: ConnectionId(u64::MAX) }),
         }
+    }
+
+    /// What an operator decides about an agent.
+    fn order_duty(&mut self, who: usize, how: usize) {
+        let Some(agent) = self.agents[who].id.clone() else { return };
+        let seconds = |n: usize| Duration::from_secs(n as u64 % 40);
+        let order = match how % 9 {
+            0 | 1 => Request::Drain { agent, grace: seconds(how / 9) },
+            2 => Request::Deactivate { agent },
+            3..=5 => Request::Activate { agent },
+            6 => {
+                let (from, lasts) = (self.now + seconds(how / 9), seconds(how / 3));
+                let tasks = if how.is_multiple_of(2) { Leftover::Ended } else { Leftover::Kept };
+                let maintenance = Some(Maintenance { from, lasts, tasks });
+                Request::SetMaintenance { agent, maintenance }
+            }
+            7 => Request::SetMaintenance { agent, maintenance: None },
+            _ if how.is_multiple_of(5) => Request::Gone { agent },
+            _ => return,
+        };
+        self.feed(Input::Order { request: RequestId(0), order });
+    }
+
+    /// Reservations and volumes, by order and by operation.
+    fn keep(&mut self, who: usize, how: usize) {
+        let Some(agent) = self.agents[who].id.clone() else { return };
+        let role = |name: &str| Role::new(name).expect("a role");
+        let (own, below) = (role(["a", "b"][who % 2]), role(["a/c", "b/c"][who % 2]));
+        let resources: Resources = "cpus:1;disk:10".parse().expect("resources");
+        let name = String::from("v");
+        let order = match how % 5 {
+            0 => Request::Reserve { agent, role: own, resources, from: None },
+            1 => Request::Reserve { agent, role: below, resources, from: Some(own) },
+            2 => Request::Unreserve { agent, role: own, resources, to: None },
+            3 => {
+                let disk = skep_protocol::Amount::units(5);
+                Request::CreateVolume { agent, role: own, name, disk }
+            }
+            _ => Request::DestroyVolume { agent, name },
+        };
+        self.feed(Input::Order { request: RequestId(0), order });
     }
 
     fn restart_master(&mut self) {

@@ -38,6 +38,7 @@ struct AgentSide {
     resources: Resources,
     revocable: Resources,
     region: Option<String>,
+    reserved: BTreeMap<Role, Resources>,
     incarnation: u64,
     run: u64,
 }
@@ -174,6 +175,7 @@ impl Story {
             resources,
             revocable: Resources::none(),
             region: None,
+            reserved: BTreeMap::new(),
             incarnation: 1,
             run: self.runs,
         };
@@ -198,6 +200,7 @@ impl Story {
             revocable: side.revocable.clone(),
             region: side.region.clone(),
             zone: None,
+            reserved: side.reserved.clone(),
         };
         let (incarnation, run) = (Incarnation(side.incarnation), side.run);
         let registration = Registration {
@@ -206,6 +209,7 @@ impl Story {
             connection: connection.0,
             info,
             tasks: tasks.to_vec(),
+            volumes: Vec::new(),
         };
         let (agent, message) = (side.id.clone(), ToMaster::Register(registration));
         self.feed(Input::Agent { connection, agent, message });
@@ -234,6 +238,13 @@ impl Story {
     pub(crate) fn locate(&mut self, name: &str, region: &str) {
         let side = self.agents.get_mut(name).expect("an agent of the story");
         side.region = Some(region.into());
+    }
+
+    /// The agent's own operator reserves this from its next registration on.
+    pub(crate) fn reserve_fixed(&mut self, name: &str, role: &str, resources: &str) {
+        let side = self.agents.get_mut(name).expect("an agent of the story");
+        let role = Role::new(role).expect("a role");
+        side.reserved.insert(role, resources.parse().expect("resources"));
     }
 
     pub(crate) fn id_of(&self, name: &str) -> AgentId {
@@ -389,6 +400,7 @@ impl Story {
             terms: spec.terms,
             name: spec.name.clone(),
             state,
+            volumes: Vec::new(),
         }
     }
 

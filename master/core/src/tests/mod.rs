@@ -5,11 +5,14 @@ mod show;
 
 mod accepting;
 mod agents_come_and_go;
+mod duty;
 mod fairness;
 mod frameworks_come_and_go;
 mod histories;
+mod keeping;
 mod killing_and_asking;
 mod lending;
+mod maintenance;
 mod offering;
 mod people;
 mod queued_launch;

@@ -1,10 +1,11 @@
 //! A restart of the master: what it knows again from its records, and what peers bring back.
 
 use super::kit::{OK, START, Story, task};
-use crate::{Change, Master, Policy, Record, Token, record::Durable};
+use crate::{Change, Duty, Master, Policy, Record, Reservation, Token, record::Durable};
 use skep_protocol::{
     AgentId, Amount, Attempt, Digest, FrameworkId, Outcome, Resources, Role, TaskState, Time,
-    operator::{PeerKind, Quota, Weight},
+    agent::Volume,
+    operator::{Leftover, Maintenance, PeerKind, Quota, Weight},
     outcome::KilledBy,
 };
 use std::collections::BTreeMap;
@@ -290,12 +291,61 @@ fn records_of_sharing_are_stored_in_a_form_that_never_changes() {
             r#""quota_removed","role":"default""#.into(),
         ),
         (
-            Record::Reserved { agent: agent.clone(), role: role.clone(), resources },
-            r#""reserved","agent":"a-1","role":"default","resources":{"cpus":1.5}"#.into(),
+            Record::Reserved {
+                agent: agent.clone(),
+                role: role.clone(),
+                reservation: Reservation { resources, ..Reservation::default() },
+            },
+            r#""reserved","agent":"a-1","role":"default","reservation":{"resources":{"cpus":1.5}}"#
+                .into(),
         ),
         (
             Record::Unreserved { agent, role },
             r#""unreserved","agent":"a-1","role":"default""#.into(),
+        ),
+    ]);
+}
+
+#[test]
+fn records_of_agents_and_what_is_kept_on_them_have_the_form_that_earlier_versions_wrote() {
+    let agent = || AgentId::new("a-1").expect("an id");
+    let (from, lasts) = (Time::from_micros(5), std::time::Duration::from_secs(60));
+    let maintenance = Maintenance { from, lasts, tasks: Leftover::Kept };
+    let (role, disk) = (Role::default(), Amount::units(10));
+    let volume = Volume { name: "v".into(), role, disk, made: from };
+    check([
+        (
+            Record::DutySet { agent: agent(), duty: Duty::Drained { due: from } },
+            r#""duty_set","agent":"a-1","duty":{"drained":{"due":5}}"#.into(),
+        ),
+        (
+            Record::DutySet { agent: agent(), duty: Duty::Gone },
+            r#""duty_set","agent":"a-1","duty":"gone""#.into(),
+        ),
+        (Record::DutyCleared { agent: agent() }, r#""duty_cleared","agent":"a-1""#.into()),
+        (
+            Record::MaintenanceSet { agent: agent(), maintenance },
+            concat!(
+                r#""maintenance_set","agent":"a-1","maintenance":{"from":5,"#,
+                r#""lasts":{"secs":60,"nanos":0},"tasks":"kept"}"#,
+            )
+            .into(),
+        ),
+        (
+            Record::MaintenanceCleared { agent: agent() },
+            r#""maintenance_cleared","agent":"a-1""#.into(),
+        ),
+        (
+            Record::VolumeMade { agent: agent(), volume },
+            concat!(
+                r#""volume_made","agent":"a-1","#,
+                r#""volume":{"name":"v","role":"default","disk":10.0,"made":5}"#,
+            )
+            .into(),
+        ),
+        (
+            Record::VolumeRemoved { agent: agent(), name: "v".into() },
+            r#""volume_removed","agent":"a-1","name":"v""#.into(),
         ),
     ]);
 }

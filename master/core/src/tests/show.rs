@@ -122,6 +122,10 @@ impl Names {
                 format!("acknowledge{}", all.collect::<String>())
             }
             ToAgent::RemoveFramework { framework } => format!("remove {framework}"),
+            ToAgent::Volumes { volumes } => {
+                let all = volumes.iter().map(|v| format!(" {} of {}", v.name, v.role));
+                format!("volumes{}", all.collect::<String>())
+            }
         }
     }
 
@@ -152,6 +156,10 @@ impl Names {
                 format!("progressed{}", all.collect::<String>())
             }
             Event::Refused { rejection } => format!("refused: {rejection}"),
+            Event::InverseOffers { offers } => {
+                return offers.iter().map(|offer| self.asked_back(offer)).collect();
+            }
+            Event::InverseRescinded { offer } => format!("inverse rescinded {offer}"),
         };
         vec![line]
     }
@@ -160,11 +168,28 @@ impl Names {
         let name = format!("o{}", self.offers.len() + 1);
         self.short.insert(offer.id.to_string(), name.clone());
         self.offers.insert(name, offer.id);
-        format!("offer {} of {}: {}", offer.id, offer.agent, offer.resources)
+        let mut line = format!("offer {} of {}: {}", offer.id, offer.agent, offer.resources);
+        if let Some(window) = offer.unavailable {
+            line += &format!(" until {}", window.from.as_micros() / 1_000_000);
+        }
+        for volume in &offer.volumes {
+            line += &format!(" with {}", volume.name);
+        }
+        line
+    }
+
+    fn asked_back(&mut self, inverse: &framework::InverseOffer) -> String {
+        let name = format!("i{}", self.offers.len() + 1);
+        self.short.insert(inverse.id.to_string(), name.clone());
+        self.offers.insert(name, inverse.id);
+        let from = inverse.window.from.as_micros() / 1_000_000;
+        let lasts = inverse.window.lasts.map_or("good".into(), |lasts| format!("{lasts:?}"));
+        format!("asked {} of {} from {from} for {lasts}", inverse.id, inverse.agent)
     }
 
     fn answer(&mut self, answer: &framework::Answer) -> String {
         match answer {
+            framework::Answer::Applied => "applied".into(),
             framework::Answer::Launched { allocation, agent, refused } => {
                 self.name_allocation(*allocation);
                 let refused = refused

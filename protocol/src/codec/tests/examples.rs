@@ -1,17 +1,20 @@
 //! One example of each kind of message, with all of its fields set; their bytes are golden.
 
-use super::views;
+use super::{
+    ends::{outcomes, rejections},
+    views,
+};
 use crate::{
-    agent::{self, AgentInfo, HeldTask, Registration, ToMaster},
+    agent::{self, AgentInfo, HeldTask, Registration, ToMaster, Volume},
     data::{self, Follow, LogStream, StreamHeader},
     executor::{self, GuestStage, HeldGuest, Report, StartGuest, ToExecutor},
     framework::{
-        Acknowledgement, Answer, Call, Demand, Event, Filters, FrameworkInfo, Offer, Operation,
-        RefusedTask,
+        Acknowledgement, Answer, Call, Consent, Demand, Event, Filters, FrameworkInfo,
+        InverseOffer, Offer, Operation, RefusedTask, Window,
     },
     hello::Hello,
     ids::*,
-    operator::{self, Ended, Manner, PeerKind, Quota, Weight},
+    operator::{self, Ended, Leftover, Maintenance, Manner, PeerKind, Quota, Weight},
     outcome::*,
     rejection::Rejection,
     resources::{Amount, DISK, Resources},
@@ -42,7 +45,8 @@ pub(super) fn calls() -> Examples<Call> {
     };
     let filters = Filters { refuse: Some(Duration::from_millis(1_500)) };
     let tasks = vec![Ok(rich_spec()), Ok(plain_spec()), Err(refused(Rejection::Recalled))];
-    let operations = vec![Operation::Launch { tasks: tasks.clone() }];
+    let mut operations = vec![Operation::Launch { tasks: tasks.clone() }];
+    operations.extend(keeping_operations());
     vec![
         (
             "subscribe",
@@ -69,7 +73,29 @@ pub(super) fn calls() -> Examples<Call> {
         ("acknowledge", Call::Acknowledge { acknowledgements: acknowledgements() }),
         ("reconcile", Call::Reconcile { tasks: vec![(task(), Attempt(2))] }),
         ("teardown", Call::Teardown),
+        (
+            "answer_inverse",
+            Call::AnswerInverse { offers: vec![OfferId(7)], consent: Consent::Accepted },
+        ),
     ]
+}
+
+fn keeping_operations() -> [Operation; 4] {
+    let above = || Role::new("eng").ok();
+    [
+        Operation::Reserve { role: role(), resources: resources(), from: above() },
+        Operation::Unreserve { role: role(), resources: resources(), to: above() },
+        Operation::CreateVolume { role: role(), name: "models".into(), disk: Amount::units(10) },
+        Operation::DestroyVolume { name: "models".into() },
+    ]
+}
+
+fn volume() -> Volume {
+    Volume { name: "models".into(), role: role(), disk: Amount::units(10), made: now() }
+}
+
+fn window() -> Window {
+    Window { from: now(), lasts: Some(Duration::from_secs(3_600)) }
 }
 
 pub(super) fn events() -> Examples<Event> {
@@ -101,6 +127,19 @@ pub(super) fn events() -> Examples<Event> {
         ("status_updates", Event::StatusUpdates { updates }),
         ("progressed", Event::Progressed { reports: vec![progress()] }),
         ("refused", Event::Refused { rejection: Rejection::FailedOver { framework: framework() } }),
+        ("applied", answered(Some(OfferId(1)), Answer::Applied)),
+        (
+            "inverse_offers",
+            Event::InverseOffers {
+                offers: vec![InverseOffer {
+                    id: OfferId(7),
+                    agent: agent(),
+                    hostname: "node-7.example.org".into(),
+                    window: window(),
+                }],
+            },
+        ),
+        ("inverse_rescinded", Event::InverseRescinded { offer: OfferId(7) }),
     ]
 }
 
@@ -115,6 +154,7 @@ pub(super) fn to_master() -> Examples<ToMaster> {
         revocable: Resources::new(Amount::units(2), Amount::units(64)),
         region: Some("north".into()),
         zone: Some("n1".into()),
+        reserved: BTreeMap::from([(role(), resources())]),
     };
     let held = HeldTask {
         key: key(),
@@ -125,6 +165,7 @@ pub(super) fn to_master() -> Examples<ToMaster> {
         terms: Terms::Revocable,
         name: "prime".into(),
         state: TaskState::Paused,
+        volumes: vec!["models".into()],
     };
     let registration = Registration {
         incarnation: Incarnation(7),
@@ -132,6 +173,7 @@ pub(super) fn to_master() -> Examples<ToMaster> {
         connection: 3,
         info,
         tasks: vec![held],
+        volumes: vec!["models".into()],
     };
     let failed = update(TaskState::Ended(Outcome::OutOfFuel { limit: 1_000_000 }));
     vec![
@@ -167,6 +209,8 @@ pub(super) fn to_agent() -> Examples<agent::ToAgent> {
         ("kill_by_framework_removed", kill(KilledBy::FrameworkRemoved)),
         ("kill_by_agent_stopped", kill(KilledBy::AgentStopped)),
         ("kill_by_preemption", kill(KilledBy::Preemption)),
+        ("kill_by_agent_drained", kill(KilledBy::AgentDrained)),
+        ("volumes", ToAgent::Volumes { volumes: vec![volume()] }),
         ("acknowledge", ToAgent::Acknowledge { acknowledgements: acknowledgements() }),
         ("remove_framework", ToAgent::RemoveFramework { framework: framework() }),
     ]
@@ -227,7 +271,7 @@ pub(super) fn requests() -> Examples<data::Request> {
     let create_token =
         Order::CreateToken { kind: PeerKind::Agent, uses: 10, ttl: Duration::from_secs(3_600) };
     let order = Request::Operator;
-    vec![
+    let mut requests = vec![
         ("join", join),
         ("put_blob", Request::PutBlob { digest: digest(), size: 70 << 20 }),
         ("fetch_blob", Request::FetchBlob { digest: digest() }),
@@ -267,7 +311,38 @@ pub(super) fn requests() -> Examples<data::Request> {
         ("tokens", order(Order::Tokens)),
         ("modules", order(Order::Modules)),
         ("revoke_token", order(Order::RevokeToken { id: "t-1".into() })),
+    ];
+    requests.extend(keeping_requests());
+    requests
+}
+
+fn keeping_requests() -> Examples<data::Request> {
+    use operator::Request as Order;
+    let order = data::Request::Operator;
+    vec![
+        ("drain", order(Order::Drain { agent: agent(), grace: Duration::from_secs(60) })),
+        ("deactivate", order(Order::Deactivate { agent: agent() })),
+        ("activate", order(Order::Activate { agent: agent() })),
+        ("gone", order(Order::Gone { agent: agent() })),
+        ("set_maintenance", order(set_maintenance())),
+        (
+            "create_volume",
+            order(Order::CreateVolume {
+                agent: agent(),
+                role: role(),
+                name: "models".into(),
+                disk: Amount::units(10),
+            }),
+        ),
+        ("destroy_volume", order(Order::DestroyVolume { agent: agent(), name: "models".into() })),
+        ("volumes", order(Order::Volumes)),
     ]
+}
+
+fn set_maintenance() -> operator::Request {
+    let (from, lasts, tasks) = (now(), Duration::from_secs(3_600), Leftover::Kept);
+    let maintenance = Some(Maintenance { from, lasts, tasks });
+    operator::Request::SetMaintenance { agent: agent(), maintenance }
 }
 
 fn set_quota() -> operator::Request {
@@ -302,6 +377,7 @@ pub(super) fn responses() -> Examples<data::Response> {
         ("created_token", shown(created)),
         ("tokens", shown(Shown::Tokens(views::tokens()))),
         ("modules", shown(Shown::Modules(views::modules()))),
+        ("volumes", shown(Shown::Volumes(views::volumes()))),
     ]
 }
 
@@ -412,80 +488,6 @@ pub(super) fn update(state: TaskState) -> StatusUpdate {
     }
 }
 
-/// Every outcome, with every trap and way to get lost.
-pub(super) fn outcomes() -> Vec<Outcome> {
-    let why = || "a sentence".to_owned();
-    let trapped = |trap| Outcome::Trapped { trap, why: why(), backtrace: vec!["main".into()] };
-    let traps = [
-        Trap::Unreachable,
-        Trap::MemoryOutOfBounds,
-        Trap::TableOutOfBounds,
-        Trap::IndirectCallToNull,
-        Trap::BadSignature,
-        Trap::IntegerOverflow,
-        Trap::IntegerDivisionByZero,
-        Trap::BadConversionToInteger,
-        Trap::StackOverflow,
-        Trap::HostCall,
-        Trap::Other,
-    ];
-    let lost = [
-        LostBy::AgentLost,
-        LostBy::NodeRebooted,
-        LostBy::ExecutorEnded,
-        LostBy::UnknownToAgent,
-        LostBy::Unknown,
-    ];
-    let mut outcomes = vec![
-        Outcome::Exited { code: 0 },
-        Outcome::Exited { code: -1 },
-        Outcome::OutOfFuel { limit: 1_000_000 },
-        Outcome::OutOfMemory { asked: 65 << 20, limit: 64 << 20 },
-        Outcome::DeadlinePassed { limit: Duration::from_millis(2_500) },
-        Outcome::OutputLimit { limit: 1 << 20 },
-        Outcome::DiskLimit { bytes: 1 << 20, files: 100 },
-        Outcome::HandleLimit { limit: 32 },
-        Outcome::RandomLimit { limit: 4_096 },
-        Outcome::Killed { by: KilledBy::Framework },
-        Outcome::ModuleRejected { why: why() },
-        Outcome::Refused { rejection: Rejection::Recalled },
-        Outcome::Failed { why: why() },
-    ];
-    outcomes.extend(traps.map(trapped));
-    outcomes.extend(lost.map(|why| Outcome::Lost { why }));
-    outcomes
-}
-
-/// Every rejection.
-pub(super) fn rejections() -> Vec<Rejection> {
-    let text = || "a text".to_owned();
-    vec![
-        Rejection::InvalidOffer { offer: OfferId(255) },
-        Rejection::OffersDoNotMatch,
-        Rejection::AllocationEnded { allocation: AllocationId(3) },
-        Rejection::DuplicateTask { task: task(), newest: Attempt(2) },
-        Rejection::DoesNotFit { task: task(), asked: resources(), offered: Resources::none() },
-        Rejection::Invalid { field: "limits.fuel".into(), why: text() },
-        Rejection::Unsupported { name: "limit.gpu_memory".into() },
-        Rejection::NotEnforced { agent: agent(), name: "limit.fuel".into() },
-        Rejection::NotAllowed { what: text() },
-        Rejection::TooMany { what: "tasks".into(), max: 20_000 },
-        Rejection::Recalled,
-        Rejection::UnknownBlob { digest: digest() },
-        Rejection::UnknownFramework { framework: framework() },
-        Rejection::NotYours { framework: framework() },
-        Rejection::UnknownTask { task: text() },
-        Rejection::StaleIncarnation { agent: agent(), newest: Incarnation(7) },
-        Rejection::DuplicateAgent { agent: agent() },
-        Rejection::FailedOver { framework: framework() },
-        Rejection::UnknownToken,
-        Rejection::TokenUsedUp,
-        Rejection::TokenExpired,
-        Rejection::WrongKind { kind: "agent".into(), needs: text() },
-        Rejection::Violation { why: text() },
-    ]
-}
-
 fn refused(rejection: Rejection) -> RefusedTask {
     RefusedTask { task: task(), attempt: Attempt(2), rejection }
 }
@@ -503,6 +505,8 @@ fn offer() -> Offer {
         expires: now() + Duration::from_secs(30),
         reserved: BTreeMap::from([(role(), resources())]),
         revocable: resources(),
+        unavailable: Some(window()),
+        volumes: vec![volume()],
     }
 }
 
@@ -530,7 +534,7 @@ fn usage() -> Usage {
     }
 }
 
-fn resources() -> Resources {
+pub(super) fn resources() -> Resources {
     Resources::new(Amount::millis(1_500), Amount::units(512)).with(DISK, Amount::units(10))
 }
 
@@ -542,15 +546,15 @@ fn key() -> TaskKey {
     TaskKey { framework: framework(), task: task(), attempt: Attempt(2) }
 }
 
-fn framework() -> FrameworkId {
+pub(super) fn framework() -> FrameworkId {
     FrameworkId::new("f-1").expect("a framework id")
 }
 
-fn agent() -> AgentId {
+pub(super) fn agent() -> AgentId {
     AgentId::new("a-7").expect("an agent id")
 }
 
-fn task() -> TaskId {
+pub(super) fn task() -> TaskId {
     TaskId::new("prime.17").expect("a task id")
 }
 
@@ -558,7 +562,7 @@ fn role() -> Role {
     Role::new("eng/batch").expect("a role")
 }
 
-fn digest() -> Digest {
+pub(super) fn digest() -> Digest {
     Digest::of(b"module")
 }
 

@@ -1,5 +1,6 @@
 //! Laws of the codec, for all messages: what goes in comes out, and nothing from outside harms.
 
+mod ends;
 pub(super) mod examples;
 mod golden;
 mod parts;

@@ -1,8 +1,8 @@
 //! Any valid value of what messages are made of, for property tests.
 
-use super::examples;
+use super::ends;
 use crate::{
-    framework::{Acknowledgement, LaunchTask, Offer, RefusedTask},
+    framework::{Acknowledgement, LaunchTask, Offer, RefusedTask, Window},
     ids::*,
     outcome::*,
     rejection::Rejection,
@@ -113,6 +113,8 @@ pub(super) fn offer() -> impl Strategy<Value = Offer> {
                 reserved: [(role, resources.clone())].into(),
                 revocable: resources.clone(),
                 resources,
+                unavailable: Some(Window { from: expires, lasts: None }),
+                volumes: Vec::new(),
             }
         },
     )
@@ -147,7 +149,7 @@ pub(super) fn state() -> impl Strategy<Value = TaskState> {
 
 pub(super) fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
-        proptest::sample::select(examples::outcomes()),
+        proptest::sample::select(ends::outcomes()),
         any::<i32>().prop_map(|code| Outcome::Exited { code }),
         duration().prop_map(|limit| Outcome::DeadlinePassed { limit }),
         (text(), vec(text(), 0..20)).prop_map(|(why, backtrace)| Outcome::Trapped {
@@ -172,7 +174,7 @@ pub(super) fn killed_by() -> impl Strategy<Value = KilledBy> {
 
 pub(super) fn rejection() -> impl Strategy<Value = Rejection> {
     prop_oneof![
-        proptest::sample::select(examples::rejections()),
+        proptest::sample::select(ends::rejections()),
         (task(), resources(), resources())
             .prop_map(|(task, asked, offered)| Rejection::DoesNotFit { task, asked, offered }),
         (text(), text()).prop_map(|(field, why)| Rejection::Invalid { field, why }),

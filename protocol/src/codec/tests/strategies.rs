@@ -2,10 +2,10 @@
 
 use super::{super::Message, examples, parts::*};
 use crate::{
-    agent::{self, AgentInfo, HeldTask, Registration, ToMaster},
+    agent::{self, AgentInfo, HeldTask, Registration, ToMaster, Volume},
     data::{self, Follow, LogStream, StreamHeader},
     executor::{self, GuestStage, HeldGuest, Report, StartGuest, ToExecutor},
-    framework::{Answer, Call, Demand, Event, Filters, FrameworkInfo, Operation},
+    framework::{Answer, Call, Consent, Demand, Event, Filters, FrameworkInfo, Operation},
     hello::Hello,
     ids::{Incarnation, TaskKey},
     operator,
@@ -51,7 +51,7 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
             role,
             failover_timeout,
         });
-    let operation = launches().prop_map(|tasks| Operation::Launch { tasks });
+    let operation = operation();
     let filters = || option::of(duration()).prop_map(|refuse| Filters { refuse });
     prop_oneof![
         (option::of(framework()), any::<[u64; 2]>(), info).prop_map(
@@ -79,7 +79,36 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
         acknowledgements().prop_map(|acknowledgements| Call::Acknowledge { acknowledgements }),
         vec((task(), attempt()), 0..3).prop_map(|tasks| Call::Reconcile { tasks }),
         Just(Call::Teardown),
+        (vec(offer_id(), 0..3), any::<bool>()).prop_map(|(offers, is_accepted)| {
+            let consent = if is_accepted { Consent::Accepted } else { Consent::Declined };
+            Call::AnswerInverse { offers, consent }
+        }),
     ]
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        launches().prop_map(|tasks| Operation::Launch { tasks }),
+        (role(), resources(), option::of(role()))
+            .prop_map(|(role, resources, from)| Operation::Reserve { role, resources, from }),
+        (role(), resources(), option::of(role()))
+            .prop_map(|(role, resources, to)| Operation::Unreserve { role, resources, to }),
+        volume().prop_map(|Volume { name, role, disk, .. }| Operation::CreateVolume {
+            role,
+            name,
+            disk
+        }),
+        task().prop_map(|name| Operation::DestroyVolume { name: name.to_string() }),
+    ]
+}
+
+fn volume() -> impl Strategy<Value = Volume> {
+    (task(), role(), 0..1_000_000u64, time()).prop_map(|(name, role, disk, made)| Volume {
+        name: name.to_string(),
+        role,
+        disk: Amount::millis(disk),
+        made,
+    })
 }
 
 pub(super) fn event() -> impl Strategy<Value = Event> {
@@ -89,6 +118,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         }),
         (rejection(), vec((task(), attempt()), 0..3))
             .prop_map(|(rejection, tasks)| Answer::Rejected { rejection, tasks }),
+        Just(Answer::Applied),
     ];
     prop_oneof![
         framework().prop_map(|framework| Event::Subscribed { framework }),
@@ -116,6 +146,7 @@ pub(super) fn to_master() -> impl Strategy<Value = ToMaster> {
             region: (!build.is_empty()).then(|| build.clone()),
             zone: None,
             build,
+            reserved: [].into(),
         },
     );
     let held = (key(), role(), allocation(), resources(), resources(), text(), state()).prop_map(
@@ -128,6 +159,7 @@ pub(super) fn to_master() -> impl Strategy<Value = ToMaster> {
             terms: Terms::Revocable,
             name,
             state,
+            volumes: vec!["models".into()],
         },
     );
     let registration = (any::<u64>(), any::<[u64; 2]>(), info, vec(held, 0..3)).prop_map(
@@ -137,6 +169,7 @@ pub(super) fn to_master() -> impl Strategy<Value = ToMaster> {
             connection,
             info,
             tasks,
+            volumes: Vec::new(),
         },
     );
     prop_oneof![
@@ -169,6 +202,7 @@ pub(super) fn to_agent() -> impl Strategy<Value = agent::ToAgent> {
         }),
         acknowledgements().prop_map(|acknowledgements| ToAgent::Acknowledge { acknowledgements }),
         framework().prop_map(|framework| ToAgent::RemoveFramework { framework }),
+        vec(volume(), 0..3).prop_map(|volumes| ToAgent::Volumes { volumes }),
     ]
 }
 

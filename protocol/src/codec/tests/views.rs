@@ -40,8 +40,35 @@ pub(super) fn agents() -> AgentViews {
         revocable: resources(),
         region: "north".into(),
         zone: "n1".into(),
+        duty: "draining".into(),
+        maintenance: Some(MaintenanceView {
+            from_micros: 1_700_000_000_000_000,
+            until_micros: 1_700_000_060_000_000,
+            manner: "drain".into(),
+        }),
+        reservations: vec![ReservationView {
+            role: "eng/batch".into(),
+            resources: resources(),
+            fixed: resources(),
+        }],
+        volumes: vec![volume()],
+        asked: vec![AskedView { framework: "f-1".into(), answer: "accepted".into() }],
     };
     AgentViews { agents: vec![agent] }
+}
+
+fn volume() -> VolumeView {
+    VolumeView {
+        agent: "a-7".into(),
+        name: "models".into(),
+        role: "eng/batch".into(),
+        disk: 10.0,
+        made_micros: 1_700_000_000_000_000,
+    }
+}
+
+pub(super) fn volumes() -> VolumeViews {
+    VolumeViews { volumes: vec![volume()] }
 }
 
 pub(super) fn frameworks() -> FrameworkViews {
