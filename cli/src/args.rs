@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and what it is parsed into.
 
 mod keeping;
+mod masters;
 mod module;
 mod sandbox;
 mod sharing;
@@ -8,6 +9,7 @@ mod sharing;
 pub(crate) use keeping::{
     AgentArgs, AgentCommand, FixedReservation, MaintenanceArgs, OneAgent, VolumeCommand,
 };
+pub(crate) use masters::{Master, Migrate, Store, StorePlace};
 pub(crate) use module::{Inspect, Module, Push, TryCompile};
 pub(crate) use sandbox::{Executor, NamedVolume, Walls};
 pub(crate) use sharing::{
@@ -42,6 +44,9 @@ pub(crate) enum Command {
     Master(Master),
     /// Start an agent; list, show, drain, deactivate and give up agents
     Agent(AgentArgs),
+    /// Where masters keep their records
+    #[command(subcommand)]
+    Store(Store),
     /// Make, list and revoke join tokens
     #[command(subcommand)]
     Token(Token),
@@ -283,26 +288,6 @@ pub(crate) struct Dev {
     /// Run this command with SKEP_MASTER and SKEP_IDENTITY set, and end with it
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Master {
-    /// UDP address to listen on
-    #[arg(long, env = "SKEP_LISTEN", default_value = "0.0.0.0:5050", value_name = "ADDR")]
-    pub(crate) listen: SocketAddr,
-    /// Address that others reach this master at, host:port [default: the listening address]
-    #[arg(long, env = "SKEP_ADVERTISE", value_name = "ADDR")]
-    pub(crate) advertise: Option<String>,
-    /// Folder of what the master keeps: authority, records, blobs
-    #[arg(long, env = "SKEP_DATA", default_value = "skep-master", value_name = "DIR")]
-    pub(crate) data: PathBuf,
-    /// How long an offer waits for its answer before the next one gets it
-    #[arg(long, env = "SKEP_OFFER_TIMEOUT", default_value = "30s", value_name = "TIME")]
-    pub(crate) offer_timeout: Span,
-    /// Region that this master is in; agents of others are offered only to frameworks that know of
-    /// regions
-    #[arg(long, env = "SKEP_REGION", value_name = "NAME")]
-    pub(crate) region: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -54,8 +54,9 @@ impl Private {
         volumes: BTreeMap<String, Volume>,
     ) -> Result<Self> {
         let keep = Keep::Nothing;
-        let master =
-            Master::start(skep_master::Config { listen, keep, policy: Policy::default() }).await?;
+        let policy = Policy::default();
+        let config = skep_master::Config { listen, advertise: None, keep, policy };
+        let master = Master::start(config).await?;
         let work = tempfile::Builder::new().prefix("skep-").tempdir()?;
         let stop = CancellationToken::new();
         let failed = watch::Sender::new(None);

@@ -3,6 +3,7 @@
 
 use crate::{
     blobs::Blobs,
+    copies::Copies,
     shell::{Ask, Event, Reply},
 };
 use skep_master_core::{Answer, ConnectionId, Home, Input};
@@ -23,18 +24,25 @@ pub(crate) struct Hub(Arc<Inner>);
 
 struct Inner {
     inbox: mpsc::Sender<Event>,
-    blobs: Blobs,
-    authority: Authority,
+    blobs: Arc<Blobs>,
+    authority: Arc<Authority>,
+    copies: Option<Arc<Copies>>,
     agents: Mutex<HashMap<ConnectionId, Connection>>,
     numbers: AtomicU64,
 }
 
 impl Hub {
-    pub(crate) fn new(inbox: mpsc::Sender<Event>, blobs: Blobs, authority: Authority) -> Self {
+    pub(crate) fn new(
+        inbox: mpsc::Sender<Event>,
+        blobs: Arc<Blobs>,
+        authority: Arc<Authority>,
+        copies: Option<Arc<Copies>>,
+    ) -> Self {
         Self(Arc::new(Inner {
             inbox,
             blobs,
             authority,
+            copies,
             agents: Mutex::default(),
             numbers: AtomicU64::new(0),
         }))
@@ -42,6 +50,11 @@ impl Hub {
 
     pub(crate) fn blobs(&self) -> &Blobs {
         &self.0.blobs
+    }
+
+    /// The other masters' blobs, if there are other masters.
+    pub(crate) fn copies(&self) -> Option<&Arc<Copies>> {
+        self.0.copies.as_ref()
     }
 
     pub(crate) fn authority(&self) -> &Authority {

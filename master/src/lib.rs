@@ -8,13 +8,21 @@
 //! Always holds: the master never starts a task and never opens a guest's file; whoever is not
 //! named by a certificate of this cluster can only join.
 
+mod authority;
 mod blobs;
+mod copies;
 mod hub;
+mod migrate;
 mod outbox;
 mod peers;
+mod reign;
 mod requests;
 mod shell;
 mod start;
 
+pub use authority::SharedError;
+pub use migrate::{MigrateError, Way, migrate};
+pub use reign::EndError;
 pub use skep_master_core::Policy;
-pub use start::{Config, Keep, Master, StartError};
+pub use skep_store::Etcd;
+pub use start::{Config, Keep, Master, Shared, StartError};

@@ -4,6 +4,8 @@
 //! decided by the core.
 
 use crate::{
+    blobs::Blobs,
+    copies::Copies,
     hub::Hub,
     peers::principal,
     shell::{Ask, NewToken},
@@ -23,7 +25,7 @@ use skep_transport::{
     blob::{self, BlobError},
     log,
 };
-use std::io;
+use std::{io, sync::Arc};
 
 /// Takes up the requests of a connection until it ends, each in a loop of its own.
 pub(crate) async fn serve(connection: Connection, hub: Hub) {
@@ -37,6 +39,38 @@ pub(crate) async fn serve(connection: Connection, hub: Hub) {
             };
             if let Err(error) = served {
                 tracing::debug!(peer = %connection, %error, "a request was not served");
+            }
+        });
+    }
+}
+
+/// Serves another master, which gives and takes blobs and asks for nothing else.
+pub(crate) async fn serve_master(connection: Connection, copies: Arc<Copies>) {
+    while let Some(incoming) = connection.accept_request().await {
+        let (connection, copies) = (connection.clone(), copies.clone());
+        tokio::spawn(async move {
+            let served = match incoming.request.clone() {
+                Request::PutBlob { digest, size } => {
+                    let at = Place { blobs: copies.blobs(), writer: copies.writer() };
+                    match take(incoming, &connection, at, digest, size).await {
+                        Ok(Some(taken)) => {
+                            taken.respond(&Response::Stored).await.map_err(Cut::from)
+                        }
+                        Ok(None) => Ok(()),
+                        Err(error) => Err(error),
+                    }
+                }
+                Request::FetchBlob { digest } => {
+                    give(incoming, &connection, copies.blobs(), digest).await
+                }
+                _ => {
+                    let what = "asking a master as a master for anything but blobs".into();
+                    let refused = incoming.refuse(Rejection::NotAllowed { what }).await;
+                    refused.map_err(Cut::from)
+                }
+            };
+            if let Err(error) = served {
+                tracing::debug!(peer = %connection, %error, "a master was not served");
             }
         });
     }
@@ -156,21 +190,49 @@ async fn join(hub: &Hub, secret: &[u8], csr: &[u8], name: String) -> Result<Resp
     Ok(Response::Joined { certificate, authority: authority.certificate().to_vec() })
 }
 
-async fn put(
+/// Where a blob goes, and who writes it.
+struct Place<'a> {
+    blobs: &'a Blobs,
+    writer: u64,
+}
+
+/// Takes a blob, unless it is there; none if it was refused.
+async fn take(
     mut incoming: IncomingRequest,
+    connection: &Connection,
+    Place { blobs, writer }: Place<'_>,
+    digest: Digest,
+    size: u64,
+) -> Result<Option<IncomingRequest>, Cut> {
+    if blobs.read(&digest)?.is_none() {
+        let mut blob = blobs.begin(&digest, writer)?;
+        let file = blob.file();
+        if let Err(error) = blob::take_put(connection, &mut incoming, digest, size, file).await {
+            let rejection = Rejection::invalid("blob", error.to_string());
+            incoming.refuse(rejection).await?;
+            return Ok(None);
+        }
+        blob.finish(&digest).await?;
+    }
+    Ok(Some(incoming))
+}
+
+async fn put(
+    incoming: IncomingRequest,
     connection: &Connection,
     hub: &Hub,
     digest: Digest,
     size: u64,
 ) -> Result<(), Cut> {
-    if hub.blobs().read(&digest)?.is_none() {
-        let mut blob = hub.blobs().begin(&digest, hub.number())?;
-        let file = blob.file();
-        if let Err(error) = blob::take_put(connection, &mut incoming, digest, size, file).await {
-            let rejection = Rejection::invalid("blob", error.to_string());
-            return Ok(incoming.refuse(rejection).await?);
-        }
-        blob.finish(&digest).await?;
+    let at = Place { blobs: hub.blobs(), writer: hub.number() };
+    let Some(incoming) = take(incoming, connection, at, digest, size).await? else {
+        return Ok(());
+    };
+    if let Some(copies) = hub.copies()
+        && let Err(error) = copies.spread_out(digest).await
+    {
+        let what = format!("storing a blob that most masters do not have: {error}");
+        return Ok(incoming.refuse(Rejection::NotAllowed { what }).await?);
     }
     hub.stored(digest).await;
     Ok(incoming.respond(&Response::Stored).await?)
@@ -182,7 +244,22 @@ async fn fetch(
     hub: &Hub,
     digest: Digest,
 ) -> Result<(), Cut> {
-    match hub.blobs().read(&digest)? {
+    if hub.blobs().read(&digest)?.is_none()
+        && let Some(copies) = hub.copies()
+        && let Err(error) = copies.fetch(digest).await
+    {
+        tracing::warn!(%digest, %error, "a blob is on no master that answers");
+    }
+    give(incoming, connection, hub.blobs(), digest).await
+}
+
+async fn give(
+    incoming: IncomingRequest,
+    connection: &Connection,
+    blobs: &Blobs,
+    digest: Digest,
+) -> Result<(), Cut> {
+    match blobs.read(&digest)? {
         Some((file, size)) => {
             Ok(blob::serve_fetch(connection, incoming, digest, size, file).await?)
         }

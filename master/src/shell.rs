@@ -9,6 +9,7 @@ use skep_master_core::{
 };
 use skep_protocol::{AgentId, Digest, Rejection, TaskKey, operator};
 use skep_shell::{Clock, Journal, Row, WriteError};
+use skep_store::Lease;
 use std::{
     collections::{BTreeMap, HashMap},
     time::Duration,
@@ -77,18 +78,26 @@ pub(crate) struct Shell {
     pub(crate) journal: Journal<Effect>,
     pub(crate) inbox: mpsc::Receiver<Event>,
     pub(crate) clock: Clock,
+    /// How long it may act, where another could come to lead.
+    lease: Option<Lease>,
     outboxes: BTreeMap<ConnectionId, Outbox>,
     replies: HashMap<RequestId, Reply>,
     requests: u64,
 }
 
 impl Shell {
-    pub(crate) fn new(core: Core, journal: Journal<Effect>, inbox: mpsc::Receiver<Event>) -> Self {
+    pub(crate) fn new(
+        core: Core,
+        journal: Journal<Effect>,
+        inbox: mpsc::Receiver<Event>,
+        lease: Option<Lease>,
+    ) -> Self {
         Self {
             core,
             journal,
             inbox,
             clock: Clock::start(),
+            lease,
             outboxes: BTreeMap::new(),
             replies: HashMap::new(),
             requests: 0,
@@ -96,7 +105,7 @@ impl Shell {
     }
 
     /// Runs until it is stopped. A record that cannot be written ends it: memory must not get
-    /// ahead of the disk.
+    /// ahead of the disk. So does the end of its lease: nothing is said or written after it.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), WriteError> {
         loop {
             let due = self.core.deadline().map(|time| self.clock.instant_of(time));
@@ -108,6 +117,11 @@ impl Shell {
                 },
                 committed = self.journal.committed() => committed?,
                 () = until(due) => self.handle(Input::Tick),
+                () = until(self.lease.as_ref().map(Lease::held_until)) => {}
+            }
+            if self.lease.as_ref().is_some_and(|lease| !lease.is_held()) {
+                let why = "its lease ran out before it was renewed";
+                return Err(WriteError::Deposed { why: why.into() });
             }
             self.carry_out();
         }

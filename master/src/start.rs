@@ -1,21 +1,25 @@
 //! From a configuration to a running master.
 
 use crate::{
+    authority::{self, SharedError},
     blobs::Blobs,
-    hub::Hub,
-    peers,
-    shell::{INBOX_MAX, Shell},
+    copies::Copies,
+    reign::{Court, Electorate, EndError, accept},
 };
-use skep_master_core::{ConnectionId, Input, Master as Core, Policy, Record};
+use skep_master_core::{Effect, Policy, Record};
 use skep_protocol::operator::PeerKind;
-use skep_shell::{Journal, OpenError, Store, WriteError};
+use skep_shell::{Journal, OpenError, Store};
+use skep_store::Etcd;
 use skep_transport::{Authority, ClusterName, FileError, Identity, Listener, PeerName, SetupError};
 use std::{
+    collections::BTreeSet,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// What a master is started with.
@@ -23,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Config {
     /// UDP address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// What others reach it at, host:port; what it listens on if nothing is said.
+    pub advertise: Option<String>,
     /// Where what it keeps is kept.
     pub keep: Keep,
     /// The times and bounds of its decisions.
@@ -36,6 +42,21 @@ pub enum Keep {
     Folder(PathBuf),
     /// Nowhere: the cluster ends with its process.
     Nothing,
+    /// Authority and records in etcd, which several masters share; blobs in a folder.
+    Shared(Shared),
+}
+
+/// What masters that share an etcd are told.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The folder of blobs, which is made if it is not there.
+    pub folder: PathBuf,
+    /// Where the records are.
+    pub etcd: Etcd,
+    /// The file of the key that opens the authority in etcd.
+    pub key: PathBuf,
+    /// How long a leader that is not heard of leads: what a failover takes, about.
+    pub lease: Duration,
 }
 
 /// Why a master did not start.
@@ -53,6 +74,9 @@ pub enum StartError {
     /// The authority's file is damaged.
     #[error(transparent)]
     Authority(#[from] FileError),
+    /// The authority in etcd cannot be had.
+    #[error(transparent)]
+    Shared(#[from] SharedError),
     /// The records cannot be read, or another master has them open.
     #[error(transparent)]
     Records(#[from] OpenError),
@@ -65,9 +89,10 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Master {
     address: SocketAddr,
+    advertised: String,
     operator: Identity,
     stop: CancellationToken,
-    shell: JoinHandle<Result<(), WriteError>>,
+    shell: JoinHandle<Result<(), EndError>>,
     accepting: JoinHandle<()>,
 }
 
@@ -77,31 +102,57 @@ impl Master {
     /// # Errors
     /// [`StartError`] if its folder or its address cannot be used.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        // First of all: the records also keep a second master off the folder.
-        let (journal, records) = Journal::open::<Record>(&store(&config.keep)?)?;
-        let (authority, blobs) = open(&config.keep)?;
-        let core = Core::recover(records, config.policy, seed());
-        let stored = blobs.stored().map_err(|source| folder_error(&config.keep, source))?;
+        let Opened { records, authority, blobs } = open(&config.keep).await?;
         let cluster = authority.cluster().clone();
         let own = |kind, id: &str| {
             let name = PeerName::new(cluster.clone(), kind, id).expect("a plain name");
             authority.issue_own(&name)
         };
         let operator = own(PeerKind::Operator, "local");
-        let listener = Listener::bind(config.listen, &own(PeerKind::Master, "master"))?;
+        let own_master = own(PeerKind::Master, "master");
+        let listener = Listener::bind(config.listen, &own_master)?;
         let address = listener.local_addr().map_err(|source| folder_error(&config.keep, source))?;
+        let advertised = config.advertise.unwrap_or_else(|| reachable(address));
 
-        let (inbox, events) = mpsc::channel(INBOX_MAX);
-        let hub = Hub::new(inbox, blobs, authority);
-        let mut shell = Shell::new(core, journal, events);
-        for digest in stored {
-            shell.handle(Input::BlobStored { digest });
-        }
         let stop = CancellationToken::new();
-        let shell = tokio::spawn(shell.run(stop.clone()));
-        let accepting = tokio::spawn(accept(listener, hub, stop.clone()));
+        let (throne, reigns) = watch::channel(None);
+        let standing = listener.standing();
+        let blobs = Arc::new(blobs);
+        let copies = match &records {
+            Records::Own(..) => None,
+            Records::Shared(Shared { etcd, .. }) => {
+                let (etcd, address) = (etcd.clone(), advertised.clone());
+                let copies = Copies::new(etcd, address, &own_master, blobs.clone())?;
+                Some(Arc::new(copies))
+            }
+        };
+        if let Some(copies) = copies.clone() {
+            let stop = stop.clone();
+            tokio::spawn(async move { stop.run_until_cancelled(copies.attend()).await });
+        }
+        let court = Court {
+            blobs,
+            copies: copies.clone(),
+            authority: Arc::new(authority),
+            policy: config.policy,
+            throne,
+            stop: stop.clone(),
+        };
+        let shell = match records {
+            Records::Own(journal, records) => {
+                let crowned = court.crown(journal, records, None, BTreeSet::new());
+                let crowned = crowned.map_err(|source| folder_error(&config.keep, source))?;
+                tokio::spawn(async move { court.lead(crowned).await })
+            }
+            Records::Shared(Shared { etcd, lease, .. }) => {
+                standing.stand_by(String::new());
+                let address = advertised.clone();
+                tokio::spawn(court.stand(Electorate { etcd, address, lease, standing }))
+            }
+        };
+        let accepting = tokio::spawn(accept(listener, reigns, copies, stop.clone()));
         tracing::info!(%address, %cluster, "master listens");
-        Ok(Self { address, operator, stop, shell, accepting })
+        Ok(Self { address, advertised, operator, stop, shell, accepting })
     }
 
     /// The address it listens on.
@@ -109,19 +160,24 @@ impl Master {
         self.address
     }
 
+    /// What others reach it at, host:port.
+    pub fn advertised(&self) -> &str {
+        &self.advertised
+    }
+
     /// An identity of the operator of this machine, for the commands of its user.
     pub fn operator(&self) -> &Identity {
         &self.operator
     }
 
-    /// Waits until the master ends by itself, which it does only if its disk fails.
+    /// Waits until the master ends by itself, which it does only if its store fails.
     ///
     /// # Errors
-    /// [`WriteError`] from the disk.
+    /// [`EndError`] from the store.
     ///
     /// # Panics
     /// If its loop panicked, which is a fault of ours.
-    pub async fn ended(&mut self) -> Result<(), WriteError> {
+    pub async fn ended(&mut self) -> Result<(), EndError> {
         (&mut self.shell).await.expect("the master's loop does not panic")
     }
 
@@ -134,61 +190,64 @@ impl Master {
     }
 }
 
-async fn accept(mut listener: Listener, hub: Hub, stop: CancellationToken) {
-    loop {
-        let connection = tokio::select! {
-            () = stop.cancelled() => break,
-            connection = listener.accept() => connection,
-        };
-        let Some(connection) = connection else { break };
-        let id = ConnectionId(hub.number());
-        tokio::spawn(peers::serve(connection, id, hub.clone()));
-    }
-    listener.close("the master is stopped").await;
+/// What a master finds where it keeps things.
+struct Opened {
+    records: Records,
+    authority: Authority,
+    blobs: Blobs,
 }
 
-fn store(keep: &Keep) -> Result<Store, StartError> {
-    match keep {
-        Keep::Nothing => Ok(Store::Memory),
-        Keep::Folder(folder) => {
-            std::fs::create_dir_all(folder).map_err(|source| folder_error(keep, source))?;
-            Ok(Store::File(folder.join("master.redb")))
-        }
-    }
+enum Records {
+    Own(Journal<Effect>, Vec<Record>),
+    Shared(Shared),
 }
 
-fn open(keep: &Keep) -> Result<(Authority, Blobs), StartError> {
+async fn open(keep: &Keep) -> Result<Opened, StartError> {
     let error = |source| folder_error(keep, source);
-    match keep {
+    let make = |folder: &Path| std::fs::create_dir_all(folder).map_err(error);
+    let blobs = |folder: &Path| Blobs::open(&folder.join("blobs")).map_err(error);
+    Ok(match keep {
         Keep::Nothing => {
+            let (journal, records) = Journal::open(&Store::Memory)?;
             let authority = Authority::create(&ClusterName::random());
-            Ok((authority, Blobs::temporary().map_err(error)?))
+            let blobs = Blobs::temporary().map_err(error)?;
+            Opened { records: Records::Own(journal, records), authority, blobs }
         }
         Keep::Folder(folder) => {
-            let authority = authority(&folder.join("authority.pem"))?;
-            Ok((authority, Blobs::open(&folder.join("blobs")).map_err(error)?))
+            make(folder)?;
+            // First of all: the records also keep a second master off the folder.
+            let (journal, records) = Journal::open(&Store::File(folder.join("master.redb")))?;
+            let authority = authority::alone(&folder.join("authority.pem"))?;
+            let records = Records::Own(journal, records);
+            Opened { records, authority, blobs: blobs(folder)? }
         }
-    }
-}
-
-fn authority(path: &Path) -> Result<Authority, FileError> {
-    if path.exists() {
-        return Authority::load(path);
-    }
-    let authority = Authority::create(&ClusterName::random());
-    authority.save(path)?;
-    Ok(authority)
+        Keep::Shared(shared) => {
+            make(&shared.folder)?;
+            let (etcd, key) = (shared.etcd.clone(), shared.key.clone());
+            let authority = move || authority::shared(&etcd, &key);
+            let authority = tokio::task::spawn_blocking(authority).await;
+            let authority = authority.expect("reading the authority does not panic")?;
+            let records = Records::Shared(shared.clone());
+            Opened { records, authority, blobs: blobs(&shared.folder)? }
+        }
+    })
 }
 
 fn folder_error(keep: &Keep, source: io::Error) -> StartError {
     let path = match keep {
         Keep::Folder(path) => path.clone(),
+        Keep::Shared(shared) => shared.folder.clone(),
         Keep::Nothing => std::env::temp_dir(),
     };
     StartError::Folder { path, source }
 }
 
-/// A seed for the core's ids, different at each start.
-fn seed() -> u64 {
-    uuid::Uuid::new_v4().as_u64_pair().0
+/// How others on the network name a listening address: one that means "all of this machine" cannot
+/// be dialled, the machine's name can.
+fn reachable(listening: SocketAddr) -> String {
+    if listening.ip().is_unspecified() {
+        let name = rustix::system::uname();
+        return format!("{}:{}", name.nodename().to_string_lossy(), listening.port());
+    }
+    listening.to_string()
 }

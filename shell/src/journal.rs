@@ -1,6 +1,10 @@
 //! The order of records and effects.
 
-use crate::file::{File, OpenError, Row, WriteError};
+use crate::{
+    file::{OpenError, Redb},
+    store::{ClusterStore, Row, WriteError},
+    writer::Writer,
+};
 use serde::de::DeserializeOwned;
 use std::{
     collections::VecDeque,
@@ -22,7 +26,7 @@ pub enum Store {
 /// Always holds: effects leave in the order they came; at most one commit is under way.
 #[derive(Debug)]
 pub struct Journal<E> {
-    file: Option<File>,
+    writer: Option<Writer>,
     /// Rows that the next commit takes.
     next: Vec<Row>,
     /// When the first of `next` came.
@@ -41,28 +45,46 @@ impl<E> Journal<E> {
     /// # Errors
     /// [`OpenError`] if the file is in use, cannot be read, or holds what is no record.
     pub fn open<R: DeserializeOwned>(store: &Store) -> Result<(Self, Vec<R>), OpenError> {
-        let (file, records) = match store {
-            Store::File(path) => {
-                let (file, records) = File::open(path)?;
-                (Some(file), records)
-            }
-            Store::Memory => (None, Vec::new()),
+        match store {
+            Store::File(path) => Self::over(Box::new(Redb::open(path)?)),
+            Store::Memory => Ok((Self::with(None), Vec::new())),
+        }
+    }
+
+    /// Takes an open store; gives the records that it holds, in the order of their keys. Blocks
+    /// while it reads them.
+    ///
+    /// # Errors
+    /// [`OpenError`] if they cannot be read.
+    pub fn over<R: DeserializeOwned>(
+        mut store: Box<dyn ClusterStore>,
+    ) -> Result<(Self, Vec<R>), OpenError> {
+        let place = store.place();
+        let rows = store.read();
+        let rows = rows.map_err(|source| OpenError::Read { place: place.clone(), source })?;
+        let record = |(key, value): (String, Vec<u8>)| {
+            let record = serde_json::from_slice(&value);
+            record.map_err(|source| OpenError::Record { place: place.clone(), key, source })
         };
-        let journal = Self {
-            file,
+        let records = rows.into_iter().map(record).collect::<Result<_, _>>()?;
+        Ok((Self::with(Some(Writer::start(store))), records))
+    }
+
+    const fn with(writer: Option<Writer>) -> Self {
+        Self {
+            writer,
             next: Vec::new(),
             next_since: None,
             under_way: None,
             begun: 0,
             finished: 0,
             held: VecDeque::new(),
-        };
-        Ok((journal, records))
+        }
     }
 
     /// Takes a row; effects that come later wait until it is on disk.
     pub fn persist(&mut self, row: Row) {
-        if self.file.is_some() {
+        if self.writer.is_some() {
             self.next.push(row);
             self.next_since.get_or_insert_with(Instant::now);
         }
@@ -86,11 +108,11 @@ impl<E> Journal<E> {
     }
 
     fn begin(&mut self) {
-        if let Some(file) = &self.file
+        if let Some(writer) = &self.writer
             && self.under_way.is_none()
             && !self.next.is_empty()
         {
-            file.begin(std::mem::take(&mut self.next));
+            writer.begin(std::mem::take(&mut self.next));
             self.under_way = self.next_since.take();
             self.begun += 1;
         }
@@ -102,10 +124,10 @@ impl<E> Journal<E> {
     /// # Errors
     /// [`WriteError`]: memory is ahead of the disk, and the process must not go on.
     pub async fn committed(&mut self) -> Result<(), WriteError> {
-        let (Some(file), Some(_)) = (&mut self.file, self.under_way) else {
+        let (Some(writer), Some(_)) = (&mut self.writer, self.under_way) else {
             return std::future::pending().await;
         };
-        file.finished().await?;
+        writer.finished().await?;
         self.under_way = None;
         self.finished = self.begun;
         Ok(())

@@ -7,8 +7,8 @@
 //! are released in order, each once all records before it are on disk.
 //!
 //! ```text
-//! core effects -> Journal -> [rows]    -> one redb transaction at a time, on a thread of its own
-//!                         -> [effects] -> released when the rows before them are on disk
+//! core effects -> Journal -> [rows]    -> one transaction at a time, on a thread of its own
+//!                         -> [effects] -> released when the rows before them are durable
 //! ```
 //! Deliberately absent: what a record means. A row is a key and JSON; a later row of a key
 //! replaces the earlier one, so the file stays as small as the state.
@@ -16,9 +16,12 @@
 mod clock;
 mod file;
 mod journal;
+mod store;
 #[cfg(test)]
 mod torn;
+mod writer;
 
 pub use clock::Clock;
-pub use file::{OpenError, Row, WriteError};
+pub use file::{OpenError, Redb};
 pub use journal::{Journal, Store};
+pub use store::{ClusterStore, Row, StoreError, WriteError};

@@ -3,11 +3,13 @@
 //!
 //! The disk keeps what was synced, and of what was written since any part, in sectors, as disks do.
 
-use crate::file::{Row, read, write};
+use crate::{
+    file::{read, write},
+    store::Row,
+};
 use redb::{Builder, Database, StorageBackend};
 use std::{
     io,
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -167,9 +169,11 @@ fn what_a_torn_write_leaves_is_the_last_commit_or_the_one_before() {
             cuts += 1;
             let found = Disk::default();
             found.with(|state| (state.seen, state.synced) = (image.clone(), image));
-            let records: Vec<String> =
-                read(&open(found), Path::new("a disk")).expect("it can be read");
-            let number = |text: &String| text.parse::<u64>().expect("a number");
+            let records = read(&open(found)).expect("it can be read");
+            let number = |(_, value): &(String, Vec<u8>)| {
+                let text: String = serde_json::from_slice(value).expect("a text");
+                text.parse::<u64>().expect("a number")
+            };
             let (one, other) = (number(&records[0]), number(&records[1]));
             assert_eq!(one, other, "half of a commit is there");
             assert!(one == done || one == done + 1, "{one} is there, {done} had returned");

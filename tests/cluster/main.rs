@@ -9,6 +9,9 @@
 mod bad_input;
 mod deterministic;
 mod dumps;
+#[path = "../../store/tests/etcd/mod.rs"]
+mod etcd;
+mod failover;
 mod hoarding;
 mod keeping;
 mod kit;

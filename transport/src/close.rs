@@ -28,6 +28,9 @@ pub enum CloseCode {
     Violation,
     /// The two builds share no protocol.
     NoCommonProtocol,
+    /// This master is a standby; the words are the leader's address, or nothing while there is
+    /// none.
+    NotLeader,
     /// A reason that a newer version has.
     Unknown,
 }
@@ -40,13 +43,15 @@ impl CloseCode {
             Self::Refused => 2,
             Self::Violation => 3,
             Self::NoCommonProtocol => 4,
+            Self::NotLeader => 5,
             Self::Unknown => u32::MAX,
         }
     }
 
     fn from_number(number: u64) -> Self {
-        [Self::Done, Self::ShuttingDown, Self::Refused, Self::Violation, Self::NoCommonProtocol]
+        [Self::Done, Self::ShuttingDown, Self::Refused, Self::Violation]
             .into_iter()
+            .chain([Self::NoCommonProtocol, Self::NotLeader])
             .find(|code| u64::from(code.number()) == number)
             .unwrap_or(Self::Unknown)
     }
@@ -67,7 +72,11 @@ impl CloseReason {
 
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.why)
+        match (self.code, self.why.as_str()) {
+            (CloseCode::NotLeader, "") => f.write_str("this master leads no more"),
+            (CloseCode::NotLeader, leader) => write!(f, "not the leader, which is at {leader}"),
+            (_, why) => f.write_str(why),
+        }
     }
 }
 
@@ -115,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_code_of_a_newer_version_is_no_fault() {
-        for code in [CloseCode::Done, CloseCode::Violation, CloseCode::NoCommonProtocol] {
+        for code in [CloseCode::Done, CloseCode::Violation, CloseCode::NotLeader] {
             assert_eq!(CloseCode::from_number(code.number().into()), code);
         }
         assert_eq!(CloseCode::from_number(77), CloseCode::Unknown);

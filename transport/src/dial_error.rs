@@ -2,7 +2,7 @@
 
 use crate::{
     address::Address,
-    close::{CloseReason, Closed},
+    close::{CloseCode, CloseReason, Closed},
     endpoint::HANDSHAKE_TIMEOUT,
     frame::StreamError,
     name::{ClusterName, NameError},
@@ -51,6 +51,11 @@ impl fmt::Display for DialError {
 }
 
 impl DialError {
+    /// Whether a standby answered, so that a leader is to be expected soon.
+    pub fn is_standby(&self) -> bool {
+        self.failures.iter().any(|failure| matches!(failure.why, DialWhy::NotLeader { .. }))
+    }
+
     /// Whether every address answered in a way that dialling again will not change.
     pub fn is_lasting(&self) -> bool {
         !self.failures.is_empty() && self.failures.iter().all(|failure| failure.why.is_lasting())
@@ -115,6 +120,12 @@ pub enum DialWhy {
     /// The two builds are too far apart.
     #[error(transparent)]
     NoCommonProtocol(#[from] NoCommonProtocol),
+    /// This master is a standby.
+    #[error("it is a standby, {}", in_words(leader.as_ref()))]
+    NotLeader {
+        /// Where the leader is; none while there is none.
+        leader: Option<Address>,
+    },
     /// The master hung up.
     #[error("the master hung up: {reason}")]
     HungUp {
@@ -156,6 +167,9 @@ impl DialWhy {
                 _ => Self::Broken { why: error.to_string() },
             },
             _ => match Closed::from(error) {
+                Closed::ByPeer(reason) if reason.code == CloseCode::NotLeader => {
+                    Self::NotLeader { leader: reason.why.parse().ok() }
+                }
                 Closed::ByPeer(reason) => Self::HungUp { reason },
                 closed => Self::Broken { why: closed.to_string() },
             },
@@ -173,6 +187,11 @@ impl DialWhy {
                 | Self::NoCommonProtocol(_)
         )
     }
+}
+
+fn in_words(leader: Option<&Address>) -> String {
+    let unknown = || "and there is no leader at the moment: try again".into();
+    leader.map_or_else(unknown, |leader| format!("and the leader is at {leader}"))
 }
 
 /// The TLS alert in an error code of QUIC: they are numbered from 0x100 (RFC 9001, 4.8).

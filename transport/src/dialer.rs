@@ -1,7 +1,8 @@
 //! The dialling side: agents, frameworks, people.
 //!
 //! A [`Dialer`] owns one UDP socket and may dial again and again. Names are resolved at each dial,
-//! because masters move. All socket addresses of one name are tried a little apart, the first to
+//! because masters move. Several masters are tried a little apart: one of them leads, and a standby
+//! says where that one is. All socket addresses of one name are tried a little apart, the first to
 //! answer wins (RFC 8305), so a name that also means an address where nobody listens costs nothing.
 
 use crate::{
@@ -22,13 +23,21 @@ use skep_protocol::operator::PeerKind;
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    select,
+    time::{Instant, sleep, timeout},
+};
 
 /// How long one socket address has for itself before the next is tried beside it (RFC 8305).
 const ATTEMPT_STAGGER: Duration = Duration::from_millis(250);
+
+/// How long an address may be silent when a standby has answered at another: the leader, if it
+/// lives, answers within this, and if it does not, the next round should begin.
+const SILENCE_BESIDE_STANDBY: Duration = Duration::from_secs(1);
 
 /// Dials masters of one cluster.
 #[derive(Debug)]
@@ -65,19 +74,54 @@ impl Dialer {
         Ok(Self { endpoint, trust })
     }
 
-    /// Connects to the first of `addresses` that answers as a master of the cluster.
+    /// Connects to the leader of the cluster: the first of `addresses`, or of those that standbys
+    /// among them name, that answers as one.
     ///
     /// # Errors
     /// [`DialError`] with what happened at each address.
     pub async fn dial(&self, addresses: &[Address]) -> Result<Connection, DialError> {
-        let mut failures = Vec::new();
-        for address in addresses {
-            match self.dial_one(address).await {
+        let mut known = addresses.to_vec();
+        let mut attempts: FuturesUnordered<_> = (0..)
+            .zip(addresses)
+            .map(|(rank, address)| self.attempt(rank, address.clone()))
+            .collect();
+        let mut failures: Vec<DialFailure> = Vec::new();
+        // Once a standby has answered, those who are silent are not worth a long wait.
+        let mut patience = pin!(sleep(HANDSHAKE_TIMEOUT * 3));
+        let mut standby = false;
+        loop {
+            let attempt = select! {
+                attempt = attempts.next() => attempt,
+                () = &mut patience, if standby => None,
+            };
+            let Some((address, attempt)) = attempt else { break };
+            let why = match attempt {
                 Ok(connection) => return Ok(connection),
-                Err(why) => failures.push(DialFailure { address: address.clone(), why }),
+                Err(why) => why,
+            };
+            if let DialWhy::NotLeader { leader } = &why {
+                if !std::mem::replace(&mut standby, true) {
+                    patience.as_mut().reset(Instant::now() + SILENCE_BESIDE_STANDBY);
+                }
+                if let Some(leader) = leader
+                    && !known.contains(leader)
+                {
+                    known.push(leader.clone());
+                    attempts.push(self.attempt(0, leader.clone()));
+                }
             }
+            failures.push(DialFailure { address, why });
         }
+        let order = |failure: &DialFailure| known.iter().position(|to| *to == failure.address);
+        failures.sort_by_key(order);
         Err(DialError { failures })
+    }
+
+    /// Dials one address, later the higher its rank is.
+    async fn attempt(&self, rank: u32, address: Address) -> (Address, Result<Connection, DialWhy>) {
+        sleep(ATTEMPT_STAGGER * rank).await;
+        let attempt = self.dial_one(&address).await;
+        (address, attempt)
     }
 
     /// Hangs up on all that this dialler has connected to, and waits a little until they know.

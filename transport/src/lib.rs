@@ -48,7 +48,7 @@ pub use files::FileError;
 pub use frame::StreamError;
 pub use identity::Identity;
 pub use join::{JoinError, join};
-pub use listener::Listener;
+pub use listener::{Listener, Standing};
 pub use name::{ClusterName, NameError, PeerName};
 pub use reconnect::reconnect;
 pub use request::{Answers, IncomingRequest, RequestError};

@@ -14,9 +14,10 @@ use crate::{
 };
 use quinn::{Endpoint, Incoming};
 use rustls_pki_types::CertificateDer;
+use skep_protocol::operator::PeerKind;
 use std::{
     net::{SocketAddr, UdpSocket},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -36,6 +37,7 @@ const ACCEPTED_QUEUED_MAX: usize = 64;
 pub struct Listener {
     endpoint: Endpoint,
     accepted: mpsc::Receiver<Connection>,
+    standing: Standing,
     _accept_loop: AbortOnDropHandle<()>,
 }
 
@@ -53,13 +55,19 @@ impl Listener {
         let endpoint = Endpoint::new(endpoint::endpoint(identity), Some(config), socket, runtime)
             .map_err(unusable)?;
         let (sender, accepted) = mpsc::channel(ACCEPTED_QUEUED_MAX);
-        let accept_loop = tokio::spawn(accept_all(endpoint.clone(), sender));
-        Ok(Self { endpoint, accepted, _accept_loop: AbortOnDropHandle::new(accept_loop) })
+        let standing = Standing::default();
+        let accept_loop = tokio::spawn(accept_all(endpoint.clone(), sender, standing.clone()));
+        Ok(Self { endpoint, accepted, standing, _accept_loop: AbortOnDropHandle::new(accept_loop) })
     }
 
     /// The next peer; none once the listener is closed. Cancel safe.
     pub async fn accept(&mut self) -> Option<Connection> {
         self.accepted.recv().await
+    }
+
+    /// Whether it takes peers in; it does until it is told otherwise.
+    pub fn standing(&self) -> Standing {
+        self.standing.clone()
     }
 
     /// Where it listens.
@@ -79,7 +87,36 @@ impl Listener {
     }
 }
 
-async fn accept_all(endpoint: Endpoint, accepted: mpsc::Sender<Connection>) {
+/// Whether a master leads; clones are handles of the same one.
+///
+/// A standby answers every greeting with the leader's address and hangs up, but for other masters.
+#[derive(Clone, Debug, Default)]
+pub struct Standing(Arc<Mutex<Option<String>>>);
+
+impl Standing {
+    /// From now on peers are taken in.
+    pub fn lead(&self) {
+        *self.leader() = None;
+    }
+
+    /// From now on peers are sent to `leader`; empty while it is not known.
+    pub fn stand_by(&self, leader: String) {
+        *self.leader() = Some(leader);
+    }
+
+    fn elsewhere(&self, peer: Option<&PeerName>) -> Option<CloseReason> {
+        if peer.is_some_and(|peer| peer.kind() == PeerKind::Master) {
+            return None;
+        }
+        self.leader().as_ref().map(|leader| CloseReason::new(CloseCode::NotLeader, leader))
+    }
+
+    fn leader(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn accept_all(endpoint: Endpoint, accepted: mpsc::Sender<Connection>, standing: Standing) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
         let permit = handshakes.clone().acquire_owned().await;
@@ -91,12 +128,13 @@ async fn accept_all(endpoint: Endpoint, accepted: mpsc::Sender<Connection>) {
             let _ = incoming.retry();
             continue;
         }
-        let accepted = accepted.clone();
+        let (accepted, standing) = (accepted.clone(), standing.clone());
         tokio::spawn(async move {
             let address = incoming.remote_address();
-            match timeout(HANDSHAKE_TIMEOUT, greet(incoming)).await {
+            match timeout(HANDSHAKE_TIMEOUT, greet(incoming, &standing)).await {
                 // Sending fails only when the listener is gone, and its peers with it.
                 Ok(Ok(connection)) => drop(accepted.send(connection).await),
+                Ok(Err(AdmitError::Standby)) => {}
                 Ok(Err(error)) => tracing::info!(%address, %error, "a peer was not admitted"),
                 Err(_) => tracing::info!(%address, "a peer did not finish its handshake in time"),
             }
@@ -112,16 +150,22 @@ enum AdmitError {
     Handshake(#[from] quinn::ConnectionError),
     #[error("certificate: {0}")]
     Name(#[from] NameError),
+    #[error("this master is a standby")]
+    Standby,
     #[error("greeting: {0}")]
     Greeting(#[from] GreetingError),
 }
 
-async fn greet(incoming: Incoming) -> Result<Connection, AdmitError> {
+async fn greet(incoming: Incoming, standing: &Standing) -> Result<Connection, AdmitError> {
     let quinn = incoming.accept()?.await?;
     let peer = peer_name(&quinn).inspect_err(|error| {
         let reason = CloseReason::new(CloseCode::Refused, error.to_string());
         quinn.close(reason.code(), reason.why.as_bytes());
     })?;
+    if let Some(reason) = standing.elsewhere(peer.as_ref()) {
+        quinn.close(reason.code(), reason.why.as_bytes());
+        return Err(AdmitError::Standby);
+    }
     let greeting = hello::listen(&quinn).await.inspect_err(|error| {
         let reason = error.close_reason();
         quinn.close(reason.code(), reason.why.as_bytes());

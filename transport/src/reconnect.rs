@@ -10,6 +10,9 @@ const WAIT_MIN: Duration = Duration::from_millis(100);
 /// part keeps a thousand agents from dialling a restarted master in the same moment.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// The longest wait while masters elect.
+const ELECTION_WAIT_MAX: Duration = Duration::from_millis(500);
+
 /// Dials with growing pauses until a master answers. Cancelled by being dropped.
 ///
 /// Each failure goes to `failed`, which may give up: a person at a terminal should not wait where
@@ -32,6 +35,10 @@ pub async fn reconnect(
         .when(|error| {
             tracing::debug!(%error, "a dial failed");
             failed(error).is_continue()
+        })
+        // A standby answered, so a leader is about to be: waiting longer each time would miss it.
+        .adjust(|error, pause| {
+            pause.map(|pause| if error.is_standby() { pause.min(ELECTION_WAIT_MAX) } else { pause })
         })
         .await
 }

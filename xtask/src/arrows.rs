@@ -28,8 +28,8 @@ const ABSENCES: &[Absence] = &[
     Absence { package: "skep-swarm", crates: WORLD, why: "the simulated cluster is pure" },
     Absence {
         package: "skep-agent",
-        crates: &["skep-executor"],
-        why: "the agent starts executors as processes and never links them",
+        crates: &["skep-executor", "skep-store"],
+        why: "the agent starts executors as processes, and its records are on its own disk",
     },
 ];
 

@@ -2,23 +2,36 @@
 
 use crate::{args, failure::Result, output, signals::stop_signal};
 use skep_framework::identities;
-use skep_master::{Config, Keep, Master, Policy};
+use skep_master::{Config, Keep, Master, Policy, Shared};
 use skep_transport::Address;
-use std::net::SocketAddr;
 
 pub(super) async fn master(args: args::Master) -> Result {
-    let keep = Keep::Folder(args.data);
     let policy =
         Policy { region: args.region, offer_timeout: args.offer_timeout.0, ..Policy::default() };
-    let config = Config { listen: args.listen, keep, policy };
+    let key = args.store_key.unwrap_or_else(|| args.data.join("store.key"));
+    let keep = match args.store {
+        None => Keep::Folder(args.data),
+        Some(etcd) => {
+            let (folder, lease) = (args.data, args.lease.0);
+            Keep::Shared(Shared { folder, etcd, key: key.clone(), lease })
+        }
+    };
+    let shared = matches!(keep, Keep::Shared(_));
+    let config = Config { listen: args.listen, advertise: args.advertise, keep, policy };
     let mut master = Master::start(config).await?;
-    let address = args.advertise.unwrap_or_else(|| reachable(master.address()));
+    let address = master.advertised().to_owned();
     keep_operator(&master, &address)?;
     output::print(&format!(
         "master {} listens on {}",
         master.operator().cluster(),
         master.address()
     ))?;
+    if shared {
+        output::print(&format!(
+            "It leads or stands by, as etcd decides. Other masters need a copy of {} (--store-key)",
+            key.display()
+        ))?;
+    }
     output::print(&format!(
         "Next:  skep token create --role agent --master {address}   (prints how an agent joins)"
     ))?;
@@ -30,16 +43,6 @@ pub(super) async fn master(args: args::Master) -> Result {
             Ok(())
         }
     }
-}
-
-/// How others on the network name a listening address: one that means "all of this machine" cannot
-/// be dialled, the machine's name can.
-fn reachable(listening: SocketAddr) -> String {
-    if listening.ip().is_unspecified() {
-        let name = rustix::system::uname();
-        return format!("{}:{}", name.nodename().to_string_lossy(), listening.port());
-    }
-    listening.to_string()
 }
 
 /// Leaves this user an operator's identity for the master, so that its commands need no token:

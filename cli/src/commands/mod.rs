@@ -14,9 +14,10 @@ mod orders;
 mod replay;
 mod sharing;
 mod simulate;
+mod store;
 
 use crate::{
-    args::{Bench, Command, List, Module, Token},
+    args::{Bench, Command, List, Module, Store, Token},
     failure::Result,
     run,
 };
@@ -38,6 +39,7 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Doctor(args) => done(doctor::doctor(args.output)),
         Command::Bench(Bench::Allocator(args)) => done(bench::allocator(&args)),
         Command::Compile(args) => compile::compile(&args),
+        Command::Store(Store::Migrate(args)) => done(store::move_store(args)),
         Command::Dev(args) => block_on(dev::dev(args)),
         Command::Master(args) => done(block_on(master::master(args))),
         Command::Agent(args) => match args.command {

@@ -77,11 +77,10 @@ impl Convert for Request {
             }
             Self::Offers => Kind::Offers(Offers {}),
             Self::Status => Kind::Status(Status {}),
-            Self::CreateToken { kind, uses, ttl } => Kind::CreateToken(CreateToken {
-                kind: kind.to_wire(),
-                uses: *uses,
-                ttl_micros: ttl.to_wire(),
-            }),
+            Self::CreateToken { kind, uses, ttl } => {
+                let (kind, ttl_micros) = (kind.to_wire(), ttl.to_wire());
+                Kind::CreateToken(CreateToken { kind, uses: *uses, ttl_micros })
+            }
             Self::Tokens => Kind::Tokens(Tokens {}),
             Self::Modules => Kind::Modules(Modules {}),
             Self::RevokeToken { id } => Kind::RevokeToken(RevokeToken { id: id.clone() }),
@@ -155,11 +154,13 @@ impl Convert for Request {
             },
             Kind::Tokens(_) => Self::Tokens,
             Kind::Modules(_) => Self::Modules,
-            Kind::RevokeToken(m) => {
-                Self::RevokeToken { id: text("revoke_token.id", ID_BYTES_MAX, m.id)? }
-            }
+            Kind::RevokeToken(m) => Self::RevokeToken { id: token_id(m.id)? },
         })
     }
+}
+
+fn token_id(id: String) -> Result<String, DecodeError> {
+    text("revoke_token.id", ID_BYTES_MAX, id)
 }
 
 impl Convert for Maintenance {

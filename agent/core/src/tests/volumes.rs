@@ -76,7 +76,10 @@ fn a_task_is_given_the_folder_of_its_volume_and_keeps_it_until_it_ends() {
     let profile =
         Profile { dirs: [("volumes/v.5".into(), Access::ReadWrite)].into(), ..Profile::default() };
     let executor = ExecutorKey { framework: framework(), profile };
-    let is_start = |effect: &Effect| matches!(effect, Effect::StartExecutor { executor: known, .. } if *known == executor);
+    let is_start = |effect: &Effect| match effect {
+        Effect::StartExecutor { executor: known, .. } => *known == executor,
+        _ => false,
+    };
     assert!(effects.iter().any(is_start), "{effects:?}");
     let effects = bench.act(ready(executor.clone()));
     let [Effect::SendExecutor { message: ToExecutor::Start { guests }, .. }] = &effects[..] else {
