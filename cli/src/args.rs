@@ -315,7 +315,7 @@ pub(crate) struct AgentStart {
     /// Reserve a part of it for a role and those below it, such as eng=cpus:1,mem:256
     #[arg(long = "reserve", value_name = "ROLE=LIST")]
     pub(crate) reserved: Vec<FixedReservation>,
-    /// What to say about this node, such as "zone:a;disk:ssd"
+    /// What to say about this node, such as "zone:a;ram_gb:7.5;ports:[8000-8100]"
     #[arg(long, env = "SKEP_ATTRIBUTES", value_name = "LIST", default_value = "")]
     pub(crate) attributes: crate::units::Attributes,
     #[command(flatten)]

@@ -6,10 +6,10 @@
 use crate::{
     bounds::{CONSTRAINT_GROUPS_MAX, CONSTRAINTS_MAX, FLOORS_MAX, ID_BYTES_MAX},
     rejection::Rejection,
-    resources::Resources,
+    resources::{Amount, Resources},
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 /// Which offers are of use to a framework in a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,12 @@ pub enum Predicate {
     Matches(String),
     /// It does not, or the attribute is missing.
     Mismatches(String),
+    /// It is a number, or ranges, and some of it is this or more.
+    AtLeast(Amount),
+    /// It is a number, or ranges, and some of it is this or less.
+    AtMost(Amount),
+    /// It is this number, or ranges that have it.
+    Contains(Amount),
 }
 
 impl Wishes {
@@ -77,13 +83,30 @@ impl Wishes {
 
 impl Predicate {
     /// What the attribute is compared with; nothing if it is not.
-    pub const fn text(&self) -> &str {
+    pub fn text(&self) -> Cow<'_, str> {
         match self {
-            Self::Exists | Self::Missing => "",
+            Self::Exists | Self::Missing => Cow::Borrowed(""),
             Self::Equals(text)
             | Self::Differs(text)
             | Self::Matches(text)
-            | Self::Mismatches(text) => text.as_str(),
+            | Self::Mismatches(text) => Cow::Borrowed(text),
+            Self::AtLeast(number) | Self::AtMost(number) | Self::Contains(number) => {
+                Cow::Owned(number.to_string())
+            }
+        }
+    }
+
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Exists => "exists",
+            Self::Missing => "missing",
+            Self::Equals(_) => "equals",
+            Self::Differs(_) => "differs",
+            Self::Matches(_) => "matches",
+            Self::Mismatches(_) => "mismatches",
+            Self::AtLeast(_) => "at-least",
+            Self::AtMost(_) => "at-most",
+            Self::Contains(_) => "contains",
         }
     }
 }
@@ -92,7 +115,8 @@ impl Predicate {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} is no constraint: write `zone exists`, `zone missing`, `zone equals z1`, \
-     `zone differs z1`, `rack matches r[0-9]+` or `rack mismatches r[0-9]+`"
+     `zone differs z1`, `rack matches r[0-9]+`, `rack mismatches r[0-9]+`, `ram_gb at-least 8`, \
+     `level at-most 2` or `ports contains 8080`"
 )]
 pub struct NoConstraint {
     text: String,
@@ -106,6 +130,7 @@ impl FromStr for Constraint {
         let (attribute, rest) = text.trim().split_once(' ').ok_or_else(wrong)?;
         let (word, value) = rest.trim().split_once(' ').unwrap_or((rest.trim(), ""));
         let value = value.trim().to_owned();
+        let number = || value.parse::<Amount>().map_err(|_| wrong());
         let predicate = match (word, value.is_empty()) {
             ("exists", true) => Predicate::Exists,
             ("missing", true) => Predicate::Missing,
@@ -113,6 +138,9 @@ impl FromStr for Constraint {
             ("differs", false) => Predicate::Differs(value),
             ("matches", false) => Predicate::Matches(value),
             ("mismatches", false) => Predicate::Mismatches(value),
+            ("at-least", false) => Predicate::AtLeast(number()?),
+            ("at-most", false) => Predicate::AtMost(number()?),
+            ("contains", false) => Predicate::Contains(number()?),
             _ => return Err(wrong()),
         };
         Ok(Self { attribute: attribute.into(), predicate })
@@ -121,16 +149,8 @@ impl FromStr for Constraint {
 
 impl fmt::Display for Constraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = match self.predicate {
-            Predicate::Exists => "exists",
-            Predicate::Missing => "missing",
-            Predicate::Equals(_) => "equals",
-            Predicate::Differs(_) => "differs",
-            Predicate::Matches(_) => "matches",
-            Predicate::Mismatches(_) => "mismatches",
-        };
-        write!(f, "{} {word}", self.attribute)?;
-        match self.predicate.text() {
+        write!(f, "{} {}", self.attribute, self.predicate.word())?;
+        match &*self.predicate.text() {
             "" => Ok(()),
             text => write!(f, " {text}"),
         }
@@ -150,10 +170,13 @@ mod tests {
             "zone differs z1",
             "rack matches r[0-9]+ or so",
             "rack mismatches r[0-9]+",
+            "ram_gb at-least 7.5",
+            "level at-most 2",
+            "ports contains 8080",
         ] {
             assert_eq!(text.parse::<Constraint>().expect(text).to_string(), text);
         }
-        for text in ["", "zone", "zone is z1", "zone equals", "zone exists z1"] {
+        for text in ["", "zone", "zone is z1", "zone equals", "zone exists z1", "ram_gb at-least much"] {
             assert!(text.parse::<Constraint>().is_err(), "{text}");
         }
     }

@@ -278,11 +278,7 @@ fn attributes(field: &str, value: Value) -> Reading<BTreeMap<String, Attribute>>
 fn attribute(field: &str, value: Value) -> Reading<Attribute> {
     Ok(match value {
         Value::String(text) => Attribute::Text(text),
-        Value::Number(_) => {
-            let one = [("n".to_owned(), value)].into_iter().collect();
-            let amounts = amounts(field, Value::Object(one))?;
-            Attribute::Scalar(amounts.values().next().copied().unwrap_or_default())
-        }
+        Value::Number(_) => Attribute::Scalar(amount(field, value)?),
         other => {
             let range = |field: &str, value: Value| match list(count)(field, value)?[..] {
                 [from, to] => Ok((from, to)),
@@ -291,6 +287,12 @@ fn attribute(field: &str, value: Value) -> Reading<Attribute> {
             Attribute::Ranges(list(range)(field, other)?)
         }
     })
+}
+
+fn amount(field: &str, value: Value) -> Reading<Amount> {
+    let one = [("n".to_owned(), value)].into_iter().collect();
+    let amounts = amounts(field, Value::Object(one))?;
+    Ok(amounts.values().next().copied().unwrap_or_default())
 }
 
 impl NewFramework {
@@ -346,12 +348,16 @@ fn constraint(field: &str, value: Value) -> Reading<Constraint> {
     predicates.extend(fields.optional("differs", text)?.map(Predicate::Differs));
     predicates.extend(fields.optional("matches", pattern)?.map(Predicate::Matches));
     predicates.extend(fields.optional("mismatches", pattern)?.map(Predicate::Mismatches));
+    predicates.extend(fields.optional("at_least", amount)?.map(Predicate::AtLeast));
+    predicates.extend(fields.optional("at_most", amount)?.map(Predicate::AtMost));
+    predicates.extend(fields.optional("contains", amount)?.map(Predicate::Contains));
     fields.end()?;
     match predicates.len() {
         1 => Ok(Constraint { attribute, predicate: predicates.remove(0) }),
         _ => Err(Fault::new(
             field,
-            "a constraint has exactly one of exists, equals, differs, matches and mismatches",
+            "a constraint has exactly one of exists, equals, differs, matches, mismatches, at_least, \
+             at_most and contains",
         )),
     }
 }

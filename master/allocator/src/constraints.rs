@@ -1,7 +1,9 @@
 //! Offer constraints: which agents a framework would have nothing to do with, by their attributes.
 //!
 //! As in Mesos: groups of constraints, one of which must hold as a whole; a comparison with text
-//! holds of every attribute that is not text.
+//! holds of every attribute that is not text. Beyond it: comparisons with numbers, which hold of no
+//! attribute that is not one. A text that reads as a number (`7.5`) or as ranges
+//! (`[8000-8100, 9000-9000]`) is one for them, and stays text for the others.
 
 use regex::{Regex, RegexBuilder};
 use skep_protocol::{Amount, wishes};
@@ -45,6 +47,12 @@ pub enum Predicate {
     Matches(Pattern),
     /// Its text does not match, or it is missing.
     Mismatches(Pattern),
+    /// It is a number, or ranges, and some of it is this or more.
+    AtLeast(Amount),
+    /// It is a number, or ranges, and some of it is this or less.
+    AtMost(Amount),
+    /// It is this number, or ranges that have it.
+    Contains(Amount),
 }
 
 /// A regular expression that must match a whole text.
@@ -101,6 +109,31 @@ impl Constraints {
     }
 }
 
+impl Attribute {
+    /// The numbers that it is, from and up to; none for a text that does not read as any.
+    fn ranges(&self) -> Vec<(Amount, Amount)> {
+        let range = |(from, to): &(u64, u64)| (Amount::units(*from), Amount::units(*to));
+        match self {
+            Self::Scalar(number) => vec![(*number, *number)],
+            Self::Ranges(ranges) => ranges.iter().map(range).collect(),
+            Self::Text(text) => text.parse().map_or_else(
+                |_| written_ranges(text).unwrap_or_default(),
+                |number| vec![(number, number)],
+            ),
+        }
+    }
+}
+
+/// `[8000-8100, 9000-9000]`, as Mesos writes them.
+fn written_ranges(text: &str) -> Option<Vec<(Amount, Amount)>> {
+    let inside = text.trim().strip_prefix('[')?.strip_suffix(']')?;
+    let range = |range: &str| {
+        let (from, to) = range.split_once('-')?;
+        Some((from.trim().parse().ok()?, to.trim().parse().ok()?))
+    };
+    inside.split(',').map(range).collect()
+}
+
 impl Constraint {
     fn compile(wish: &wishes::Constraint) -> Result<Self, NoPattern> {
         use wishes::Predicate as Wish;
@@ -111,6 +144,9 @@ impl Constraint {
             Wish::Differs(text) => Predicate::Differs(text.clone()),
             Wish::Matches(text) => Predicate::Matches(Pattern::new(text)?),
             Wish::Mismatches(text) => Predicate::Mismatches(Pattern::new(text)?),
+            Wish::AtLeast(number) => Predicate::AtLeast(*number),
+            Wish::AtMost(number) => Predicate::AtMost(*number),
+            Wish::Contains(number) => Predicate::Contains(*number),
         };
         Ok(Self { attribute: wish.attribute.clone(), predicate })
     }
@@ -118,9 +154,16 @@ impl Constraint {
 
 impl Predicate {
     fn holds(&self, attribute: Option<&Attribute>) -> bool {
+        let some = |is: &dyn Fn(Amount, Amount) -> bool| {
+            let ranges = attribute.map(Attribute::ranges).unwrap_or_default();
+            ranges.into_iter().any(|(from, to)| is(from, to))
+        };
         let text = match (self, attribute) {
             (Self::Exists, attribute) => return attribute.is_some(),
             (Self::Missing, attribute) => return attribute.is_none(),
+            (Self::AtLeast(least), _) => return some(&|_, to| to >= *least),
+            (Self::AtMost(most), _) => return some(&|from, _| from <= *most),
+            (Self::Contains(n), _) => return some(&|from, to| (from..=to).contains(n)),
             (Self::Equals(_) | Self::Matches(_), None) => return false,
             (Self::Differs(_) | Self::Mismatches(_), None) => return true,
             (_, Some(Attribute::Scalar(_) | Attribute::Ranges(_))) => return true,
@@ -131,7 +174,7 @@ impl Predicate {
             Self::Differs(unwanted) => text != unwanted,
             Self::Matches(pattern) => pattern.0.is_match(text),
             Self::Mismatches(pattern) => !pattern.0.is_match(text),
-            Self::Exists | Self::Missing => true,
+            _ => true,
         }
     }
 }
@@ -167,6 +210,28 @@ mod tests {
             assert!(holds(Predicate::Equals("x".into()), Some(value.clone())));
             assert!(holds(Predicate::Differs("x".into()), Some(value)));
         }
+    }
+
+    #[test]
+    fn numbers_are_compared_with_what_reads_as_numbers() {
+        let text = |text: &str| Some(Attribute::Text(text.into()));
+        let [least, most, is] = [Predicate::AtLeast, Predicate::AtMost, Predicate::Contains];
+        for (predicate, written, expected) in [
+            (least(Amount::units(8)), "8", true),
+            (least(Amount::units(8)), "7.999", false),
+            (most(Amount::units(8)), "8.001", false),
+            (is(Amount::units(8080)), "[80-81, 8000-8100]", true),
+            (is(Amount::units(8080)), "[80-81, 9000-9100]", false),
+            (least(Amount::units(9050)), "[80-81, 9000-9100]", true),
+            (most(Amount::units(79)), "[80-81, 9000-9100]", false),
+            (least(Amount::units(0)), "much", false),
+            (least(Amount::units(0)), "[80-81, much]", false),
+        ] {
+            assert_eq!(holds(predicate.clone(), text(written)), expected, "{predicate:?} {written}");
+        }
+        assert!(!holds(least(Amount::units(0)), None), "what is missing is no number");
+        assert!(holds(least(Amount::units(3)), Some(Attribute::Scalar(Amount::units(3)))));
+        assert!(holds(Predicate::Equals("8".into()), text("8")), "it is text for the others");
     }
 
     #[test]

@@ -5,7 +5,10 @@ use super::{
     convert::{Convert, known, read},
     wire::framework::{self as wire, constraint, wishes},
 };
-use crate::wishes::{Constraint, Predicate, Wishes};
+use crate::{
+    resources::Amount,
+    wishes::{Constraint, Predicate, Wishes},
+};
 
 impl Convert for Wishes {
     type Wire = wire::Wishes;
@@ -44,6 +47,9 @@ impl Convert for Constraint {
             Predicate::Differs(text) => Wire::Differs(text.clone()),
             Predicate::Matches(text) => Wire::Matches(text.clone()),
             Predicate::Mismatches(text) => Wire::Mismatches(text.clone()),
+            Predicate::AtLeast(number) => Wire::AtLeastMillis(number.as_millis()),
+            Predicate::AtMost(number) => Wire::AtMostMillis(number.as_millis()),
+            Predicate::Contains(number) => Wire::ContainsMillis(number.as_millis()),
         };
         wire::Constraint { attribute: self.attribute.clone(), predicate: Some(predicate) }
     }
@@ -57,6 +63,9 @@ impl Convert for Constraint {
             Wire::Differs(text) => Predicate::Differs(text),
             Wire::Matches(text) => Predicate::Matches(text),
             Wire::Mismatches(text) => Predicate::Mismatches(text),
+            Wire::AtLeastMillis(millis) => Predicate::AtLeast(Amount::millis(millis)),
+            Wire::AtMostMillis(millis) => Predicate::AtMost(Amount::millis(millis)),
+            Wire::ContainsMillis(millis) => Predicate::Contains(Amount::millis(millis)),
         };
         Ok(Self { attribute: wire.attribute, predicate })
     }
