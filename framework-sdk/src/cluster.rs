@@ -7,7 +7,7 @@ use crate::{
     scheduler::Scheduler,
 };
 use skep_protocol::{
-    Digest, TaskKey,
+    Attempt, Digest, FrameworkId, TaskId, TaskKey,
     data::{Follow, LogStream, Request, Response},
     framework::{Call, Event, FrameworkInfo},
     operator,
@@ -23,6 +23,7 @@ use std::{
     io,
     ops::ControlFlow,
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -262,7 +263,32 @@ impl Cluster {
         info: FrameworkInfo,
         scheduler: &mut impl Scheduler,
     ) -> Result<Ending, RunError> {
-        let mut driver = Driver::new(info, None).with_run(random());
+        self.drive(Driver::new(info, None), scheduler).await
+    }
+
+    /// Runs a framework that ran before, in this process or another, on this machine or another:
+    /// by the id that [`Scheduler::registered`] told, which the framework keeps, and with the
+    /// attempts that it launched and has not heard the end of. Of two instances the newest counts;
+    /// the older one is told to stop.
+    ///
+    /// # Errors
+    /// [`RunError`] if the master's refusal is for good.
+    pub async fn resume(
+        &self,
+        framework: FrameworkId,
+        live: impl IntoIterator<Item = (TaskId, Attempt)>,
+        info: FrameworkInfo,
+        scheduler: &mut impl Scheduler,
+    ) -> Result<Ending, RunError> {
+        self.drive(Driver::new(info, Some(framework)).with_live(live), scheduler).await
+    }
+
+    async fn drive(
+        &self,
+        driver: Driver,
+        scheduler: &mut impl Scheduler,
+    ) -> Result<Ending, RunError> {
+        let mut driver = driver.with_run(random());
         loop {
             let connection = self.connection();
             match self.converse(&connection, &mut driver, scheduler).await {
@@ -270,12 +296,14 @@ impl Cluster {
                 Err(why) => tracing::info!(why, "the connection to the master broke"),
             }
             scheduler.disconnected(&mut driver);
+            // Outside of the loop: a scheduler that is woken often must not begin it anew.
+            let mut reconnection = pin!(self.reconnect());
             loop {
                 if let Some(ending) = driver.ending() {
                     return Ok(ending.clone());
                 }
                 tokio::select! {
-                    connection = self.reconnect() => {
+                    connection = &mut reconnection => {
                         self.connection.send_replace(connection?);
                         break;
                     }

@@ -90,6 +90,15 @@ impl Driver {
         Self { run, ..self }
     }
 
+    /// Takes over from an earlier instance: these attempts it launched, and had not heard the end
+    /// of. What became of them is asked when the master is there.
+    #[must_use]
+    pub fn with_live(mut self, live: impl IntoIterator<Item = (TaskId, Attempt)>) -> Self {
+        let known = live.into_iter().map(|(task, attempt)| (task, Live { attempt, seen: 0 }));
+        self.live.extend(known);
+        self
+    }
+
     /// The framework's id, once the master has given it one.
     pub fn framework(&self) -> Option<&FrameworkId> {
         self.framework.as_ref()
@@ -241,6 +250,7 @@ impl Driver {
 
     /// Takes what the master sent and calls the scheduler.
     pub fn handle(&mut self, now: Time, event: Event, scheduler: &mut impl Scheduler) {
+        scheduler.heard(&event);
         match event {
             Event::Subscribed { framework } => {
                 self.framework = Some(framework.clone());

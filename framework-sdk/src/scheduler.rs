@@ -4,7 +4,7 @@
 use crate::driver::Driver;
 use skep_protocol::{
     FrameworkId, OfferId, Rejection, StatusUpdate,
-    framework::{Answer, InverseOffer, Offer},
+    framework::{Answer, Event, InverseOffer, Offer},
     outcome::Progress,
 };
 
@@ -18,6 +18,13 @@ pub trait Scheduler {
     /// each reconnection or change of master. Offers from before are void.
     fn registered(&mut self, driver: &mut Driver, framework: &FrameworkId) {
         let _ = (driver, framework);
+    }
+
+    /// All that the master says, as it says it and before any other callback is called for it:
+    /// also what is repeated, and which tasks their agents have recorded. For schedulers that keep
+    /// a protocol.
+    fn heard(&mut self, event: &Event) {
+        let _ = event;
     }
 
     /// Resources are offered. Answer each offer with [`Driver::launch`] or [`Driver::decline`].

@@ -114,6 +114,24 @@ fn acknowledge(task: &str, attempt: u32, seq: u64) -> Vec<Call> {
 }
 
 #[test]
+fn an_instance_that_takes_over_asks_what_became_of_the_tasks_of_the_one_before() {
+    let live = ["a", "b"].map(|task| (TaskId::new(task).expect("an id"), Attempt(2)));
+    let driver = Driver::new(info(), Some(framework())).with_run(9);
+    let (mut driver, mut told) = (driver.with_live(live.clone()), Told::default());
+    assert_eq!(driver.connected(), subscribe(Some(framework()), 1));
+    driver.handle(Time::ZERO, Event::Subscribed { framework: framework() }, &mut told);
+    assert_eq!(driver.take_calls(), [Call::Reconcile { tasks: live.to_vec() }]);
+    let updates = vec![update("a", 1, 3, finished()), update("a", 2, 3, finished())];
+    assert_eq!(deliver(&mut driver, &mut told, updates), acknowledge_both());
+    assert_eq!(told.0, ["registered f-1", "a 2 FINISHED"], "an older attempt is no news");
+}
+
+fn acknowledge_both() -> Vec<Call> {
+    let acknowledgements = [1, 2].map(|attempt| Acknowledgement { key: key("a", attempt), seq: 3 });
+    vec![Call::Acknowledge { acknowledgements: acknowledgements.to_vec() }]
+}
+
+#[test]
 fn a_batch_of_updates_is_acknowledged_by_its_newest_number() {
     let (mut driver, mut told) = subscribed();
     let updates = vec![update("a", 1, 1, TaskState::Running), update("a", 1, 2, finished())];
