@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "these commands talk to the person who runs them")]
 
 mod arrows;
+mod chaos;
 mod ci;
 mod guests;
 mod mutants;
@@ -42,6 +43,11 @@ enum Command {
     Sim(sim::Play),
     /// Break the cores in each way of a list, and see whether anything notices
     Mutants(mutants::Order),
+    /// Break a real cluster under load, again and again, and count what was lost
+    Chaos(chaos::Order),
+    /// A framework of that cluster
+    #[command(hide = true)]
+    ChaosFramework(chaos::load::Order),
     /// Time how a large cluster comes back to a fresh master
     Reregister,
 }
@@ -55,6 +61,8 @@ fn main() -> Result<()> {
         Command::Arrows => arrows::run(),
         Command::Sim(play) => sim::play(play),
         Command::Mutants(order) => mutants::run(&order),
+        Command::Chaos(order) => chaos::run(&order),
+        Command::ChaosFramework(order) => chaos::load::run(order),
         Command::Reregister => sim::reregister(),
     }
 }
