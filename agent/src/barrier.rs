@@ -160,6 +160,7 @@ mod tests {
 
     fn start(task: &str) -> Effect {
         let TaskSpec { module, name, args, index, limits, grants, diagnostics, .. } = spec(task);
+        let (policies, checkpoint) = Default::default();
         let cpus = Amount::units(1);
         let agent = skep_protocol::AgentId::new("a1").expect("an id");
         let (memory_bytes, key, sandbox) = (1, key(task), "sandbox".into());
@@ -175,6 +176,8 @@ mod tests {
             limits,
             grants,
             diagnostics,
+            policies,
+            checkpoint,
             sandbox,
         };
         order_of(ToExecutor::Start { guests: vec![guest] })

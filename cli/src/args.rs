@@ -5,6 +5,7 @@ mod masters;
 mod module;
 mod sandbox;
 mod sharing;
+mod trouble;
 
 pub(crate) use keeping::{
     AgentArgs, AgentCommand, FixedReservation, MaintenanceArgs, OneAgent, VolumeCommand,
@@ -15,6 +16,7 @@ pub(crate) use sandbox::{Executor, NamedVolume, Walls};
 pub(crate) use sharing::{
     Place, QuotaCommand, Reservation, Reserve, RoleCommand, Unreserve, Wanted, Why,
 };
+pub(crate) use trouble::Trouble;
 
 use crate::units::{Bytes, ClockArg, Env, Fuel, HostDir, IndexRange, Scalars, Span, VolumeDir};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -143,6 +145,8 @@ pub(crate) struct Run {
     pub(crate) many: Many,
     #[command(flatten)]
     pub(crate) walls: Walls,
+    #[command(flatten)]
+    pub(crate) trouble: Trouble,
     /// Role to ask for resources in
     #[arg(long, default_value_t, value_name = "ROLE")]
     pub(crate) role: Role,

@@ -51,6 +51,7 @@ fn is_wanted(outcome: &Outcome) -> bool {
         | Outcome::HandleLimit { .. }
         | Outcome::RandomLimit { .. } => true,
         Outcome::Exited { .. }
+        | Outcome::Unhealthy { .. }
         | Outcome::Killed { .. }
         | Outcome::ModuleRejected { .. }
         | Outcome::Refused { .. }

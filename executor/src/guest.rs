@@ -1,22 +1,22 @@
-//! One run of one guest, from its seat to its end.
+//! One run of one guest, from its seat to its end. An attempt has several if it may (`attempt`).
 //!
 //! ```text
 //! seat -> context -> store -> Started -> instance, _start -> outcome, usage -> (all dropped)
 //! ```
 //! Always holds: a store serves one run and is dropped after it, whatever came of it; a guest can
-//! be killed at each step; the deadline counts from the first instruction. Deliberately absent:
-//! when a guest's turn comes among others, which is the workers' matter (`cpu`).
+//! be killed at each step. Deliberately absent: when a guest's turn comes among others, which is
+//! the workers' matter (`cpu`).
 
 use crate::{
+    attempt::Runs,
     component::{self, FileStreams},
-    coredump,
-    cpu::{self, Gate},
-    engine,
+    coredump, cpu, engine,
     host::{
         clock::VirtualClock, disk::Disk, files::Files, listing::Listing, price::Meter,
         random::RandomBudget, transcript::Transcript,
     },
-    lanes::{Lanes, Program, Seat},
+    lanes::{Program, Seat},
+    life::Life,
     limiter::Limiter,
     outbox::Outbox,
     outcome,
@@ -27,19 +27,19 @@ use crate::{
 use skep_protocol::{
     executor::StartGuest,
     ids::{Attempt, FrameworkId, TaskId, TaskKey},
-    outcome::{KilledBy, Outcome, Progress, Usage},
+    outcome::{Checkpoint, KilledBy, Outcome, Progress, Usage},
     task::{Access, Diagnostics, Limits, NetGrant},
     time::Time,
 };
 use std::{
     collections::BTreeSet,
-    future::{pending, poll_fn},
+    future::poll_fn,
     mem,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{select, sync::oneshot, time::sleep};
+use tokio::select;
 use wasmtime::{Instance, Store};
 use wasmtime_wasi::{WasiCtxBuilder, p1::WasiP1Ctx};
 
@@ -70,32 +70,60 @@ pub(crate) struct GuestState {
     pub(crate) instance: Option<Instance>,
     /// The value that the guest returns; empty if it does not.
     pub(crate) result: Vec<u8>,
+    /// The state that it goes on from, or has left since; empty if there is none.
+    pub(crate) checkpoint: Vec<u8>,
+    pub(crate) life: Arc<Life>,
     key: TaskKey,
     outbox: Arc<Outbox>,
 }
 
+/// What goes from one run of a guest to the next.
+pub(crate) struct Carried {
+    output: Arc<Output>,
+    disk: Disk,
+    random: RandomBudget,
+    checkpoint: Vec<u8>,
+}
+
+impl Carried {
+    pub(crate) fn new(guest: &StartGuest) -> Self {
+        let StartGuest { limits, sandbox, checkpoint, .. } = guest;
+        Self {
+            output: Output::new(sandbox.clone(), limits.output_bytes),
+            disk: Disk::new(limits.disk_bytes, limits.files),
+            random: RandomBudget(limits.random_bytes),
+            checkpoint: checkpoint.clone(),
+        }
+    }
+}
+
 impl GuestState {
-    fn new(guest: &StartGuest, view: View, output: Arc<Output>, outbox: Arc<Outbox>) -> Self {
-        let StartGuest { key, memory_bytes, limits, grants, .. } = guest;
+    fn new(attempt: &Runs<'_>, view: View, carried: Carried) -> Self {
+        let StartGuest { key, memory_bytes, limits, grants, .. } = attempt.guest;
+        let Carried { output, disk, random, checkpoint } = carried;
         let writable = grants.dirs.iter().any(|dir| dir.access == Access::ReadWrite);
         let deterministic = grants.is_deterministic();
+        let mut limiter = Limiter::new(*memory_bytes);
+        limiter.hold(checkpoint.len() as u64);
         Self {
             wasi: view.wasi,
-            limiter: Limiter::new(*memory_bytes),
+            limiter,
             output,
             meter: Meter::new(fuel_budget(limits), limits.host_calls_per_second),
-            disk: Disk::new(limits.disk_bytes, limits.files),
+            disk,
             files: Files::new(limits.handles, writable, deterministic),
             listing: None,
             clock: view.clock,
-            random: RandomBudget(limits.random_bytes),
+            random,
             streams: FileStreams::default(),
             peers: grants.network.clone(),
-            transcript: deterministic.then(|| Transcript::new(engine::COSTS, guest)),
+            transcript: deterministic.then(|| Transcript::new(engine::COSTS, attempt.guest)),
             instance: None,
             result: Vec::new(),
+            checkpoint,
+            life: Arc::clone(&attempt.life),
             key: key.clone(),
-            outbox,
+            outbox: Arc::clone(attempt.outbox),
         }
     }
 
@@ -118,6 +146,8 @@ impl GuestState {
             transcript: None,
             instance: None,
             result: Vec::new(),
+            checkpoint: Vec::new(),
+            life: Arc::new(Life::new()),
             key: TaskKey { framework, task, attempt: Attempt::FIRST },
             outbox: Arc::new(Outbox::new()),
         }
@@ -125,7 +155,16 @@ impl GuestState {
 
     /// Tells the agent, in good time, how far the guest says it is.
     pub(crate) fn progress(&self, done: u64, total: u64, message: String) {
+        self.life.sign();
         self.outbox.progress(Progress { key: self.key.clone(), done, total, message });
+    }
+}
+
+impl GuestState {
+    /// Keeps the state that the guest would go on from, and tells the agent in good time.
+    pub(crate) fn leave_checkpoint(&mut self, bytes: Vec<u8>) {
+        self.checkpoint.clone_from(&bytes);
+        self.outbox.checkpoint(Checkpoint { key: self.key.clone(), bytes });
     }
 }
 
@@ -139,65 +178,65 @@ pub(crate) struct End {
 }
 
 impl End {
-    fn before_start(outcome: Outcome) -> Self {
+    pub(crate) fn before_start(outcome: Outcome) -> Self {
         let (result, last_words) = (Vec::new(), String::new());
         Self { outcome, usage: Usage::default(), result, last_words }
     }
 }
 
-/// Runs a guest to its end, or until it is killed.
+/// Runs a guest until it ends or is killed. What is carried to its next run is taken, and left
+/// again if there can be one.
 pub(crate) async fn run(
-    guest: StartGuest,
+    attempt: &Runs<'_>,
     files: GuestFiles,
-    lanes: &Lanes,
-    outbox: &Arc<Outbox>,
-    gate: &Gate,
-    killed: oneshot::Receiver<KilledBy>,
+    carried: &mut Option<Carried>,
+    mut killed: impl Future<Output = KilledBy> + Unpin,
 ) -> End {
+    let Runs { guest, outbox, gate, .. } = attempt;
     let ordered = Instant::now();
-    let mut killed = pin!(async {
-        match killed.await {
-            Ok(by) => by,
-            Err(_) => pending().await,
-        }
-    });
     let prepared = select! {
         biased;
         by = &mut killed => Err(Outcome::Killed { by }),
-        prepared = prepare(&guest, files, lanes, outbox) => prepared,
+        prepared = prepare(attempt, files, carried) => prepared,
     };
     let (seat, mut store) = match prepared {
         Ok(prepared) => prepared,
         Err(outcome) => return End::before_start(outcome),
     };
-    gate.begin(&guest.key, outbox);
+    if !gate.has_begun() {
+        gate.begin(&guest.key, outbox);
+    }
     let started = Instant::now();
+    attempt.began.get_or_init(|| started);
+    attempt.life.sign();
     let start = started.duration_since(ordered);
     let run = execute(&mut store, &seat.program);
     let (outcome, returned) = select! {
         biased;
         by = killed => (Some(Outcome::Killed { by }), Ok(())),
-        limit = deadline(guest.limits.deadline) => {
-            (Some(Outcome::DeadlinePassed { limit }), Ok(()))
-        }
+        limit = attempt.deadline() => (Some(Outcome::DeadlinePassed { limit }), Ok(())),
+        limit = attempt.silence() => (Some(Outcome::Unhealthy { limit }), Ok(())),
         returned = gate.hold(&guest.key, outbox, told(outbox, run)) => (None, returned),
     };
     let wall = started.elapsed();
     let error = returned.err();
     let outcome = outcome.unwrap_or_else(|| {
         let returned = error.as_ref().map_or(Ok(()), Err);
-        outcome::of(returned, store.data(), &guest, seat.program.lines())
+        outcome::of(returned, store.data(), guest, seat.program.lines())
     });
     let usage = Usage { start, ..usage(&store, wall) };
     if guest.diagnostics == Diagnostics::Coredump {
-        let left = coredump::leave(store, &outcome, error, &guest).await;
+        let left = coredump::leave(store, &outcome, error, guest).await;
         let Some(left) = left else { return End { usage, ..End::before_start(outcome) } };
         store = left;
     }
-    let GuestState { output, result, transcript, .. } = store.into_data();
+    let state = store.into_data();
+    let GuestState { output, result, transcript, mut disk, random, checkpoint, .. } = state;
     let run_digest = transcript.map(|transcript| transcript.end(&outcome, usage.fuel, &result));
     let usage = Usage { run_digest, cpu: cpu::spent(), ..usage };
     let last_words = if outcome.is_success() { String::new() } else { output.last_words() };
+    disk.all_closed();
+    *carried = Some(Carried { output, disk, random, checkpoint });
     End { outcome, usage, result, last_words }
 }
 
@@ -218,15 +257,16 @@ async fn told<F: Future>(outbox: &Outbox, guest: F) -> F::Output {
 }
 
 async fn prepare(
-    guest: &StartGuest,
+    attempt: &Runs<'_>,
     files: GuestFiles,
-    lanes: &Lanes,
-    outbox: &Arc<Outbox>,
+    carried: &mut Option<Carried>,
 ) -> Result<(Seat, Store<GuestState>), Outcome> {
+    let Runs { guest, lanes, .. } = attempt;
     let seat = lanes.seat(guest, &files.artifact).await.map_err(failed)?;
-    let output = Output::new(guest.sandbox.clone(), guest.limits.output_bytes);
+    let gone = || failed("what an earlier run left is gone");
+    let output = Arc::clone(&carried.as_ref().ok_or_else(gone)?.output);
     let view = wasi::view(guest, files.stdin, &output).await.map_err(failed)?;
-    let state = GuestState::new(guest, view, output, Arc::clone(outbox));
+    let state = GuestState::new(attempt, view, carried.take().ok_or_else(gone)?);
     let mut store = Store::new(seat.program.engine(), state);
     store.limiter(|state| &mut state.limiter);
     if let Program::Component(program) = &seat.program {
@@ -249,16 +289,6 @@ async fn execute(store: &mut Store<GuestState>, program: &Program) -> wasmtime::
     store.data_mut().instance = Some(instance);
     let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
     start.call_async(store, ()).await
-}
-
-async fn deadline(limit: Option<Duration>) -> Duration {
-    match limit {
-        Some(limit) => {
-            sleep(limit).await;
-            limit
-        }
-        None => pending().await,
-    }
 }
 
 /// Fuel is counted whether it is limited or not.

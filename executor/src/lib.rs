@@ -40,9 +40,11 @@ mod artifact;
 mod lanes;
 mod modules;
 
+mod attempt;
 mod component;
 mod guest;
 mod host;
+mod life;
 mod limiter;
 mod output;
 mod wasi;

@@ -1,8 +1,9 @@
 //! What has happened to guests and is not yet told to the agent.
 //!
 //! Always holds: what happened to one guest leaves in its order; of its progress only the latest
-//! word is kept, and leaves at most ten times a second; a batch fits a frame; what has left, but
-//! for progress, is kept until it is acknowledged, and leaves again on each new connection.
+//! word is kept, and leaves at most ten times a second, and so does its checkpoint, once a second;
+//! a batch fits a frame; what has left, but for progress, is kept until it is acknowledged, and
+//! leaves again on each new connection.
 //! Whoever takes batches decides how often: all that happens meanwhile goes into the next one.
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use skep_protocol::{
     codec::Message as _,
     executor::{Report, ToAgent},
     ids::TaskKey,
-    outcome::{Outcome, Progress},
+    outcome::{Checkpoint, Outcome, Progress},
 };
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -27,6 +28,8 @@ use tokio::{
 
 /// How long progress waits for more, so that a chatty guest costs ten frames a second.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// How long a checkpoint waits for a later one: each is written to three disks.
+const CHECKPOINTS_EVERY: Duration = Duration::from_secs(1);
 /// What a batch holds at most: a quarter of a frame leaves room for how it is encoded.
 const BATCH_BYTES_MAX: usize = FRAME_BYTES_MAX / 4;
 /// What waits for the agent before new guests are taken from it. What has left is not counted: the
@@ -49,6 +52,8 @@ struct Waiting {
     bytes: usize,
     progress: BTreeMap<TaskKey, Progress>,
     progress_due: Instant,
+    checkpoints: BTreeMap<TaskKey, Vec<u8>>,
+    checkpoints_due: Instant,
     /// The batches that have left, by their numbers, from `first_unacknowledged` on.
     left: VecDeque<Vec<Report>>,
     first_unacknowledged: u64,
@@ -68,13 +73,16 @@ impl Outbox {
             bytes: 0,
             progress: BTreeMap::new(),
             progress_due: Instant::now(),
+            checkpoints: BTreeMap::new(),
+            checkpoints_due: Instant::now(),
             left: VecDeque::new(),
             first_unacknowledged: 1,
         };
         Self { waiting: Mutex::new(waiting), filled: Notify::new(), drained: Notify::new() }
     }
 
-    /// Adds what happened. An end takes the guest's last progress along, ahead of it.
+    /// Adds what happened. An end takes the guest's last progress along, ahead of it; one that is
+    /// not a success, its last checkpoint, too.
     pub(crate) fn push(&self, report: Report) {
         self.add_and(report, || {});
         self.nudge();
@@ -84,10 +92,14 @@ impl Outbox {
     /// something, which nobody sees without the other.
     pub(crate) fn add_and(&self, report: Report, also: impl FnOnce()) {
         let mut waiting = self.lock();
-        if let Report::Ended { key, .. } = &report
-            && let Some(last) = waiting.progress.remove(key)
-        {
-            waiting.push(Report::Progressed(last));
+        if let Report::Ended { key, outcome, .. } = &report {
+            if let Some(last) = waiting.progress.remove(key) {
+                waiting.push(Report::Progressed(last));
+            }
+            let last = waiting.checkpoints.remove(key).filter(|_| !outcome.is_success());
+            if let Some(bytes) = last {
+                waiting.push(Report::Checkpointed(Checkpoint { key: key.clone(), bytes }));
+            }
         }
         waiting.push(report);
         also();
@@ -103,6 +115,17 @@ impl Outbox {
         let mut waiting = self.lock();
         let is_first = waiting.progress.is_empty();
         waiting.progress.insert(progress.key.clone(), progress);
+        drop(waiting);
+        if is_first {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Sets the state that a guest would go on from.
+    pub(crate) fn checkpoint(&self, checkpoint: Checkpoint) {
+        let mut waiting = self.lock();
+        let is_first = waiting.checkpoints.is_empty();
+        waiting.checkpoints.insert(checkpoint.key, checkpoint.bytes);
         drop(waiting);
         if is_first {
             self.filled.notify_one();
@@ -175,7 +198,7 @@ impl Outbox {
                     self.drained.notify_one();
                     return batch;
                 }
-                (!waiting.progress.is_empty()).then_some(waiting.progress_due)
+                waiting.due()
             };
             match due {
                 None => self.filled.notified().await,
@@ -198,6 +221,13 @@ impl Waiting {
         self.reports.push_back(report);
     }
 
+    /// When what waits for later words is to leave.
+    fn due(&self) -> Option<Instant> {
+        let progress = (!self.progress.is_empty()).then_some(self.progress_due);
+        let checkpoints = (!self.checkpoints.is_empty()).then_some(self.checkpoints_due);
+        progress.into_iter().chain(checkpoints).min()
+    }
+
     fn batch(&mut self, now: Instant) -> Vec<Report> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while let Some(report) = self.reports.pop_front() {
@@ -208,6 +238,17 @@ impl Waiting {
             }
             self.bytes -= weight(&report);
             batch.push(report);
+        }
+        if now >= self.checkpoints_due {
+            while let Some((key, state)) = self.checkpoints.pop_first() {
+                bytes += REPORT_BYTES + state.len();
+                if bytes > BATCH_BYTES_MAX && !batch.is_empty() {
+                    self.checkpoints.insert(key, state);
+                    return batch;
+                }
+                batch.push(Report::Checkpointed(Checkpoint { key, bytes: state }));
+                self.checkpoints_due = now + CHECKPOINTS_EVERY;
+            }
         }
         if now >= self.progress_due && !self.progress.is_empty() {
             self.progress_due = now + PROGRESS_EVERY;
@@ -236,6 +277,7 @@ fn weight(report: &Report) -> usize {
     let texts = match report {
         Report::Started { .. } | Report::Paused { .. } | Report::Resumed { .. } => 0,
         Report::Progressed(progress) => progress.message.len(),
+        Report::Checkpointed(checkpoint) => checkpoint.bytes.len(),
         Report::Ended { outcome, result, last_words, .. } => {
             result.len() + last_words.len() + weight_of_outcome(outcome)
         }
@@ -298,6 +340,34 @@ mod tests {
         assert_eq!(waiting.batch(start + PROGRESS_EVERY / 2), []);
         waiting.progress.insert(key("a"), progress("a", 3));
         assert_eq!(waiting.batch(start + PROGRESS_EVERY), [Report::Progressed(progress("a", 3))]);
+    }
+
+    #[tokio::test]
+    async fn of_checkpoints_the_latest_leaves_and_with_a_success_none() {
+        let outbox = Outbox::new();
+        let checkpoint = |task, byte| Checkpoint { key: key(task), bytes: vec![byte] };
+        let mut failed = ended("a", Vec::new());
+        if let Report::Ended { outcome, .. } = &mut failed {
+            *outcome = Outcome::Exited { code: 1 };
+        }
+        outbox.checkpoint(checkpoint("a", 1));
+        outbox.checkpoint(checkpoint("a", 2));
+        outbox.checkpoint(checkpoint("b", 3));
+        outbox.push(failed.clone());
+        outbox.push(ended("b", Vec::new()));
+        let expected =
+            vec![Report::Checkpointed(checkpoint("a", 2)), failed, ended("b", Vec::new())];
+        assert_eq!(outbox.take().await, expected);
+        let mut waiting = outbox.lock();
+        let start = waiting.checkpoints_due;
+        waiting.checkpoints.insert(key("c"), vec![4]);
+        assert_eq!(waiting.batch(start), [Report::Checkpointed(checkpoint("c", 4))]);
+        waiting.checkpoints.insert(key("c"), vec![5]);
+        assert_eq!(waiting.batch(start + CHECKPOINTS_EVERY / 2), []);
+        assert_eq!(
+            waiting.batch(start + CHECKPOINTS_EVERY),
+            [Report::Checkpointed(checkpoint("c", 5))]
+        );
     }
 
     #[tokio::test]

@@ -6,8 +6,9 @@
 //! guest that does not run is harmless.
 
 use crate::{
+    attempt,
     cpu::{Gate, Id, Workers},
-    guest::{self, End, now},
+    guest::{End, now},
     lanes::Lanes,
     outbox::{News, Outbox},
     wire::GuestFiles,
@@ -205,7 +206,7 @@ async fn run(
     killed: oneshot::Receiver<KilledBy>,
 ) {
     let mut last_word = LastWord { shared: Arc::clone(&shared), key, end: None };
-    let run = guest::run(guest, files, &shared.lanes, &shared.outbox, &gate, killed);
+    let run = attempt::run(guest, files, &shared.lanes, &shared.outbox, &gate, killed);
     last_word.end = Some(run.await);
 }
 

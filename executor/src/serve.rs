@@ -205,7 +205,7 @@ mod tests {
         ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
         outcome::Outcome,
         resources::Amount,
-        task::{Diagnostics, Grants, Limits},
+        task::{Diagnostics, Grants, Limits, Policies},
     };
     use std::{io::IoSlice, mem::MaybeUninit, os::fd::BorrowedFd};
     use tokio::join;
@@ -256,6 +256,8 @@ mod tests {
             limits: Limits::default(),
             grants: Grants::default(),
             diagnostics: Diagnostics::default(),
+            policies: Policies::default(),
+            checkpoint: Vec::new(),
             sandbox: "/nowhere".into(),
         }
     }

@@ -19,7 +19,7 @@ use skep_protocol::{
 use std::{
     collections::{HashMap, VecDeque},
     fs::File,
-    io::{self, IoSliceMut},
+    io::{self, IoSliceMut, Seek as _},
     mem::MaybeUninit,
     os::fd::OwnedFd,
     sync::{Arc, Weak},
@@ -44,6 +44,21 @@ pub struct GuestFiles {
     pub artifact: Arc<File>,
     /// Its standard input, if that is granted; read by nobody else.
     pub stdin: Option<File>,
+}
+
+impl GuestFiles {
+    /// The same, to be read from the beginning.
+    ///
+    /// # Errors
+    /// If the process may open no more files.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        let stdin = self.stdin.as_ref().map(|file| {
+            let mut file = file.try_clone()?;
+            file.rewind()?;
+            io::Result::Ok(file)
+        });
+        Ok(Self { artifact: Arc::clone(&self.artifact), stdin: stdin.transpose()? })
+    }
 }
 
 /// Files and orders do not match: the other side is no agent of ours.

@@ -1,8 +1,8 @@
-//! The two functions of the host module `skep`, and the numbers it answers with.
+//! The functions of the host module `skep`, and the numbers it answers with.
 //!
-//! All unsafe code of the crate is in `imports`: two foreign functions, each called in one place.
+//! All unsafe code of the crate is in `imports`: foreign functions, each called in one place.
 
-use std::{error, fmt};
+use std::{error, fmt, time::Duration};
 
 /// Reports how far this task has come: `done` of `total`, in a unit of the guest's choosing, and a
 /// few words about it. The framework sees the latest report; how many it sees is not promised.
@@ -24,6 +24,62 @@ pub fn progress(done: u64, total: u64, message: &str) -> Result<(), HostError> {
 /// [`HostError::Absent`] outside of Wasm. An earlier result stays as it was.
 pub fn set_result(value: &[u8]) -> Result<(), HostError> {
     HostError::check(imports::result(value))
+}
+
+/// Gives a sign of life. A task with a heartbeat that gives none for longer than that counts as
+/// failed; [`progress`] and [`checkpoint`] are such signs, too.
+///
+/// # Errors
+/// [`HostError::Absent`] outside of Wasm.
+pub fn alive() -> Result<(), HostError> {
+    HostError::check(imports::alive())
+}
+
+/// Whether this task was told to end: it has its kill grace to do so by itself, and is killed then.
+/// A task without a kill grace is not told. Outside of Wasm: never.
+pub fn is_cancelled() -> bool {
+    imports::cancelled(0) == Some(1)
+}
+
+/// Sleeps for `time`, or until this task is told to end; says whether it was. Outside of Wasm it
+/// sleeps for all of it.
+pub fn sleep_unless_cancelled(time: Duration) -> bool {
+    let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    match imports::cancelled(millis) {
+        Some(answer) => answer == 1,
+        None => {
+            #[expect(clippy::disallowed_methods, reason = "there is no host to wait in")]
+            std::thread::sleep(time);
+            false
+        }
+    }
+}
+
+/// Leaves the state that this task would go on from if it had to be started again: after a failure,
+/// on this machine or another. The latest counts. It leaves the machine within a second or two, so
+/// what was done since the last one may have to be done again.
+///
+/// # Errors
+/// [`HostError::TooLarge`] above 64 KiB, or when the task's memory limit does not allow to keep it;
+/// [`HostError::Absent`] outside of Wasm.
+pub fn checkpoint(state: &[u8]) -> Result<(), HostError> {
+    HostError::check(imports::checkpoint(state))
+}
+
+/// The state that an earlier run of this task left, or this one has. None: it begins.
+pub fn restored() -> Option<Vec<u8>> {
+    let mut state = Vec::new();
+    loop {
+        let length = usize::try_from(imports::restored(&mut state)?).ok()?;
+        if length == 0 {
+            return None;
+        }
+        if length <= state.len() {
+            state.truncate(length);
+            return Some(state);
+        }
+        state.resize(length, 0);
+    }
 }
 
 /// Why the host did not take a report or a result.
@@ -71,6 +127,35 @@ mod imports {
         fn host_progress(done: i64, total: i64, text: *const u8, len: usize) -> i32;
         #[link_name = "result"]
         fn host_result(value: *const u8, len: usize) -> i32;
+        #[link_name = "alive"]
+        fn host_alive() -> i32;
+        #[link_name = "cancelled"]
+        fn host_cancelled(wait_millis: i64) -> i32;
+        #[link_name = "checkpoint"]
+        fn host_checkpoint(state: *const u8, len: usize) -> i32;
+        #[link_name = "restored"]
+        fn host_restored(state: *mut u8, capacity: usize) -> i32;
+    }
+
+    pub(super) fn alive() -> Option<i32> {
+        // SAFETY: it takes nothing.
+        Some(unsafe { host_alive() })
+    }
+
+    pub(super) fn cancelled(wait_millis: i64) -> Option<i32> {
+        // SAFETY: it takes a number.
+        Some(unsafe { host_cancelled(wait_millis) })
+    }
+
+    pub(super) fn checkpoint(state: &[u8]) -> Option<i32> {
+        // SAFETY: as in `progress`.
+        Some(unsafe { host_checkpoint(state.as_ptr(), state.len()) })
+    }
+
+    pub(super) fn restored(state: &mut [u8]) -> Option<i32> {
+        // SAFETY: the host writes `capacity` bytes at most from the pointer on before it returns;
+        // both come from one live slice.
+        Some(unsafe { host_restored(state.as_mut_ptr(), state.len()) })
     }
 
     pub(super) fn progress(done: i64, total: i64, message: &str) -> Option<i32> {
@@ -94,6 +179,22 @@ mod imports {
     pub(super) fn result(_value: &[u8]) -> Option<i32> {
         None
     }
+
+    pub(super) fn alive() -> Option<i32> {
+        None
+    }
+
+    pub(super) fn cancelled(_wait_millis: i64) -> Option<i32> {
+        None
+    }
+
+    pub(super) fn checkpoint(_state: &[u8]) -> Option<i32> {
+        None
+    }
+
+    pub(super) fn restored(_state: &mut [u8]) -> Option<i32> {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +205,10 @@ mod tests {
     fn outside_of_wasm_the_calls_say_so() {
         assert_eq!(progress(1, 2, "half"), Err(HostError::Absent));
         assert_eq!(set_result(b"42"), Err(HostError::Absent));
+        assert_eq!(alive(), Err(HostError::Absent));
+        assert_eq!(checkpoint(b"42"), Err(HostError::Absent));
+        assert_eq!(restored(), None);
+        assert!(!is_cancelled() && !sleep_unless_cancelled(Duration::ZERO));
     }
 
     #[test]

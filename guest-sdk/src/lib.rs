@@ -1,9 +1,10 @@
 //! For code inside the sandbox: which task am I, how far have I come, what is my result.
 //!
 //! A guest is an ordinary WASI program. It needs this crate only to read its [`Context`] in typed
-//! form, to report [`progress`] and to hand a value to its framework with [`set_result`]; a program
+//! form, to report [`progress`], to hand a value to its framework with [`set_result`], and for what
+//! its policies go by ([`alive`], [`is_cancelled`], [`checkpoint`], [`restored`]); a program
 //! that knows nothing of skep runs as well. The crate depends on nothing and knows no other crate
-//! of skep: the border that it crosses is a handful of environment names and two host functions.
+//! of skep: the border that it crosses is a handful of environment names and host functions.
 //!
 //! It compiles for every target, so that a guest can be tested as a native program. There, and in
 //! any other WASI runtime that starts it, a context is absent; outside of Wasm the two calls answer
@@ -22,4 +23,7 @@ mod context;
 mod host;
 
 pub use context::{Context, ContextError};
-pub use host::{HostError, progress, set_result};
+pub use host::{
+    HostError, alive, checkpoint, is_cancelled, progress, restored, set_result,
+    sleep_unless_cancelled,
+};

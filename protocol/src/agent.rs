@@ -3,14 +3,14 @@
 use crate::{
     framework::{Acknowledgement, LaunchTask},
     ids::{AgentId, AllocationId, Attempt, FrameworkId, Incarnation, Role, TaskId, TaskKey},
-    outcome::{KilledBy, Progress, StatusUpdate, TaskState},
+    outcome::{Checkpoint, KilledBy, Progress, StatusUpdate, TaskState},
     rejection::Rejection,
     resources::{Amount, Resources},
     task::Terms,
     time::Time,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// What an agent tells the master.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,11 @@ pub enum ToMaster {
     Progressed {
         /// Their reports.
         reports: Vec<Progress>,
+    },
+    /// States that guests would go on from; told again on each connection.
+    Checkpointed {
+        /// Of each task the latest.
+        checkpoints: Vec<Checkpoint>,
     },
     /// The agent's own loop is alive: it handles inputs and its disk answers.
     Beat {
@@ -108,6 +113,8 @@ pub struct HeldTask {
     pub state: TaskState,
     /// The names of the volumes that it is granted.
     pub volumes: Vec<String>,
+    /// How long it counts as unreachable before it counts as lost.
+    pub lost_after: Option<Duration>,
 }
 
 /// A folder that the master had an agent make; it survives tasks and restarts.

@@ -34,6 +34,16 @@ pub const FEATURES_MAX: usize = 256;
 pub const HOSTNAME_BYTES_MAX: usize = 256;
 /// A result value that a guest hands to its framework, in bytes: it travels in a status update.
 pub const RESULT_BYTES_MAX: usize = 256 << 10;
+/// A checkpoint of a guest's own state, in bytes: it is a row of the cluster's store, and travels
+/// in orders to start.
+pub const CHECKPOINT_BYTES_MAX: usize = 64 << 10;
+/// How often a guest may be started again within one attempt.
+pub const RETRY_TIMES_MAX: u32 = 1_000;
+/// The longest wait before a guest is started again: who fixes what it waits for sees it go on
+/// within minutes.
+pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(300);
+/// The longest that a guest may go on after it was told to end: its resources are wanted elsewhere.
+pub const KILL_GRACE_MAX: Duration = Duration::from_secs(300);
 /// Text of a progress report, in bytes.
 pub const PROGRESS_BYTES_MAX: usize = 256;
 /// Frames of a backtrace kept in an outcome.

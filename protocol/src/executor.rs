@@ -3,9 +3,9 @@
 use crate::{
     artifact::Artifact,
     ids::{AgentId, Digest, TaskKey},
-    outcome::{KilledBy, Outcome, Progress, Usage},
+    outcome::{Checkpoint, KilledBy, Outcome, Progress, Usage},
     resources::Amount,
-    task::{Diagnostics, Grants, Limits},
+    task::{Diagnostics, Grants, Limits, Policies},
     time::Time,
 };
 use std::{collections::BTreeSet, path::PathBuf};
@@ -70,6 +70,10 @@ pub struct StartGuest {
     pub grants: Grants,
     /// What is kept if it dies of a trap.
     pub diagnostics: Diagnostics,
+    /// What is done about it in trouble.
+    pub policies: Policies,
+    /// The state that it goes on from; empty: from the beginning.
+    pub checkpoint: Vec<u8>,
     /// The task's sandbox folder. Made by the executor when the task first needs it: for `stdout`
     /// and `stderr` (files of these names) at the first byte, for `files/` if it is granted.
     pub sandbox: PathBuf,
@@ -164,6 +168,8 @@ pub enum Report {
     },
     /// It says how far it is.
     Progressed(Progress),
+    /// It leaves a state to go on from.
+    Checkpointed(Checkpoint),
     /// It is over; nothing of it is left in the executor.
     Ended {
         /// Which.

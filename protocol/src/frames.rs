@@ -8,6 +8,7 @@ use crate::{
     bounds::{FRAME_BYTES_MAX, ID_BYTES_MAX, ROLE_BYTES_MAX, START_FILES_MAX, WHY_BYTES_MAX},
     executor::{StartGuest, start_files},
     framework::Offer,
+    outcome::Checkpoint,
 };
 
 /// Ids, numbers, resources and tags of one item.
@@ -52,7 +53,13 @@ pub fn spec_bytes(spec: &TaskSpec) -> usize {
     let env = spec.grants.env.iter().flat_map(|(name, value)| [name, value]);
     let labels = spec.labels.iter().flat_map(|(name, value)| [name, value]);
     let dirs: usize = spec.grants.dirs.iter().map(|dir| dir.guest.len() + ITEM_BYTES).sum();
-    ITEM_BYTES + texts_bytes(spec.args.iter()) + texts_bytes(env) + texts_bytes(labels) + dirs
+    let texts = texts_bytes(spec.args.iter()) + texts_bytes(env) + texts_bytes(labels);
+    ITEM_BYTES + texts + dirs + spec.checkpoint.len()
+}
+
+/// The size of a checkpoint, at most.
+pub const fn checkpoint_bytes(checkpoint: &Checkpoint) -> usize {
+    ITEM_BYTES + checkpoint.bytes.len()
 }
 
 /// The size of an offer, at most.
@@ -69,7 +76,8 @@ pub fn guest_bytes(guest: &StartGuest) -> usize {
     let env = guest.grants.env.iter().flat_map(|(name, value)| [name, value]);
     let sandbox = guest.sandbox.as_os_str().len();
     let dirs: usize = guest.grants.dirs.iter().map(|dir| dir.guest.len() + ITEM_BYTES).sum();
-    ITEM_BYTES + texts_bytes(guest.args.iter()) + texts_bytes(env) + sandbox + dirs
+    let texts = texts_bytes(guest.args.iter()) + texts_bytes(env);
+    ITEM_BYTES + texts + sandbox + dirs + guest.checkpoint.len()
 }
 
 /// Guests in their order, in as many orders to start them as they need frames and files.

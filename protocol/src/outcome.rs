@@ -109,6 +109,11 @@ pub enum Outcome {
         /// The limit in bytes.
         limit: u64,
     },
+    /// It gave no sign of life for longer than it may.
+    Unhealthy {
+        /// The longest time between two.
+        limit: Duration,
+    },
     /// It was ended by order.
     Killed {
         /// Whose order.
@@ -166,6 +171,7 @@ impl Outcome {
             Self::DiskLimit { .. } => "disk_limit",
             Self::HandleLimit { .. } => "handle_limit",
             Self::RandomLimit { .. } => "random_limit",
+            Self::Unhealthy { .. } => "unhealthy",
             Self::Killed { .. } => "killed",
             Self::ModuleRejected { .. } => "module_rejected",
             Self::Refused { .. } => "refused",
@@ -200,6 +206,9 @@ impl fmt::Display for Outcome {
             }
             Self::RandomLimit { limit } => {
                 write!(f, "random limit: it drew more than {limit} random bytes")
+            }
+            Self::Unhealthy { limit } => {
+                write!(f, "unhealthy: it gave no sign of life for {} s", limit.as_secs_f64())
             }
             Self::Killed { by } => write!(f, "killed by {by}"),
             Self::ModuleRejected { why } => write!(f, "module rejected: {why}"),
@@ -343,6 +352,10 @@ pub struct Usage {
     /// outputs, exit and fuel. Two runs with the same digest were the same run.
     #[serde(skip_serializing_if = "is_default")]
     pub run_digest: Option<Digest>,
+    /// How often it was started again within the attempt. Fuel, time and bytes are of all runs
+    /// together, the time waited between them left out.
+    #[serde(skip_serializing_if = "is_default")]
+    pub restarts: u32,
 }
 
 /// Records are written by the ten thousand a second, so they leave out what says nothing.
@@ -379,6 +392,16 @@ pub struct StatusUpdate {
     /// [`LAST_WORDS_BYTES_MAX`](crate::bounds::LAST_WORDS_BYTES_MAX) bytes of text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_words: String,
+}
+
+/// The state that a guest would go on from. Of one task the latest one counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Which attempt of which task.
+    pub key: TaskKey,
+    /// At most [`CHECKPOINT_BYTES_MAX`](crate::bounds::CHECKPOINT_BYTES_MAX).
+    #[serde(with = "hex::serde")]
+    pub bytes: Vec<u8>,
 }
 
 /// How far a running guest says it is. Not durable, not acknowledged; the latest one counts.

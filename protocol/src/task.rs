@@ -3,14 +3,16 @@
 mod feature;
 mod grants;
 mod limits;
+mod policies;
 
 pub use feature::Feature;
 pub use grants::{Access, Clock, DirGrant, DirSource, Grants, NetGrant, NetGrantError, Random};
 pub use limits::Limits;
+pub use policies::{Policies, Retry, RetryOn};
 
 use crate::{
     artifact::Artifact,
-    bounds::{ARGS_BYTES_MAX, ARGS_MAX, ID_BYTES_MAX, LABELS_MAX},
+    bounds::{ARGS_BYTES_MAX, ARGS_MAX, CHECKPOINT_BYTES_MAX, ID_BYTES_MAX, LABELS_MAX},
     ids::{Attempt, Digest, TaskId},
     rejection::Rejection,
     resources::{Amount, Resources},
@@ -47,6 +49,13 @@ pub struct TaskSpec {
     /// On which terms it holds its resources.
     #[serde(default, skip_serializing_if = "Terms::is_regular")]
     pub terms: Terms,
+    /// What is done about it in trouble.
+    #[serde(default, skip_serializing_if = "Policies::is_none")]
+    pub policies: Policies,
+    /// The state that it goes on from, which an earlier attempt left; empty: from the beginning.
+    /// The master puts the last checkpoint here, if it knows one and the framework gives none.
+    #[serde(with = "hex::serde", default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoint: Vec<u8>,
     /// Free text for people and tools; skep gives it no meaning.
     pub labels: BTreeMap<String, String>,
 }
@@ -102,6 +111,8 @@ impl TaskSpec {
             grants: Grants::default(),
             diagnostics: Diagnostics::default(),
             terms: Terms::default(),
+            policies: Policies::default(),
+            checkpoint: Vec::new(),
             labels: BTreeMap::new(),
         }
     }
@@ -109,6 +120,7 @@ impl TaskSpec {
     /// The features that running this spec needs, from what it uses.
     pub fn requires(&self) -> BTreeSet<Feature> {
         let mut used = Feature::used_by(&self.limits, &self.grants, self.diagnostics);
+        used.extend(Feature::of_policies(&self.policies, &self.checkpoint));
         if self.terms == Terms::Revocable {
             used.insert(Feature::Revocable);
         }
@@ -128,6 +140,10 @@ impl TaskSpec {
             return fail("resources", "mem is missing: a task needs a memory limit".into());
         }
         self.limits.check()?;
+        self.policies.check()?;
+        if self.checkpoint.len() > CHECKPOINT_BYTES_MAX {
+            return fail("checkpoint", format!("at most {CHECKPOINT_BYTES_MAX} bytes"));
+        }
         self.check_texts()?;
         self.grants.check()
     }
@@ -165,6 +181,7 @@ fn check_list<'a>(field: &str, texts: impl Iterator<Item = &'a str>) -> Result<(
 mod tests {
     use super::*;
     use crate::bounds::STACK_BYTES_MAX;
+    use std::time::Duration;
 
     fn spec() -> TaskSpec {
         let resources = Resources::new(Amount::units(1), Amount::units(64));
@@ -186,8 +203,12 @@ mod tests {
     #[test]
     fn a_wrong_spec_is_refused_naming_the_field() {
         type Spoil = fn(&mut TaskSpec);
-        let cases: [(&str, Spoil); 10] = [
+        let cases: [(&str, Spoil); 14] = [
             ("limits.handles", |s| s.limits.handles = 0),
+            ("policies.retry.times", |s| s.policies.retry = Some(Retry::after_any(0))),
+            ("policies.kill_grace", |s| s.policies.kill_grace = Some(Duration::ZERO)),
+            ("policies.heartbeat", |s| s.policies.heartbeat = Some(Duration::ZERO)),
+            ("checkpoint", |s| s.checkpoint = vec![0; CHECKPOINT_BYTES_MAX + 1]),
             ("grants.dirs", |s| {
                 let source = DirSource::Volume("../up".into());
                 s.grants.dirs.push(DirGrant::read_write(source, "."));

@@ -176,7 +176,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Constraint>().expect(text).to_string(), text);
         }
-        for text in ["", "zone", "zone is z1", "zone equals", "zone exists z1", "ram_gb at-least much"] {
+        for text in
+            ["", "zone", "zone is z1", "zone equals", "zone exists z1", "ram_gb at-least much"]
+        {
             assert!(text.parse::<Constraint>().is_err(), "{text}");
         }
     }

@@ -356,8 +356,8 @@ fn constraint(field: &str, value: Value) -> Reading<Constraint> {
         1 => Ok(Constraint { attribute, predicate: predicates.remove(0) }),
         _ => Err(Fault::new(
             field,
-            "a constraint has exactly one of exists, equals, differs, matches, mismatches, at_least, \
-             at_most and contains",
+            "a constraint has exactly one of exists, equals, differs, matches, mismatches, \
+             at_least, at_most and contains",
         )),
     }
 }

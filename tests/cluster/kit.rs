@@ -22,6 +22,7 @@ pub(crate) fn module(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     match name {
         "hello" => root.join("examples/hello/hello.wasm"),
+        "counter" => root.join("examples/counter/counter.wasm"),
         "network" => root.join("tests/guests/components/network.wasm"),
         _ => root.join(format!("guests/modules/{name}.wasm")),
     }

@@ -24,4 +24,5 @@ mod programs;
 mod quotas;
 mod restarts;
 mod sharing;
+mod trouble;
 mod walls;

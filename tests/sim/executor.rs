@@ -122,6 +122,7 @@ fn key_of(report: &Report) -> &TaskKey {
         | Report::Paused { key, .. }
         | Report::Resumed { key, .. } => key,
         Report::Progressed(progress) => &progress.key,
+        Report::Checkpointed(checkpoint) => &checkpoint.key,
     }
 }
 

@@ -201,6 +201,7 @@ fn registration(number: u64, tasks: u64) -> ToMaster {
             name: "work".into(),
             state: TaskState::Running,
             volumes: Vec::new(),
+            lost_after: None,
         }
     });
     let (incarnation, run) = (Incarnation(1), number);

@@ -33,7 +33,13 @@ struct Guest {
 const PLAIN: &str = "guest";
 const WITH_LINES: &str = "guest-lines";
 
-const GUESTS: [Guest; 5] = [
+const GUESTS: [Guest; 6] = [
+    Guest {
+        package: "counter",
+        folder: "examples/counter",
+        modules: "examples/counter",
+        profile: PLAIN,
+    },
     Guest { package: "hello", folder: "examples/hello", modules: "examples/hello", profile: PLAIN },
     Guest {
         package: "render-guest",

@@ -302,6 +302,11 @@ impl Agent {
                         self.turn.progress.push(progress);
                     }
                 }
+                Report::Checkpointed(checkpoint) => {
+                    if self.executors.is_guest(executor, &checkpoint.key) {
+                        self.checkpointed(checkpoint);
+                    }
+                }
                 Report::Ended { key, at, outcome, usage, result, last_words } => {
                     if self.executors.is_guest(executor, &key) {
                         self.check_files_after(&key, &outcome);

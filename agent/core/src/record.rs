@@ -12,13 +12,14 @@
 //! | `executor/<run>` | `ExecutorStarted`, `ExecutorEnded` |
 //! | `volume/<name>` | `VolumeMade`, `VolumeForgotten` |
 //! | `task/<framework>/<task>#<attempt>` | `TaskAccepted`, `TaskRefused`, `TaskForgotten` |
+//! | `task/<framework>/<task>#<attempt>/checkpoint` | `Checkpointed`, `CheckpointForgotten` |
 //! | `task/<framework>/<task>#<attempt>/<seq>` | `Updated`, replaced by `Acknowledged` |
 
 use crate::profile::{ExecutorKey, ExecutorRun};
 use serde::{Deserialize, Serialize};
 use skep_protocol::{
     AgentId, AllocationId, Incarnation, Resources, Role, StatusUpdate, TaskKey, TaskSpec,
-    agent::Volume,
+    agent::Volume, outcome::Checkpoint,
 };
 
 /// One durable change. See the module's table for what replaces what.
@@ -79,6 +80,13 @@ pub enum Record {
         /// Up to which number.
         seq: u64,
     },
+    /// A guest has left a state to go on from.
+    Checkpointed(Checkpoint),
+    /// What a guest has left is not to be gone on from any more.
+    CheckpointForgotten {
+        /// Which attempt of which task.
+        key: TaskKey,
+    },
     /// Nobody will ask for a task any more: its end is acknowledged, or its framework is gone.
     TaskForgotten {
         /// Which attempt of which task.
@@ -112,6 +120,9 @@ impl Record {
             | Self::TaskForgotten { key, .. } => format!("task/{key}"),
             Self::Updated(update) => update_key(&update.key, update.seq),
             Self::Acknowledged { key, seq } => update_key(key, *seq),
+            Self::Checkpointed(Checkpoint { key, .. }) | Self::CheckpointForgotten { key } => {
+                format!("task/{key}/checkpoint")
+            }
             Self::VolumeMade { volume } => format!("volume/{}", volume.name),
             Self::VolumeForgotten { name } => format!("volume/{name}"),
         }
@@ -121,7 +132,10 @@ impl Record {
     pub const fn is_deletion(&self) -> bool {
         matches!(
             self,
-            Self::TaskForgotten { .. } | Self::ExecutorEnded { .. } | Self::VolumeForgotten { .. }
+            Self::TaskForgotten { .. }
+                | Self::CheckpointForgotten { .. }
+                | Self::ExecutorEnded { .. }
+                | Self::VolumeForgotten { .. }
         )
     }
 

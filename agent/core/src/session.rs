@@ -150,9 +150,12 @@ impl Agent {
     }
 
     fn held_task(&self, key: &TaskKey, task: &Task) -> HeldTask {
-        let (resources, name, terms) = match &task.work {
-            Work::Accepted(spec) => (spec.resources.clone(), spec.name.clone(), spec.terms),
-            Work::Refused => (Resources::none(), key.task.to_string(), Terms::Regular),
+        let (resources, name, terms, lost_after) = match &task.work {
+            Work::Accepted(spec) => {
+                let lost_after = spec.policies.lost_after;
+                (spec.resources.clone(), spec.name.clone(), spec.terms, lost_after)
+            }
+            Work::Refused => (Resources::none(), key.task.to_string(), Terms::Regular, None),
         };
         HeldTask {
             key: key.clone(),
@@ -164,6 +167,7 @@ impl Agent {
             name,
             state: self.task_state(key, task),
             volumes: self.volumes_of(&task.work),
+            lost_after,
         }
     }
 

@@ -151,6 +151,8 @@ impl Agent {
             limits: spec.limits.clone(),
             grants: self.resolved(&spec.grants),
             diagnostics: spec.diagnostics,
+            policies: spec.policies.clone(),
+            checkpoint: spec.checkpoint.clone(),
             sandbox: layout.sandbox(key),
         })
     }

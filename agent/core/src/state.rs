@@ -10,7 +10,7 @@ use crate::{
 };
 use skep_protocol::{
     AgentId, AllocationId, FrameworkId, Incarnation, Resources, Role, StatusUpdate, TaskId,
-    TaskKey, TaskSpec, agent::Volume, ids::Attempt,
+    TaskKey, TaskSpec, agent::Volume, ids::Attempt, outcome::Checkpoint,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,6 +39,8 @@ pub(crate) struct Task {
     numbered: u64,
     /// Not yet acknowledged, oldest first.
     updates: VecDeque<StatusUpdate>,
+    /// The state that another attempt would go on from; empty if it left none.
+    checkpoint: Vec<u8>,
 }
 
 /// What a task has to do here.
@@ -79,6 +81,16 @@ impl State {
                     // Replayed, this record stands in the row of its update.
                     task.numbered = task.numbered.max(*seq);
                     task.updates.retain(|update| update.seq > *seq);
+                }
+            }
+            Record::Checkpointed(Checkpoint { key, bytes }) => {
+                if let Some(task) = self.tasks.get_mut(key) {
+                    task.checkpoint.clone_from(bytes);
+                }
+            }
+            Record::CheckpointForgotten { key } => {
+                if let Some(task) = self.tasks.get_mut(key) {
+                    task.checkpoint.clear();
                 }
             }
             Record::TaskForgotten { key, .. } => drop(self.tasks.remove(key)),
@@ -132,11 +144,16 @@ impl State {
 impl Task {
     fn new(role: &Role, allocation: AllocationId, granted: &Resources, work: Work) -> Self {
         let (role, granted, updates) = (role.clone(), granted.clone(), VecDeque::new());
-        Self { role, allocation, granted, arrival: 0, work, numbered: 0, updates }
+        let checkpoint = Vec::new();
+        Self { role, allocation, granted, arrival: 0, work, numbered: 0, updates, checkpoint }
     }
 
     pub(crate) const fn numbered(&self) -> u64 {
         self.numbered
+    }
+
+    pub(crate) fn checkpoint(&self) -> &[u8] {
+        &self.checkpoint
     }
 
     pub(crate) const fn updates(&self) -> &VecDeque<StatusUpdate> {

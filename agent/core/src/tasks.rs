@@ -136,8 +136,16 @@ impl Agent {
             self.keep_files(&key, None);
             self.leave(&key);
             self.retries.remove(&key);
-            self.persist(Record::TaskForgotten { key, seq });
+            self.forget_task(key, seq);
         }
+    }
+
+    /// Nobody will ask for a task any more; `seq` is the number of its last update.
+    pub(crate) fn forget_task(&mut self, key: TaskKey, seq: u64) {
+        if self.state.task(&key).is_some_and(|task| !task.checkpoint().is_empty()) {
+            self.persist(Record::CheckpointForgotten { key: key.clone() });
+        }
+        self.persist(Record::TaskForgotten { key, seq });
     }
 
     pub(crate) fn spec(&self, key: &TaskKey) -> Option<&TaskSpec> {

@@ -7,6 +7,7 @@
 use crate::{agent::Agent, record::Record};
 use skep_protocol::{
     StatusUpdate, TaskKey, Time, agent::ToMaster, frames, framework::Acknowledgement,
+    outcome::Checkpoint,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -103,7 +104,26 @@ impl Agent {
             updates.extend(self.unacknowledged(&key));
             self.schedule(key, self.policy.update_retry);
         }
+        // Ahead of the ends, since the next attempts are to have them.
+        let held = self.state.tasks().iter().filter(|(_, task)| !task.checkpoint().is_empty());
+        let checkpoints = held.map(|(key, task)| {
+            let (key, bytes) = (key.clone(), task.checkpoint().to_vec());
+            Checkpoint { key, bytes }
+        });
+        self.send_checkpoints(checkpoints.collect());
         self.send_updates(updates);
+    }
+
+    /// A guest has left a state to go on from.
+    pub(crate) fn checkpointed(&mut self, checkpoint: Checkpoint) {
+        self.persist(Record::Checkpointed(checkpoint.clone()));
+        self.send_checkpoints(vec![checkpoint]);
+    }
+
+    fn send_checkpoints(&mut self, checkpoints: Vec<Checkpoint>) {
+        for checkpoints in frames::cut(checkpoints, frames::checkpoint_bytes) {
+            self.tell_master(ToMaster::Checkpointed { checkpoints });
+        }
     }
 
     /// The same task was launched again after it had ended: the news seem to be lost.
@@ -125,7 +145,7 @@ impl Agent {
         let (seq, ends) = (last.seq, last.state.is_terminal());
         self.retries.remove(key);
         if ends {
-            self.persist(Record::TaskForgotten { key: key.clone(), seq });
+            self.forget_task(key.clone(), seq);
             return;
         }
         self.persist(Record::Acknowledged { key: key.clone(), seq });

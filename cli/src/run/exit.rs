@@ -37,6 +37,7 @@ pub(crate) fn code(outcome: &Outcome) -> u8 {
         Outcome::DiskLimit { .. } => 154,
         Outcome::HandleLimit { .. } => 155,
         Outcome::RandomLimit { .. } => 156,
+        Outcome::Unhealthy { .. } => 157,
         Outcome::ModuleRejected { .. }
         | Outcome::Refused { .. }
         | Outcome::Failed { .. }

@@ -135,6 +135,7 @@ fn template(
     let mut spec = TaskSpec::new(any, inputs.module, resources);
     spec.name.clone_from(&inputs.name);
     spec.args = run.args().to_vec();
+    spec.policies = run.trouble.policies();
     spec.limits = Limits {
         fuel: asked.fuel.map(|fuel| fuel.0),
         deadline: asked.timeout.map(|span| span.0),

@@ -58,6 +58,7 @@ struct TaskUsage {
     stderr_bytes: u64,
     bytes_in: u64,
     bytes_out: u64,
+    restarts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     run_digest: Option<Digest>,
 }
@@ -75,6 +76,7 @@ impl From<Usage> for TaskUsage {
             stderr_bytes: usage.stderr_bytes,
             bytes_in: usage.bytes_in,
             bytes_out: usage.bytes_out,
+            restarts: usage.restarts,
             run_digest: usage.run_digest,
         }
     }

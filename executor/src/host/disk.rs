@@ -54,6 +54,16 @@ impl Disk {
         Self { bytes_max, names_max, bytes: 0, names: 0, files, refused: false }
     }
 
+    /// The guest is gone with all its handles. Its files are still its own when it is run again,
+    /// and what was refused to it before does not explain how that ends.
+    pub(crate) fn all_closed(&mut self) {
+        self.refused = false;
+        self.files.values_mut().for_each(|file| file.handles = 0);
+        for inode in self.files.keys().copied().collect::<Vec<_>>() {
+            self.forget_if_gone(inode);
+        }
+    }
+
     /// Whether something was refused for want of room.
     pub(crate) const fn refused(&self) -> bool {
         self.refused
@@ -183,6 +193,21 @@ mod tests {
         assert_eq!(disk.write(A, Place::End, 1), Err(Full));
         assert_eq!(disk.write(A, at(99), 1), Ok(()));
         assert_eq!(disk.write(A, at(1 << 40), 0), Ok(()));
+    }
+
+    #[test]
+    fn who_is_run_again_still_has_what_it_wrote_and_holds_nothing_open() {
+        let mut disk = Disk::new(100, 10);
+        disk.opened(A, 0);
+        disk.opened(B, 0);
+        assert_eq!((disk.write(A, at(0), 60), disk.write(B, at(0), 30)), (Ok(()), Ok(())));
+        assert_eq!(disk.write(A, at(60), 60), Err(Full));
+        disk.unlinked(B);
+        disk.all_closed();
+        assert!(!disk.refused());
+        disk.opened(A, 60);
+        assert_eq!(disk.write(A, at(60), 41), Err(Full), "A's bytes are charged still");
+        assert_eq!(disk.write(A, at(60), 40), Ok(()), "B's are given back");
     }
 
     #[test]

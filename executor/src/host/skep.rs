@@ -1,17 +1,19 @@
-//! skep's own functions for guests: progress and result. Documented in `docs/guest-interface.md`.
+//! skep's own functions for guests: progress and result, signs of life, the notice to end, and the
+//! state to go on from. Documented in `docs/guest-interface.md`.
 
 use super::{
-    memory::bytes,
-    price::{self, LOOK_UP},
+    memory::{bytes, range},
+    price::{self, CHANGE, LOOK_UP},
 };
 use crate::guest::GuestState;
-use skep_protocol::bounds::{PROGRESS_BYTES_MAX, RESULT_BYTES_MAX};
+use skep_protocol::bounds::{CHECKPOINT_BYTES_MAX, PROGRESS_BYTES_MAX, RESULT_BYTES_MAX};
+use std::{sync::Arc, time::Duration};
 use wasmtime::{AsContextMut as _, Caller, Extern, Linker};
 
 /// The module name of skep's own functions.
 pub(crate) const SKEP: &str = "skep";
 
-/// What `skep.progress` and `skep.result` answer.
+/// What those functions answer that are handed something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 enum Answer {
@@ -44,7 +46,98 @@ pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
             Ok(answer as i32)
         })
     })?;
+    add_policies(linker)
+}
+
+/// What a task's policies go by.
+fn add_policies(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    linker.func_wrap_async(SKEP, "alive", |mut caller: Caller<'_, GuestState>, (): ()| {
+        Box::new(async move {
+            price::enter(caller.as_context_mut(), LOOK_UP).await?;
+            caller.data().life.sign();
+            Ok(Answer::Done as i32)
+        })
+    })?;
+    linker.func_wrap_async(
+        SKEP,
+        "cancelled",
+        |mut caller: Caller<'_, GuestState>, arguments| {
+            let (wait_millis,): (i64,) = arguments;
+            Box::new(async move {
+                price::enter(caller.as_context_mut(), LOOK_UP).await?;
+                let wait = Duration::from_millis(u64::try_from(wait_millis).unwrap_or(0));
+                Ok(i32::from(cancelled(&mut caller, wait).await))
+            })
+        },
+    )?;
+    linker.func_wrap_async(
+        SKEP,
+        "checkpoint",
+        |mut caller: Caller<'_, GuestState>, arguments| {
+            let (pointer, length): (i32, i32) = arguments;
+            Box::new(async move {
+                price::enter(caller.as_context_mut(), CHANGE).await?;
+                let answer = checkpoint(&mut caller, pointer, length);
+                price::leave(caller.as_context_mut(), CHANGE).await?;
+                Ok(answer as i32)
+            })
+        },
+    )?;
+    linker.func_wrap_async(SKEP, "restored", |mut caller: Caller<'_, GuestState>, arguments| {
+        let (pointer, capacity): (i32, i32) = arguments;
+        Box::new(async move {
+            price::enter(caller.as_context_mut(), LOOK_UP).await?;
+            let length = restored(&mut caller, pointer, capacity);
+            price::leave(caller.as_context_mut(), LOOK_UP).await?;
+            Ok(length)
+        })
+    })?;
     Ok(())
+}
+
+/// A run that is to be the same each time is not told, and does not wait: its clock is moved.
+async fn cancelled(caller: &mut Caller<'_, GuestState>, wait: Duration) -> bool {
+    let state = caller.data();
+    if let Some(clock) = &state.clock {
+        clock.waited(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+        return false;
+    }
+    let life = Arc::clone(&state.life);
+    life.noticed_within(wait).await
+}
+
+/// The host holds the checkpoint as long as the guest runs, so it counts as the guest's memory.
+fn checkpoint(caller: &mut Caller<'_, GuestState>, pointer: i32, length: i32) -> Answer {
+    match read(caller, pointer, length, CHECKPOINT_BYTES_MAX) {
+        Ok(bytes) => {
+            let state = caller.data_mut();
+            state.life.sign();
+            state.limiter.release(state.checkpoint.len() as u64);
+            if !state.limiter.hold(bytes.len() as u64) {
+                state.checkpoint.clear();
+                return Answer::TooLarge;
+            }
+            state.leave_checkpoint(bytes);
+            Answer::Done
+        }
+        Err(answer) => answer,
+    }
+}
+
+/// The length of the state to go on from; copied if it fits. -1: it does not lie in the memory.
+fn restored(caller: &mut Caller<'_, GuestState>, pointer: i32, capacity: i32) -> i32 {
+    let length = i32::try_from(caller.data().checkpoint.len()).unwrap_or(i32::MAX);
+    if length.cast_unsigned() > capacity.cast_unsigned() || length == 0 {
+        return length;
+    }
+    let Some(memory) = caller.get_export("memory").and_then(Extern::into_memory) else {
+        return -1;
+    };
+    let (memory, state) = memory.data_and_store_mut(caller);
+    let Some(range) = range(memory, pointer, length) else { return -1 };
+    memory[range].copy_from_slice(&state.checkpoint);
+    state.meter.touched(state.checkpoint.len() as u64);
+    length
 }
 
 fn progress(

@@ -32,6 +32,9 @@ impl Transcript {
             transcript.bytes(name.as_bytes());
             transcript.bytes(value.as_bytes());
         }
+        if !guest.checkpoint.is_empty() {
+            transcript.moved("restored", &guest.checkpoint);
+        }
         transcript.number(guest.index.map_or(0, |index| index.saturating_add(1)));
         transcript
     }

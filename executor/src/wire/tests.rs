@@ -9,10 +9,10 @@ use skep_protocol::{
     ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
     outcome::KilledBy,
     resources::Amount,
-    task::{Diagnostics, Grants, Limits},
+    task::{Diagnostics, Grants, Limits, Policies},
 };
 use std::{
-    io::{IoSlice, Read as _, Seek as _, Write as _},
+    io::{IoSlice, Read as _, Write as _},
     os::{
         fd::{AsFd as _, BorrowedFd},
         unix::net,
@@ -47,6 +47,8 @@ fn guest(task: &str, module: &str, stdin: Option<&str>) -> StartGuest {
         limits: Limits::default(),
         grants: Grants { stdin, ..Grants::default() },
         diagnostics: Diagnostics::default(),
+        policies: Policies::default(),
+        checkpoint: Vec::new(),
         sandbox: "/nowhere".into(),
     }
 }

@@ -16,6 +16,7 @@ mod jailed;
 mod modules;
 mod ordinary;
 mod pace;
+mod policies;
 mod spin;
 mod table;
 mod traps;

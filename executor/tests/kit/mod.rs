@@ -12,7 +12,7 @@ use skep_protocol::{
     ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
     outcome::{KilledBy, Outcome, Trap, Usage},
     resources::Amount,
-    task::{Access, Diagnostics, DirGrant, DirSource, Grants, Limits},
+    task::{Access, Diagnostics, DirGrant, DirSource, Grants, Limits, Policies},
 };
 use std::{
     fs::{self, File},
@@ -95,6 +95,8 @@ impl Bench {
             limits: Limits::default(),
             grants: Grants::default(),
             diagnostics: Diagnostics::default(),
+            policies: Policies::default(),
+            checkpoint: Vec::new(),
             sandbox: self.path(&format!("{name}.sandbox")),
         }
     }

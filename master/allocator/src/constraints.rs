@@ -227,7 +227,11 @@ mod tests {
             (least(Amount::units(0)), "much", false),
             (least(Amount::units(0)), "[80-81, much]", false),
         ] {
-            assert_eq!(holds(predicate.clone(), text(written)), expected, "{predicate:?} {written}");
+            assert_eq!(
+                holds(predicate.clone(), text(written)),
+                expected,
+                "{predicate:?} {written}"
+            );
         }
         assert!(!holds(least(Amount::units(0)), None), "what is missing is no number");
         assert!(holds(least(Amount::units(3)), Some(Attribute::Scalar(Amount::units(3)))));

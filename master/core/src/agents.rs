@@ -8,6 +8,7 @@
 //!     +------------------------------+---------------------------+---------------+
 //!                                   it registers again
 //! ```
+//! A task may say for itself how long it counts as unreachable before it counts as lost.
 //! Always holds: only a connected agent has offers out, and its connection is known as its own.
 
 use crate::{
@@ -52,7 +53,9 @@ pub(crate) enum Standing {
         since: Time,
     },
     /// Its tasks may well go on.
-    Unreachable,
+    Unreachable {
+        since: Time,
+    },
     /// Its tasks are over, as far as their frameworks know.
     Lost,
 }
@@ -66,7 +69,7 @@ impl Agent {
     }
 
     pub(crate) const fn is_out_of_reach(&self) -> bool {
-        matches!(self.standing, Standing::Unreachable | Standing::Lost)
+        matches!(self.standing, Standing::Unreachable { .. } | Standing::Lost)
     }
 }
 
@@ -192,17 +195,16 @@ impl Master {
         match agent.standing {
             Standing::Connected { connection } => self.hang_up(connection),
             Standing::Away { since } => self.agent_unreachable(id, since),
-            Standing::Unreachable => self.agent_lost(id),
+            Standing::Unreachable { since } => self.lose_overdue(id, since),
             Standing::Lost => {}
         }
     }
 
     fn agent_unreachable(&mut self, id: &AgentId, since: Time) {
         let Some(agent) = self.agents.get_mut(id) else { return };
-        agent.standing = Standing::Unreachable;
+        agent.standing = Standing::Unreachable { since };
         let keys: Vec<TaskKey> = agent.tasks.iter().cloned().collect();
         self.ledger.shares.part(id);
-        self.timers.set(Timer::Agent(id.clone()), since + self.policy.lost_after);
         let mut words = Vec::new();
         for key in keys {
             if self.tasks.get(&key).is_some_and(|t| !t.stage.is_ended() && !t.is_condemned()) {
@@ -210,10 +212,29 @@ impl Master {
             }
         }
         self.tell_updates(words);
+        self.lose_overdue(id, since);
     }
 
-    fn agent_lost(&mut self, id: &AgentId) {
-        self.lose_agent(id, LostBy::AgentLost);
+    /// Loses those tasks of an unreachable agent whose time is over; when that is all of them, and
+    /// its own time is over, too, the agent.
+    fn lose_overdue(&mut self, id: &AgentId, since: Time) {
+        let Some(agent) = self.agents.get(id) else { return };
+        let own_due = since + self.policy.lost_after;
+        let due = |key: &TaskKey| {
+            let said = self.tasks.get(key).and_then(|task| task.lost_after);
+            (said.map_or(own_due, |said| since + said), key.clone())
+        };
+        let dues: BTreeSet<(Time, TaskKey)> = agent.tasks.iter().map(due).collect();
+        let later = dues.iter().map(|(due, _)| *due).filter(|due| *due > self.now);
+        let next = later.chain((own_due > self.now).then_some(own_due)).min();
+        let Some(next) = next else { return self.lose_agent(id, LostBy::AgentLost) };
+        let over = dues.into_iter().take_while(|(due, _)| *due <= self.now);
+        let mut words = Vec::new();
+        for (_, key) in over.collect::<Vec<_>>() {
+            words.extend(self.lose_task(&key, LostBy::AgentLost));
+        }
+        self.timers.set(Timer::Agent(id.clone()), next);
+        self.tell_updates(words);
     }
 
     /// Its tasks are over, as far as their frameworks know.

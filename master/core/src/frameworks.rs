@@ -290,6 +290,7 @@ impl Master {
         for agent in agents {
             self.order_agent(&agent, ToAgent::RemoveFramework { framework: framework.clone() });
         }
+        self.forget_checkpoints_of(framework);
         self.frameworks.remove(framework);
         self.ledger.shares.remove_framework(framework);
     }

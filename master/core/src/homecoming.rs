@@ -41,6 +41,12 @@ struct Homecoming<'a> {
     words: Vec<StatusUpdate>,
 }
 
+impl Homecoming<'_> {
+    const fn was_unreachable(&self) -> bool {
+        matches!(self.before, Some(Standing::Unreachable { .. }))
+    }
+}
+
 impl Master {
     pub(crate) fn come_home(
         &mut self,
@@ -107,14 +113,14 @@ impl Master {
             accepted.push((key.task.clone(), key.attempt));
         }
         self.advance_task(key, stage_of(&held.state));
-        if home.before == Some(Standing::Unreachable) {
+        if home.was_unreachable() {
             home.words.extend(self.word_of(key));
         }
     }
 
     fn adopt(&mut self, held: HeldTask, home: &mut Homecoming<'_>) {
-        let HeldTask { key, role, allocation, granted, resources, terms, name, state, volumes } =
-            held;
+        let HeldTask { key, role, allocation, granted, resources, terms, name, state, .. } = held;
+        let (volumes, lost_after) = (held.volumes, held.lost_after);
         let Some(known) = self.durable.frameworks.get(&key.framework) else { return };
         let role = known.info.roles().find(|known| **known == role).unwrap_or(&known.info.role);
         let role = role.clone();
@@ -146,6 +152,7 @@ impl Master {
             resources,
             volumes: volumes.into_iter().collect(),
             name,
+            lost_after,
             since: self.now,
             stage,
             fate,
@@ -197,7 +204,7 @@ impl Master {
                     home.kills.push((key.clone(), by.clone()));
                 }
                 home.launches.entry(task.allocation).or_default().push(key.clone());
-                if home.before == Some(Standing::Unreachable) {
+                if home.was_unreachable() {
                     home.words.extend(self.word_of(key));
                 }
             }

@@ -233,6 +233,7 @@ impl Master {
             resources: spec.resources.clone(),
             volumes: granted(&spec.grants),
             name: spec.name.clone(),
+            lost_after: spec.policies.lost_after,
             since: self.now,
             stage: Stage::Sent { spec: Box::new(spec.clone()) },
             fate: Fate::Wanted,
@@ -281,7 +282,7 @@ impl Master {
     ) -> Selection {
         let mut selection = Selection::default();
         for task in tasks {
-            let spec = match task {
+            let mut spec = match task {
                 Ok(spec) => spec,
                 Err(refused) => {
                     selection.refused.push(refused);
@@ -293,6 +294,7 @@ impl Master {
                 Ok(Verdict::New) => {
                     selection.names.insert(name.0, name.1);
                     selection.batch.add(&spec.resources);
+                    self.restore(whose.0, agent, &mut spec);
                     selection.taken.push(spec);
                 }
                 Ok(Verdict::Known) => {}

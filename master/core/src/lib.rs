@@ -27,6 +27,7 @@ mod quota;
 mod record;
 
 mod agents;
+mod checkpoints;
 mod duty;
 mod frameworks;
 mod history;

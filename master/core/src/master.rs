@@ -202,6 +202,7 @@ impl Master {
             ToMaster::TasksAccepted { tasks } => self.tasks_accepted(&agent, tasks),
             ToMaster::StatusUpdates { updates } => self.status_updates(&agent, updates),
             ToMaster::Progressed { reports } => self.progressed(&agent, reports),
+            ToMaster::Checkpointed { checkpoints } => self.checkpointed(&agent, checkpoints),
             ToMaster::Beat { unsaved_millis, .. } => self.beat(&agent, unsaved_millis),
         }
     }

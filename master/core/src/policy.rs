@@ -32,6 +32,8 @@ pub struct Policy {
     pub agent_tasks_max: usize,
     /// Ended tasks that are remembered, of all frameworks together.
     pub ended_tasks_max: usize,
+    /// Checkpoints that are kept of one framework's tasks.
+    pub checkpoints_max: usize,
     /// Offers out to one framework.
     pub offers_out_max: usize,
     /// Agents ever admitted.
@@ -69,6 +71,8 @@ impl Default for Policy {
             agent_tasks_max: AGENT_TASKS_MAX,
             // About 500 bytes each.
             ended_tasks_max: 10_000,
+            // Up to 64 KiB each, in the store and in memory.
+            checkpoints_max: 1_000,
             // One framework alone may still be offered a large cluster.
             offers_out_max: 10_000,
             // Each costs a record; what QUIC sessions one process can hold.

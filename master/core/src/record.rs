@@ -14,6 +14,7 @@
 //! | `quota/<role>` | `QuotaSet`, `QuotaRemoved` |
 //! | `reservation/<agent>/<role>` | `Reserved`, `Unreserved` |
 //! | `volume/<agent>/<name>` | `VolumeMade`, `VolumeRemoved` |
+//! | `checkpoint/<framework>/<task>` | `Checkpointed`, `CheckpointForgotten` |
 //! | `token/<id>` | `TokenCreated`, `TokenUsed`, `TokenRevoked` |
 //!
 //! Deliberately absent: incarnations of agents, tasks, allocations and offers. Who is connected
@@ -21,10 +22,11 @@
 
 use serde::{Deserialize, Serialize};
 use skep_protocol::{
-    AgentId, Digest, FrameworkId, Resources, Role, Time,
+    AgentId, Digest, FrameworkId, Resources, Role, TaskId, TaskKey, Time,
     agent::Volume,
     framework::FrameworkInfo,
     operator::{Maintenance, PeerKind, Quota, Weight},
+    outcome::Checkpoint,
 };
 use std::collections::BTreeMap;
 
@@ -145,6 +147,18 @@ pub enum Record {
         /// Which.
         name: String,
     },
+    /// A guest has left a state to go on from.
+    Checkpointed {
+        /// Whose, and which.
+        checkpoint: Checkpoint,
+        /// When.
+        at: Time,
+    },
+    /// No further attempt of a task is to be expected.
+    CheckpointForgotten {
+        /// Which task, by the attempt that left it.
+        key: TaskKey,
+    },
     /// A join token was made.
     TokenCreated {
         /// What people call it.
@@ -248,6 +262,10 @@ impl Record {
             Self::Reserved { agent, role, .. } | Self::Unreserved { agent, role } => {
                 format!("reservation/{agent}/{role}")
             }
+            Self::Checkpointed { checkpoint: Checkpoint { key, .. }, .. }
+            | Self::CheckpointForgotten { key } => {
+                format!("checkpoint/{}/{}", key.framework, key.task)
+            }
             Self::TokenCreated { id, .. }
             | Self::TokenUsed { id, .. }
             | Self::TokenRevoked { id } => format!("token/{id}"),
@@ -263,6 +281,7 @@ impl Record {
             | Self::DutyCleared { .. }
             | Self::MaintenanceCleared { .. }
             | Self::VolumeRemoved { .. }
+            | Self::CheckpointForgotten { .. }
             | Self::Unreserved { .. } => Change::Delete,
             _ => Change::Put,
         }
@@ -283,7 +302,15 @@ pub(crate) struct Durable {
     pub(crate) quotas: BTreeMap<Role, Quota>,
     /// No map in it is empty.
     pub(crate) reservations: BTreeMap<AgentId, BTreeMap<Role, Reservation>>,
+    /// No map in it is empty.
+    pub(crate) checkpoints: BTreeMap<FrameworkId, BTreeMap<TaskId, KeptCheckpoint>>,
     pub(crate) tokens: BTreeMap<String, Token>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeptCheckpoint {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) at: Time,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -380,6 +407,14 @@ impl Durable {
             Record::VolumeRemoved { agent, name } => {
                 remove_below(&mut self.volumes, &agent, &name);
             }
+            Record::Checkpointed { checkpoint, at } => {
+                let TaskKey { framework, task, .. } = checkpoint.key.clone();
+                let kept = KeptCheckpoint { checkpoint, at };
+                self.checkpoints.entry(framework).or_default().insert(task, kept);
+            }
+            Record::CheckpointForgotten { key } => {
+                remove_below(&mut self.checkpoints, &key.framework, &key.task);
+            }
             Record::TokenCreated { id, token } | Record::TokenUsed { id, token } => {
                 self.tokens.insert(id, token);
             }
@@ -390,12 +425,12 @@ impl Durable {
     }
 }
 
-/// Removes what an agent has under a key, and the agent with the last of it.
-fn remove_below<K: Ord, V>(all: &mut BTreeMap<AgentId, BTreeMap<K, V>>, agent: &AgentId, key: &K) {
-    if let Some(own) = all.get_mut(agent) {
+/// Removes what somebody has under a key, and the owner with the last of it.
+fn remove_below<O: Ord, K: Ord, V>(all: &mut BTreeMap<O, BTreeMap<K, V>>, owner: &O, key: &K) {
+    if let Some(own) = all.get_mut(owner) {
         own.remove(key);
         if own.is_empty() {
-            all.remove(agent);
+            all.remove(owner);
         }
     }
 }

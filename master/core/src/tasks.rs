@@ -20,6 +20,7 @@ use skep_protocol::{
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 /// Updates kept per task until they are acknowledged. A sound agent makes four per attempt; of
@@ -37,6 +38,8 @@ pub(crate) struct Task {
     /// The names of the volumes that it is granted.
     pub(crate) volumes: BTreeSet<String>,
     pub(crate) name: String,
+    /// How long it counts as unreachable before it counts as lost, if not as long as any.
+    pub(crate) lost_after: Option<Duration>,
     /// When the master took it, or took it over.
     pub(crate) since: Time,
     pub(crate) stage: Stage,
@@ -327,6 +330,7 @@ impl Master {
         if let Stage::Ended { outcome, usage, .. } = stage
             && !is_condemned
         {
+            self.settle_checkpoint(key, &outcome);
             let ended =
                 EndedTask { agent, role, resources, name, since, outcome, usage, repeatable };
             self.tasks.history.remember(key.clone(), ended);

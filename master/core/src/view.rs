@@ -106,7 +106,7 @@ impl Master {
     fn agent_view(&self, id: &AgentId, agent: &Agent) -> AgentView {
         let state = match agent.standing {
             Standing::Connected { .. } => "connected",
-            Standing::Away { .. } | Standing::Unreachable => "disconnected",
+            Standing::Away { .. } | Standing::Unreachable { .. } => "disconnected",
             Standing::Lost => "lost",
         };
         let account = self.ledger.shares.agent(id);

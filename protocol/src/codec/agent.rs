@@ -28,6 +28,9 @@ impl Convert for ToMaster {
             Self::Progressed { reports } => {
                 Kind::Progressed(Progressed { reports: reports.to_wire() })
             }
+            Self::Checkpointed { checkpoints } => {
+                Kind::Checkpointed(Checkpointed { checkpoints: checkpoints.to_wire() })
+            }
             Self::Beat { inputs, unsaved_millis } => {
                 Kind::Beat(Beat { inputs: *inputs, unsaved_millis: *unsaved_millis })
             }
@@ -47,6 +50,9 @@ impl Convert for ToMaster {
             }
             Kind::Progressed(m) => {
                 Self::Progressed { reports: read("progressed.reports", m.reports)? }
+            }
+            Kind::Checkpointed(m) => {
+                Self::Checkpointed { checkpoints: read("checkpointed.checkpoints", m.checkpoints)? }
             }
             Kind::Beat(m) => Self::Beat { inputs: m.inputs, unsaved_millis: m.unsaved_millis },
         })
@@ -132,6 +138,7 @@ impl Convert for HeldTask {
             state: Some(self.state.to_wire()),
             terms: self.terms.to_wire(),
             volumes: self.volumes.clone(),
+            lost_after_micros: self.lost_after.to_wire(),
         }
     }
 
@@ -146,6 +153,7 @@ impl Convert for HeldTask {
             state: required("state", wire.state)?,
             terms: read("terms", wire.terms)?,
             volumes: volume_names(DIRS_MAX, wire.volumes)?,
+            lost_after: read("lost_after_micros", wire.lost_after_micros)?,
         })
     }
 }

@@ -7,18 +7,19 @@ use super::{
     DecodeError,
     common::cut,
     convert::{Convert, convert_enum, known, or_default, read, required},
-    outcome::result,
+    outcome::{checkpoint, result},
     task::{features, names, undeclared},
     wire::executor::{self as wire, held_guest, report, to_agent, to_executor},
 };
 use crate::{
     bounds::{LAST_WORDS_BYTES_MAX, START_FILES_MAX},
     executor::{GuestStage, HeldGuest, Report, StartGuest, ToAgent, ToExecutor, start_files},
-    outcome::Progress,
+    outcome::{Checkpoint, Progress},
     resources::Amount,
     task::Feature,
 };
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::PathBuf,
@@ -73,7 +74,7 @@ impl Convert for StartGuest {
     fn to_wire(&self) -> wire::StartGuest {
         wire::StartGuest {
             key: Some(self.key.to_wire()),
-            requires: names(&Feature::used_by(&self.limits, &self.grants, self.diagnostics)),
+            requires: names(&used(self)),
             agent: self.agent.to_wire(),
             module: self.module.to_wire(),
             name: self.name.clone(),
@@ -85,6 +86,8 @@ impl Convert for StartGuest {
             sandbox: self.sandbox.to_wire(),
             cpus_millis: self.cpus.as_millis(),
             diagnostics: self.diagnostics.to_wire(),
+            policies: (!self.policies.is_none()).then(|| self.policies.to_wire()),
+            checkpoint: self.checkpoint.clone(),
         }
     }
 
@@ -102,12 +105,19 @@ impl Convert for StartGuest {
             limits: or_default("limits", wire.limits)?,
             grants: or_default("grants", wire.grants)?,
             diagnostics: read("diagnostics", wire.diagnostics)?,
+            policies: or_default("policies", wire.policies)?,
+            checkpoint: checkpoint("checkpoint", wire.checkpoint)?,
             sandbox: read("sandbox", wire.sandbox)?,
         };
-        let used = Feature::used_by(&guest.limits, &guest.grants, guest.diagnostics);
-        undeclared(&used, &declared).map_err(DecodeError::invalid)?;
+        undeclared(&used(&guest), &declared).map_err(DecodeError::invalid)?;
         Ok(guest)
     }
+}
+
+fn used(guest: &StartGuest) -> BTreeSet<Feature> {
+    let mut used = Feature::used_by(&guest.limits, &guest.grants, guest.diagnostics);
+    used.extend(Feature::of_policies(&guest.policies, &guest.checkpoint));
+    used
 }
 
 impl Convert for PathBuf {
@@ -176,6 +186,7 @@ impl Convert for Report {
                 Kind::Started(Started { key: Some(key.to_wire()), at_micros: at.to_wire() })
             }
             Self::Progressed(progress) => Kind::Progressed(Progress::to_wire(progress)),
+            Self::Checkpointed(checkpoint) => Kind::Checkpointed(Checkpoint::to_wire(checkpoint)),
             Self::Ended { key, at, outcome, usage, result, last_words } => Kind::Ended(Ended {
                 key: Some(key.to_wire()),
                 at_micros: at.to_wire(),
@@ -202,6 +213,7 @@ impl Convert for Report {
                 at: read("started.at_micros", m.at_micros)?,
             },
             Kind::Progressed(m) => Self::Progressed(read("progressed", m)?),
+            Kind::Checkpointed(m) => Self::Checkpointed(read("checkpointed", m)?),
             Kind::Ended(m) => Self::Ended {
                 key: required("ended.key", m.key)?,
                 at: read("ended.at_micros", m.at_micros)?,

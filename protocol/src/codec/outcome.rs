@@ -7,9 +7,15 @@ use super::{
     wire::common::{self as wire, killed_by, outcome, task_state},
 };
 use crate::{
-    bounds::{BACKTRACE_FRAMES_MAX, LAST_WORDS_BYTES_MAX, PROGRESS_BYTES_MAX, RESULT_BYTES_MAX},
+    bounds::{
+        BACKTRACE_FRAMES_MAX, CHECKPOINT_BYTES_MAX, LAST_WORDS_BYTES_MAX, PROGRESS_BYTES_MAX,
+        RESULT_BYTES_MAX,
+    },
     framework::Acknowledgement,
-    outcome::{KilledBy, LostBy, Outcome, Progress, Source, StatusUpdate, TaskState, Trap, Usage},
+    outcome::{
+        Checkpoint, KilledBy, LostBy, Outcome, Progress, Source, StatusUpdate, TaskState, Trap,
+        Usage,
+    },
 };
 
 impl Convert for StatusUpdate {
@@ -46,11 +52,32 @@ impl Convert for StatusUpdate {
 
 /// A value that a guest returned.
 pub(super) fn result(field: &str, result: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
-    if result.len() > RESULT_BYTES_MAX {
-        let why = format!("it has {} bytes, at most {RESULT_BYTES_MAX} are allowed", result.len());
+    bounded(field, RESULT_BYTES_MAX, result)
+}
+
+/// A state that a guest goes on from.
+pub(super) fn checkpoint(field: &str, bytes: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
+    bounded(field, CHECKPOINT_BYTES_MAX, bytes)
+}
+
+fn bounded(field: &str, max: usize, bytes: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
+    if bytes.len() > max {
+        let why = format!("it has {} bytes, at most {max} are allowed", bytes.len());
         return Err(DecodeError::invalid(why).within(field));
     }
-    Ok(result)
+    Ok(bytes)
+}
+
+impl Convert for Checkpoint {
+    type Wire = wire::Checkpoint;
+
+    fn to_wire(&self) -> wire::Checkpoint {
+        wire::Checkpoint { key: Some(self.key.to_wire()), bytes: self.bytes.clone() }
+    }
+
+    fn from_wire(wire: wire::Checkpoint) -> Result<Self, DecodeError> {
+        Ok(Self { key: required("key", wire.key)?, bytes: checkpoint("bytes", wire.bytes)? })
+    }
 }
 
 impl Convert for Acknowledgement {
@@ -104,6 +131,7 @@ impl Convert for Usage {
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             run_digest: self.run_digest.to_wire(),
+            restarts: self.restarts,
         }
     }
 
@@ -120,6 +148,7 @@ impl Convert for Usage {
             bytes_in: wire.bytes_in,
             bytes_out: wire.bytes_out,
             run_digest: read("run_digest", wire.run_digest)?,
+            restarts: wire.restarts,
         })
     }
 }
@@ -178,6 +207,9 @@ impl Convert for Outcome {
             }
             Self::HandleLimit { limit } => Kind::HandleLimit(HandleLimit { limit: *limit }),
             Self::RandomLimit { limit } => Kind::RandomLimit(RandomLimit { limit_bytes: *limit }),
+            Self::Unhealthy { limit } => {
+                Kind::Unhealthy(Unhealthy { limit_micros: limit.to_wire() })
+            }
             Self::Killed { by } => Kind::Killed(Killed { by: Some(by.to_wire()) }),
             Self::ModuleRejected { why } => {
                 Kind::ModuleRejected(ModuleRejected { why: sentence(why) })
@@ -212,6 +244,9 @@ impl Convert for Outcome {
             Kind::DiskLimit(m) => Self::DiskLimit { bytes: m.bytes, files: m.files },
             Kind::HandleLimit(m) => Self::HandleLimit { limit: m.limit },
             Kind::RandomLimit(m) => Self::RandomLimit { limit: m.limit_bytes },
+            Kind::Unhealthy(m) => {
+                Self::Unhealthy { limit: read("unhealthy.limit_micros", m.limit_micros)? }
+            }
             Kind::Killed(m) => Self::Killed { by: required("killed.by", m.by)? },
             Kind::ModuleRejected(m) => Self::ModuleRejected { why: sentence(&m.why) },
             Kind::Refused(m) => {

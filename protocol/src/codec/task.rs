@@ -8,6 +8,7 @@ use super::{
     DecodeError,
     common::sentence,
     convert::{Convert, convert_enum, known, or_default, read, required},
+    outcome::checkpoint,
     wire::common::{self as wire, clock, dir_grant, launch_task, random},
 };
 use crate::{
@@ -16,8 +17,8 @@ use crate::{
     operator::Recorded,
     rejection::Rejection,
     task::{
-        Access, Clock, Diagnostics, DirGrant, DirSource, Feature, Grants, Limits, NetGrant, Random,
-        TaskSpec, Terms,
+        Access, Clock, Diagnostics, DirGrant, DirSource, Feature, Grants, Limits, NetGrant,
+        Policies, Random, Retry, RetryOn, TaskSpec, Terms,
     },
 };
 use std::{collections::BTreeSet, mem};
@@ -107,6 +108,8 @@ fn spec_to_wire(spec: &TaskSpec) -> wire::TaskSpec {
         labels: spec.labels.clone(),
         diagnostics: spec.diagnostics.to_wire(),
         terms: spec.terms.to_wire(),
+        policies: (!spec.policies.is_none()).then(|| spec.policies.to_wire()),
+        checkpoint: spec.checkpoint.clone(),
     }
 }
 
@@ -137,6 +140,8 @@ fn read_spec(
         grants: or_default("grants", wire.grants)?,
         diagnostics: read("diagnostics", wire.diagnostics)?,
         terms: read("terms", wire.terms)?,
+        policies: or_default("policies", wire.policies)?,
+        checkpoint: checkpoint("checkpoint", wire.checkpoint)?,
         labels: wire.labels,
     })
 }
@@ -217,6 +222,44 @@ impl Convert for Limits {
             random_bytes: wire.random_bytes,
             host_calls_per_second: wire.host_calls_per_second,
         })
+    }
+}
+
+impl Convert for Policies {
+    type Wire = wire::Policies;
+
+    fn to_wire(&self) -> wire::Policies {
+        let Self { retry, kill_grace, heartbeat, lost_after } = self;
+        wire::Policies {
+            retry: retry.to_wire(),
+            kill_grace_micros: kill_grace.to_wire(),
+            heartbeat_micros: heartbeat.to_wire(),
+            lost_after_micros: lost_after.to_wire(),
+        }
+    }
+
+    fn from_wire(wire: wire::Policies) -> Result<Self, DecodeError> {
+        Ok(Self {
+            retry: read("retry", wire.retry)?,
+            kill_grace: read("kill_grace_micros", wire.kill_grace_micros)?,
+            heartbeat: read("heartbeat_micros", wire.heartbeat_micros)?,
+            lost_after: read("lost_after_micros", wire.lost_after_micros)?,
+        })
+    }
+}
+
+impl Convert for Retry {
+    type Wire = wire::Retry;
+
+    fn to_wire(&self) -> wire::Retry {
+        let on = self.on.iter().map(RetryOn::to_wire).collect();
+        wire::Retry { times: self.times, wait_micros: self.wait.to_wire(), on }
+    }
+
+    fn from_wire(wire: wire::Retry) -> Result<Self, DecodeError> {
+        let on: Vec<RetryOn> = read("on", wire.on)?;
+        let wait = read("wait_micros", wire.wait_micros)?;
+        Ok(Self { times: wire.times, wait, on: on.into_iter().collect() })
     }
 }
 
@@ -321,6 +364,7 @@ impl Convert for DirGrant {
 
 convert_enum!(Access, wire::Access { ReadWrite, ReadOnly }, default);
 convert_enum!(Diagnostics, wire::Diagnostics { Plain, Coredump }, default);
+convert_enum!(RetryOn, wire::RetryOn { Exit, Trap, Memory, Unhealthy, Failed });
 convert_enum!(Terms, wire::Terms { Regular, Revocable }, default);
 
 #[cfg(test)]
@@ -356,7 +400,12 @@ mod tests {
             "limit.output",
             "limit.random",
             "limit.stack",
+            "policy.checkpoint",
             "policy.coredump",
+            "policy.heartbeat",
+            "policy.kill_grace",
+            "policy.lost_after",
+            "policy.retry",
             "policy.revocable",
         ];
         assert_eq!(spec_to_wire(&rich_spec()).requires, names);

@@ -1,6 +1,6 @@
 //! The names of all that a spec may use, by which older peers refuse what they cannot enforce.
 
-use super::{Access, Clock, Diagnostics, DirSource, Grants, Limits, Random};
+use super::{Access, Clock, Diagnostics, DirSource, Grants, Limits, Policies, Random};
 use std::collections::BTreeSet;
 
 /// A limit, grant or policy that a spec uses and an agent must be able to enforce.
@@ -32,11 +32,16 @@ pub enum Feature {
     Network,
     Coredump,
     Revocable,
+    Retry,
+    KillGrace,
+    Heartbeat,
+    LostAfter,
+    Checkpoint,
 }
 
 impl Feature {
     /// All features of this build, in the order of the enum.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::Cpus,
         Self::Memory,
         Self::Output,
@@ -59,6 +64,11 @@ impl Feature {
         Self::Network,
         Self::Coredump,
         Self::Revocable,
+        Self::Retry,
+        Self::KillGrace,
+        Self::Heartbeat,
+        Self::LostAfter,
+        Self::Checkpoint,
     ];
 
     /// What every task uses, whatever its spec says.
@@ -90,6 +100,11 @@ impl Feature {
             Self::Network => "grant.network",
             Self::Coredump => "policy.coredump",
             Self::Revocable => "policy.revocable",
+            Self::Retry => "policy.retry",
+            Self::KillGrace => "policy.kill_grace",
+            Self::Heartbeat => "policy.heartbeat",
+            Self::LostAfter => "policy.lost_after",
+            Self::Checkpoint => "policy.checkpoint",
         }
     }
 
@@ -122,6 +137,18 @@ impl Feature {
         ];
         let used = sometimes.into_iter().filter_map(|(feature, used)| used.then_some(feature));
         Self::ALWAYS.into_iter().chain(used).collect()
+    }
+
+    /// The features that these policies need, and going on from a checkpoint that is not empty.
+    pub fn of_policies(policies: &Policies, checkpoint: &[u8]) -> BTreeSet<Self> {
+        let sometimes = [
+            (Self::Retry, policies.retry.is_some()),
+            (Self::KillGrace, policies.kill_grace.is_some()),
+            (Self::Heartbeat, policies.heartbeat.is_some()),
+            (Self::LostAfter, policies.lost_after.is_some()),
+            (Self::Checkpoint, !checkpoint.is_empty()),
+        ];
+        sometimes.into_iter().filter_map(|(feature, used)| used.then_some(feature)).collect()
     }
 }
 

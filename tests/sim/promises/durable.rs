@@ -43,7 +43,10 @@ impl Promises {
                     assert!(is_kept, "agent {agent} tells update {seq} of {key}, on no disk");
                 }
             }
-            ToMaster::Register(_) | ToMaster::Progressed { .. } | ToMaster::Beat { .. } => {}
+            ToMaster::Register(_)
+            | ToMaster::Progressed { .. }
+            | ToMaster::Checkpointed { .. }
+            | ToMaster::Beat { .. } => {}
         }
     }
 

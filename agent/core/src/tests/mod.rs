@@ -23,6 +23,7 @@ use skep_protocol::{
     executor::{Report, StartGuest, ToExecutor},
     framework::Acknowledgement,
     ids::Attempt,
+    outcome::Checkpoint,
     task::{Access, Feature, Terms},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -285,6 +286,8 @@ fn guest(spec: TaskSpec) -> StartGuest {
         diagnostics: spec.diagnostics,
         limits: spec.limits,
         grants: spec.grants,
+        policies: spec.policies,
+        checkpoint: spec.checkpoint,
         sandbox: format!("tasks/f1/{}.{}", spec.task, spec.attempt).into(),
     }
 }

@@ -31,6 +31,7 @@ fn held(task: &str, state: TaskState) -> HeldTask {
         name: task.into(),
         state,
         volumes: Vec::new(),
+        lost_after: None,
     }
 }
 

@@ -65,6 +65,31 @@ fn an_acknowledgement_covers_all_earlier_updates_and_the_end_forgets_the_task() 
 }
 
 #[test]
+fn a_checkpoint_is_recorded_told_and_told_again_until_the_task_is_forgotten() {
+    let mut bench = Bench::warm();
+    bench.launch(1, [spec("a")]);
+    bench.report([started("a")]);
+    let left = |byte| Checkpoint { key: key("a"), bytes: vec![byte] };
+    let told = |byte| Effect::SendMaster(ToMaster::Checkpointed { checkpoints: vec![left(byte)] });
+    let record = |byte| Effect::Persist(Record::Checkpointed(left(byte)));
+    assert_eq!(bench.report([Report::Checkpointed(left(1))]), [record(1), told(1)]);
+    // Ahead of the end: the next attempt is to have it.
+    let end = finished("a", 2);
+    let effects = bench.report([Report::Checkpointed(left(2)), ended("a")]);
+    assert_eq!(effects, [record(2), told(2), persist(&end), send([end.clone()])]);
+    bench.act(Input::Disconnected);
+    bench.act(Input::Connected);
+    let effects = bench.master(ToAgent::Registered { agent: agent() });
+    assert_eq!(effects[0], told(2));
+    assert!(bench.disk.contains_key("task/f1/a#1/checkpoint"));
+    bench.acknowledge("a", 2);
+    assert!(!bench.disk.contains_key("task/f1/a#1/checkpoint"));
+    // Nobody else speaks for a guest.
+    let other = Checkpoint { key: key("b"), bytes: vec![1] };
+    assert_eq!(bench.report([Report::Checkpointed(other)]), []);
+}
+
+#[test]
 fn what_was_not_sent_is_not_acknowledged() {
     let mut bench = Bench::warm();
     bench.launch(1, [spec("a")]);

@@ -16,7 +16,7 @@ use skep_protocol::{
     AgentId, Amount, Attempt, Digest, FrameworkId, Nans, TaskId, TaskKey,
     executor::{Report, StartGuest},
     outcome::{KilledBy, Outcome},
-    task::{Diagnostics, Grants, Limits},
+    task::{Diagnostics, Grants, Limits, Policies},
 };
 use std::{
     fs::{self, File},
@@ -152,6 +152,8 @@ impl Bench {
             limits: Limits::default(),
             grants: Grants::default(),
             diagnostics: Diagnostics::default(),
+            policies: Policies::default(),
+            checkpoint: Vec::new(),
             sandbox: self.folder.path().join("sandbox"),
         }
     }

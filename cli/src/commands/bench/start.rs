@@ -18,7 +18,7 @@ use skep_protocol::{
     AgentId, Amount, Attempt, Digest, FrameworkId, Nans, TaskId, TaskKey,
     executor::{Report, StartGuest},
     outcome::{KilledBy, Outcome},
-    task::{Diagnostics, Grants, Limits},
+    task::{Diagnostics, Grants, Limits, Policies},
 };
 use std::{
     fs::{self, File},
@@ -115,6 +115,8 @@ impl Program {
             limits: Limits { fuel: Some(1 << 40), ..Limits::default() },
             grants: Grants::default(),
             diagnostics: Diagnostics::default(),
+            policies: Policies::default(),
+            checkpoint: Vec::new(),
             sandbox: folder.join("sandbox"),
         };
         Ok(Self { artifact: Arc::new(File::open(artifact)?), guest })

@@ -149,6 +149,7 @@ impl World {
                         name: spec.name,
                         state: TaskState::Staging,
                         volumes: Vec::new(),
+                        lost_after: spec.policies.lost_after,
                     };
                     agent.tasks.entry(key).or_insert(held);
                 }

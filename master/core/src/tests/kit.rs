@@ -401,6 +401,7 @@ impl Story {
             name: spec.name.clone(),
             state,
             volumes: Vec::new(),
+            lost_after: spec.policies.lost_after,
         }
     }
 

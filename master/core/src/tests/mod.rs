@@ -5,6 +5,7 @@ mod show;
 
 mod accepting;
 mod agents_come_and_go;
+mod checkpoints;
 mod duty;
 mod fairness;
 mod frameworks_come_and_go;

@@ -39,6 +39,7 @@ pub(super) fn outcomes() -> Vec<Outcome> {
         Outcome::DiskLimit { bytes: 1 << 20, files: 100 },
         Outcome::HandleLimit { limit: 32 },
         Outcome::RandomLimit { limit: 4_096 },
+        Outcome::Unhealthy { limit: Duration::from_secs(5) },
         Outcome::Killed { by: KilledBy::Framework },
         Outcome::ModuleRejected { why: why() },
         Outcome::Refused { rejection: Rejection::Recalled },

@@ -19,7 +19,8 @@ use crate::{
     rejection::Rejection,
     resources::{Amount, DISK, Resources},
     task::{
-        Access, Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Random, TaskSpec, Terms,
+        Access, Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Policies, Random, Retry,
+        RetryOn, TaskSpec, Terms,
     },
     time::Time,
     wishes::Wishes,
@@ -166,6 +167,7 @@ pub(super) fn to_master() -> Examples<ToMaster> {
         name: "prime".into(),
         state: TaskState::Paused,
         volumes: vec!["models".into()],
+        lost_after: Some(Duration::from_secs(60)),
     };
     let registration = Registration {
         incarnation: Incarnation(7),
@@ -181,6 +183,7 @@ pub(super) fn to_master() -> Examples<ToMaster> {
         ("tasks_accepted", ToMaster::TasksAccepted { tasks: vec![key()] }),
         ("status_updates", ToMaster::StatusUpdates { updates: vec![failed] }),
         ("progressed", ToMaster::Progressed { reports: vec![progress()] }),
+        ("checkpointed", ToMaster::Checkpointed { checkpoints: vec![checkpoint()] }),
         ("beat", ToMaster::Beat { inputs: 4_711, unsaved_millis: 12 }),
     ]
 }
@@ -231,6 +234,7 @@ pub(super) fn from_executor() -> Examples<executor::ToAgent> {
     let reports = vec![
         Report::Started { key: key(), at: now() },
         Report::Progressed(progress()),
+        Report::Checkpointed(checkpoint()),
         Report::Ended {
             key: key(),
             at: now(),
@@ -449,9 +453,24 @@ pub(in crate::codec) fn rich_spec() -> TaskSpec {
         },
         diagnostics: Diagnostics::Coredump,
         terms: Terms::Revocable,
+        policies: policies(),
+        checkpoint: b"halfway".to_vec(),
         labels: texts("owner", "ada"),
         ..plain_spec()
     }
+}
+
+pub(super) fn policies() -> Policies {
+    Policies {
+        retry: Some(Retry { on: [RetryOn::Exit, RetryOn::Trap].into(), ..Retry::after_any(3) }),
+        kill_grace: Some(Duration::from_secs(10)),
+        heartbeat: Some(Duration::from_secs(5)),
+        lost_after: Some(Duration::from_secs(60)),
+    }
+}
+
+pub(super) fn checkpoint() -> Checkpoint {
+    Checkpoint { key: key(), bytes: b"halfway".to_vec() }
 }
 
 /// A guest with every limit and grant.
@@ -469,6 +488,8 @@ pub(super) fn guest() -> StartGuest {
         limits,
         grants,
         diagnostics,
+        policies: policies(),
+        checkpoint: b"halfway".to_vec(),
         sandbox: "/tasks/prime".into(),
     }
 }
@@ -531,6 +552,7 @@ fn usage() -> Usage {
         bytes_in: 12,
         bytes_out: 4,
         run_digest: Some(digest()),
+        restarts: 2,
     }
 }
 

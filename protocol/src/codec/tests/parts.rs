@@ -1,6 +1,6 @@
 //! Any valid value of what messages are made of, for property tests.
 
-use super::ends;
+use super::{ends, examples};
 use crate::{
     framework::{Acknowledgement, LaunchTask, Offer, RefusedTask, Window},
     ids::*,
@@ -91,6 +91,8 @@ pub(super) fn spec() -> impl Strategy<Value = TaskSpec> {
                     grants,
                     diagnostics: Diagnostics::Coredump,
                     terms: Terms::Revocable,
+                    policies: examples::policies(),
+                    checkpoint: vec![1; index.unwrap_or(0) as usize % 9],
                     labels,
                 }
             },
@@ -195,6 +197,7 @@ pub(super) fn usage() -> impl Strategy<Value = Usage> {
             bytes_in,
             bytes_out,
             run_digest,
+            restarts: (fuel % 7) as u32,
         },
     )
 }

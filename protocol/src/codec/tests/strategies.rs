@@ -9,12 +9,13 @@ use crate::{
     hello::Hello,
     ids::{Incarnation, TaskKey},
     operator,
+    outcome::Checkpoint,
     resources::Amount,
     task::{TaskSpec, Terms},
 };
 use bytes::Bytes;
 use proptest::{collection::vec, option, prelude::*};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// One of the messages, encoded.
 pub(super) fn any_encoded() -> impl Strategy<Value = Bytes> {
@@ -160,6 +161,7 @@ pub(super) fn to_master() -> impl Strategy<Value = ToMaster> {
             name,
             state,
             volumes: vec!["models".into()],
+            lost_after: Some(Duration::from_secs(9)),
         },
     );
     let registration = (any::<u64>(), any::<[u64; 2]>(), info, vec(held, 0..3)).prop_map(
@@ -177,6 +179,9 @@ pub(super) fn to_master() -> impl Strategy<Value = ToMaster> {
         vec(key(), 0..3).prop_map(|tasks| ToMaster::TasksAccepted { tasks }),
         vec(update(), 0..3).prop_map(|updates| ToMaster::StatusUpdates { updates }),
         vec(progress(), 0..3).prop_map(|reports| ToMaster::Progressed { reports }),
+        (key(), blob()).prop_map(|(key, bytes)| ToMaster::Checkpointed {
+            checkpoints: vec![Checkpoint { key, bytes }]
+        }),
         any::<(u64, u64)>()
             .prop_map(|(inputs, unsaved_millis)| ToMaster::Beat { inputs, unsaved_millis }),
     ]
@@ -212,7 +217,7 @@ pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
     let guest = (names, digest(), any::<u64>(), spec(), path()).prop_map(
         |(names, module, memory_bytes, spec, sandbox)| {
             let (key, agent, name, args, index) = names;
-            let TaskSpec { limits, grants, diagnostics, .. } = spec;
+            let TaskSpec { limits, grants, diagnostics, policies, checkpoint, .. } = spec;
             StartGuest {
                 key,
                 agent,
@@ -225,6 +230,8 @@ pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
                 limits,
                 grants,
                 diagnostics,
+                policies,
+                checkpoint,
                 sandbox,
             }
         },
@@ -243,6 +250,7 @@ pub(super) fn from_executor() -> impl Strategy<Value = executor::ToAgent> {
     let report = prop_oneof![
         (key(), time()).prop_map(|(key, at)| Report::Started { key, at }),
         progress().prop_map(Report::Progressed),
+        (key(), blob()).prop_map(|(key, bytes)| Report::Checkpointed(Checkpoint { key, bytes })),
         (key(), time(), outcome(), usage(), blob()).prop_map(
             |(key, at, outcome, usage, result)| Report::Ended {
                 key,
