@@ -16,7 +16,8 @@ pub(crate) struct Master {
     /// Folder of what the master keeps: authority, records, blobs
     #[arg(long, env = "SKEP_DATA", default_value = "skep-master", value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// Where several masters share authority and records: etcd://HOST:PORT[,HOST:PORT]...[/NAME]
+    /// Where several masters share authority and records: etcd://HOST:PORT,...; with /NAME behind
+    /// it for one of several clusters
     /// [default: in the folder, for one master alone]
     #[arg(long, env = "SKEP_STORE", value_name = "ETCD")]
     pub(crate) store: Option<Etcd>,
@@ -50,7 +51,7 @@ pub(crate) struct Migrate {
     /// Folder of the master
     #[arg(long, env = "SKEP_DATA", default_value = "skep-master", value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// The etcd: etcd://HOST:PORT[,HOST:PORT]...[/NAME]
+    /// The etcd: etcd://HOST:PORT,...; with /NAME behind it for one of several clusters
     #[arg(long, env = "SKEP_STORE", value_name = "ETCD")]
     pub(crate) store: Etcd,
     /// File of the key to what is sealed in etcd; made if it is not there and they go to etcd
