@@ -2,7 +2,8 @@
 //!
 //! Pure: no socket, clock, randomness or runtime. The types here are what the cores think in;
 //! [`codec`] turns them into the protobuf of `proto/*.proto` and back, and is the one place where
-//! bytes from outside become values. The four conversations:
+//! bytes from outside become values, but for [`json`], which lets what comes over HTTP through the
+//! same checks. The four conversations:
 //!
 //! | module | who with whom | stream |
 //! |---|---|---|
@@ -33,6 +34,7 @@ pub mod wishes;
 
 pub mod codec;
 pub mod frames;
+pub mod json;
 
 pub use artifact::{Artifact, Nans};
 pub use ids::{

@@ -86,6 +86,14 @@ impl Message for crate::data::StreamHeader {
     const NAME: &'static str = "StreamHeader";
 }
 
+/// A message that came in another form than protobuf, checked as if it had come in this one.
+///
+/// # Errors
+/// [`DecodeError`] as of [`Message::decode`].
+pub(crate) fn checked<M: Message>(message: &M) -> Result<M, DecodeError> {
+    M::from_wire(message.to_wire())
+}
+
 /// Why bytes are no message that this build can take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
