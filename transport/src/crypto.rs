@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// What both sides must speak below `Hello`; raised only when the framing itself changes.
 const ALPN: &[u8] = b"skep/1";
+/// What is spoken over TCP.
+const HTTP_ALPN: &[u8] = b"http/1.1";
 
 /// The DNS name in every master's certificate, and in no other: clients ask for it whatever
 /// address they dial, so addresses may change and no agent can pass for a master.
@@ -53,6 +55,14 @@ pub enum SetupError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The TCP socket could not be had.
+    #[error("cannot use TCP address {address} for HTTP: {source}")]
+    Tcp {
+        /// The address asked for.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 /// `N` bytes that nobody can guess.
@@ -64,6 +74,15 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
 
 /// What a server shows and asks for. A peer may come without a certificate: it can only join.
 pub(crate) fn server(identity: &Identity) -> Result<QuicServerConfig, SetupError> {
+    Ok(server_of(identity, ALPN)?.try_into()?)
+}
+
+/// The same for HTTP. A peer may come without a certificate: it is told that it needs one.
+pub(crate) fn http_server(identity: &Identity) -> Result<rustls::ServerConfig, SetupError> {
+    server_of(identity, HTTP_ALPN)
+}
+
+fn server_of(identity: &Identity, alpn: &[u8]) -> Result<rustls::ServerConfig, SetupError> {
     let provider = Arc::new(provider());
     let roots = Arc::new(authority_roots(identity)?);
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
@@ -73,9 +92,9 @@ pub(crate) fn server(identity: &Identity) -> Result<QuicServerConfig, SetupError
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(vec![identity.certificate.clone()], private_key(identity))?;
-    tls.alpn_protocols = vec![ALPN.into()];
+    tls.alpn_protocols = vec![alpn.into()];
     tls.send_tls13_tickets = 0;
-    Ok(tls.try_into()?)
+    Ok(tls)
 }
 
 /// What a peer with an identity shows and asks for.

@@ -12,6 +12,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What comes before the 32 bytes of an Ed25519 key in the first version of PKCS #8 (RFC 8410). The
+/// second version has as many bytes before them.
+const ED25519_PKCS8_PREFIX: &[u8] =
+    b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+
 /// What is wrong with a file of an identity or authority.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -74,6 +79,21 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), FileError> {
 pub(crate) fn certificate_to_pem(certificate: &CertificateDer<'_>) -> String {
     pem::encode_config(
         &pem::Pem::new("CERTIFICATE", certificate.as_ref()),
+        pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+    )
+}
+
+/// A key in the first version of PKCS #8: in the second, which holds the public key too, OpenSSL up
+/// to 3.0 does not take it, and neither do the programs that use it.
+pub(crate) fn key_to_pem(key: &KeyPair) -> String {
+    let der = key.serialized_der();
+    let (start, end) = (ED25519_PKCS8_PREFIX.len(), ED25519_PKCS8_PREFIX.len() + 32);
+    let der = match der.get(start..end) {
+        Some(seed) => [ED25519_PKCS8_PREFIX, seed].concat(),
+        None => der.to_vec(),
+    };
+    pem::encode_config(
+        &pem::Pem::new("PRIVATE KEY", der),
         pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
     )
 }

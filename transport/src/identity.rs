@@ -46,7 +46,7 @@ impl Identity {
     /// [`FileError`] with the path.
     pub fn save(&self, folder: &Path) -> Result<(), FileError> {
         let authority = files::certificate_to_pem(&self.authority);
-        files::write_private(&folder.join(KEY_FILE), &self.key.serialize_pem())?;
+        files::write_private(&folder.join(KEY_FILE), &files::key_to_pem(&self.key))?;
         files::write_private(&folder.join(AUTHORITY_FILE), &authority)?;
         let certificate = files::certificate_to_pem(&self.certificate);
         files::write_private(&folder.join(CERTIFICATE_FILE), &certificate)
@@ -102,7 +102,11 @@ mod tests {
         assert!(Identity::is_saved(&folder));
         let again = Identity::load(&folder).expect("loaded");
         assert_eq!(again.name(), identity.name());
-        assert_eq!(again.key.serialize_der(), identity.key.serialize_der());
+        assert_eq!(again.key.public_key_raw(), identity.key.public_key_raw());
+        // It stays the same however often it is saved.
+        again.save(&folder).expect("saved");
+        let third = Identity::load(&folder).expect("loaded");
+        assert_eq!(third.key.serialize_der(), again.key.serialize_der());
         let mode = folder.join(KEY_FILE).metadata().expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

@@ -3,7 +3,8 @@
 //! A master makes an [`Authority`] and listens. A newcomer with a [`JoinToken`] joins and gets an
 //! [`Identity`]; from then on it dials with mutual TLS, and both sides know each other's
 //! [`PeerName`]. On a [`Connection`] there is one control stream, a stream per request, and a
-//! stream per blob or log, so that none of them waits for another.
+//! stream per blob or log, so that none of them waits for another. Programs that speak HTTP dial a
+//! [`TlsListener`] with the same identities.
 //!
 //! Always: both ends verified by rustls, `Hello` before anything else, every frame and queue
 //! bounded. A peer that breaks the rules loses its connection and nobody else notices. Absent:
@@ -24,6 +25,7 @@ mod dialer;
 mod join;
 mod listener;
 mod reconnect;
+mod tls;
 
 mod close;
 mod connection;
@@ -53,4 +55,5 @@ pub use name::{ClusterName, NameError, PeerName};
 pub use reconnect::reconnect;
 pub use request::{Answers, IncomingRequest, RequestError};
 pub use stream::{ExpectedStream, InStream, OutStream};
+pub use tls::{TlsConnection, TlsError, TlsIncoming, TlsListener};
 pub use token::{JoinToken, TokenError};

@@ -104,6 +104,11 @@ impl Standing {
         *self.leader() = Some(leader);
     }
 
+    /// Whom peers are sent to; none if they are taken in, or nobody is known to lead.
+    pub fn other_leader(&self) -> Option<String> {
+        self.leader().clone().filter(|leader| !leader.is_empty())
+    }
+
     fn elsewhere(&self, peer: Option<&PeerName>) -> Option<CloseReason> {
         if peer.is_some_and(|peer| peer.kind() == PeerKind::Master) {
             return None;
