@@ -106,7 +106,15 @@ impl Blobs {
 
     /// Begins to write a blob. `writer` tells writers of the same blob apart.
     pub(crate) fn begin(&self, digest: &Digest, writer: u64) -> io::Result<Incoming> {
-        let name = format!("{INCOMING}{}-{writer}", digest.hex());
+        self.begin_as(format!("{INCOMING}{}-{writer}", digest.hex()))
+    }
+
+    /// Begins to write a blob whose digest is not known before all of it is here.
+    pub(crate) fn begin_unnamed(&self, writer: u64) -> io::Result<Incoming> {
+        self.begin_as(format!("{INCOMING}unnamed-{writer}"))
+    }
+
+    fn begin_as(&self, name: String) -> io::Result<Incoming> {
         let file = tokio::fs::File::from_std(self.dir.create(&name)?.into_std());
         Ok(Incoming { file, name, dir: self.dir.try_clone()? })
     }

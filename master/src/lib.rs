@@ -1,7 +1,7 @@
 //! The shell of the master: sockets, disk and clock around [`skep_master_core`].
 //!
 //! ```text
-//! connection loops (peers, requests) --inputs--> shell (owns the core) --effects--> journal
+//! connection loops (peers, requests, http) --inputs--> shell (owns the core) --effects--> journal
 //!        ^                                                                            |
 //!        +--------------------------- outboxes <--------------------------------------+
 //! ```
@@ -11,6 +11,7 @@
 mod authority;
 mod blobs;
 mod copies;
+mod http;
 mod hub;
 mod migrate;
 mod outbox;

@@ -1,19 +1,26 @@
-//! What waits to be sent to one peer, and the loop that sends it.
+//! What waits to be sent to one peer, and the loop that sends it over QUIC.
 
 use crate::shell::Full;
 use skep_protocol::{agent::ToAgent, codec::Message, framework::Event};
 use skep_transport::{CloseCode, CloseReason, Connection, ControlSender};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Messages that may wait for one peer: some seconds of a busy cluster's talk. A peer that falls
 /// further behind is hung up on; it connects again and is told what it missed.
 const OUTBOX_MAX: usize = 8_192;
 
-/// The way to one peer's control stream. When it is dropped, what it holds is sent, and then the
-/// connection is closed.
+/// The way to one peer's control stream, or to its stream over HTTP. When it is dropped, what it
+/// holds is sent, and then the connection is closed.
 pub(crate) struct Outbox {
     messages: Messages,
-    connection: Connection,
+    line: Line,
+}
+
+/// What is hung up.
+enum Line {
+    Quic(Connection),
+    Http(CancellationToken),
 }
 
 enum Messages {
@@ -24,12 +31,21 @@ enum Messages {
 impl Outbox {
     /// The outbox of an agent.
     pub(crate) fn to_agent(sender: ControlSender<ToAgent>, connection: Connection) -> Self {
-        Self { messages: Messages::Agent(open(sender, connection.clone())), connection }
+        let messages = Messages::Agent(open(sender, connection.clone()));
+        Self { messages, line: Line::Quic(connection) }
     }
 
     /// The outbox of a framework.
     pub(crate) fn to_framework(sender: ControlSender<Event>, connection: Connection) -> Self {
-        Self { messages: Messages::Framework(open(sender, connection.clone())), connection }
+        let messages = Messages::Framework(open(sender, connection.clone()));
+        Self { messages, line: Line::Quic(connection) }
+    }
+
+    /// The outbox of a framework that reads a stream over HTTP: what it holds is to be taken from
+    /// the receiver, and `cut` tells that nothing more is to be written.
+    pub(crate) fn to_stream(cut: CancellationToken) -> (Self, mpsc::Receiver<Event>) {
+        let (queue, events) = mpsc::channel(OUTBOX_MAX);
+        (Self { messages: Messages::Framework(queue), line: Line::Http(cut) }, events)
     }
 
     pub(crate) fn send_agent(&self, message: ToAgent) -> Result<(), Full> {
@@ -49,7 +65,12 @@ impl Outbox {
     /// Hangs up without sending what is held.
     pub(crate) fn abandon(self) {
         let why = "the master's queue for this peer is full: it reads too slowly";
-        self.connection.close(&CloseReason::new(CloseCode::ShuttingDown, why));
+        match self.line {
+            Line::Quic(connection) => {
+                connection.close(&CloseReason::new(CloseCode::ShuttingDown, why));
+            }
+            Line::Http(cut) => cut.cancel(),
+        }
     }
 }
 

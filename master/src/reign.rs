@@ -45,8 +45,9 @@ pub enum EndError {
 /// What the connections of one reign are served with.
 #[derive(Clone)]
 pub(crate) struct Reign {
-    hub: Hub,
-    over: CancellationToken,
+    pub(crate) hub: Hub,
+    /// Tells that it is over.
+    pub(crate) over: CancellationToken,
 }
 
 /// The reign that lasts, if one does.

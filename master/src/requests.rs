@@ -21,7 +21,7 @@ use skep_protocol::{
     },
 };
 use skep_transport::{
-    Connection, IncomingRequest, JoinToken, PeerName, RequestError, StreamError,
+    Connection, InStream, IncomingRequest, JoinToken, PeerName, RequestError, StreamError,
     blob::{self, BlobError},
     log,
 };
@@ -106,8 +106,8 @@ async fn answer(incoming: IncomingRequest, connection: &Connection, hub: &Hub) -
         Request::PutBlob { digest, size } => put(incoming, connection, hub, digest, size).await,
         Request::FetchBlob { digest } => fetch(incoming, connection, hub, digest).await,
         Request::ReadLog { key, stream, offset, follow, stream_id } => {
-            let log = Log { key, stream, offset, follow, stream_id };
-            read_log(incoming, connection, hub, log).await
+            let log = Log { key, stream, offset, follow };
+            read_log(incoming, connection, hub, log, stream_id).await
         }
         Request::Operator(order) => {
             let response = match order_answer(hub, order).await {
@@ -228,14 +228,22 @@ async fn put(
     let Some(incoming) = take(incoming, connection, at, digest, size).await? else {
         return Ok(());
     };
+    match settle(hub, digest).await {
+        Ok(()) => Ok(incoming.respond(&Response::Stored).await?),
+        Err(rejection) => Ok(incoming.refuse(rejection).await?),
+    }
+}
+
+/// Has a blob that is in this master's folder count as stored.
+pub(crate) async fn settle(hub: &Hub, digest: Digest) -> Result<(), Rejection> {
     if let Some(copies) = hub.copies()
         && let Err(error) = copies.spread_out(digest).await
     {
         let what = format!("storing a blob that most masters do not have: {error}");
-        return Ok(incoming.refuse(Rejection::NotAllowed { what }).await?);
+        return Err(Rejection::NotAllowed { what });
     }
     hub.stored(digest).await;
-    Ok(incoming.respond(&Response::Stored).await?)
+    Ok(())
 }
 
 async fn fetch(
@@ -244,13 +252,24 @@ async fn fetch(
     hub: &Hub,
     digest: Digest,
 ) -> Result<(), Cut> {
-    if hub.blobs().read(&digest)?.is_none()
-        && let Some(copies) = hub.copies()
-        && let Err(error) = copies.fetch(digest).await
-    {
+    find_blob(hub, digest).await?;
+    give(incoming, connection, hub.blobs(), digest).await
+}
+
+/// A stored blob and its size; one that this master lacks is fetched from another.
+pub(crate) async fn find_blob(
+    hub: &Hub,
+    digest: Digest,
+) -> io::Result<Option<(tokio::fs::File, u64)>> {
+    let found = hub.blobs().read(&digest)?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    let Some(copies) = hub.copies() else { return Ok(None) };
+    if let Err(error) = copies.fetch(digest).await {
         tracing::warn!(%digest, %error, "a blob is on no master that answers");
     }
-    give(incoming, connection, hub.blobs(), digest).await
+    hub.blobs().read(&digest)
 }
 
 async fn give(
@@ -268,12 +287,11 @@ async fn give(
 }
 
 /// A wish to read a task's output.
-struct Log {
-    key: TaskKey,
-    stream: LogStream,
-    offset: u64,
-    follow: Follow,
-    stream_id: u64,
+pub(crate) struct Log {
+    pub(crate) key: TaskKey,
+    pub(crate) stream: LogStream,
+    pub(crate) offset: u64,
+    pub(crate) follow: Follow,
 }
 
 /// Passes a log on from the agent that has it: nobody but the master is connected to agents.
@@ -282,31 +300,40 @@ async fn read_log(
     connection: &Connection,
     hub: &Hub,
     log: Log,
+    stream_id: u64,
 ) -> Result<(), Cut> {
-    let unknown = || Rejection::UnknownTask { task: log.key.task.to_string() };
-    let Some(home) = hub.find(&log.key).await else {
-        return Ok(incoming.refuse(unknown()).await?);
-    };
-    let owned = connection.peer().is_some_and(|peer| {
-        peer.kind() == PeerKind::Operator || home.principal == Some(principal(peer))
-    });
-    if !owned {
-        let framework = log.key.framework.clone();
-        return Ok(incoming.refuse(Rejection::NotYours { framework }).await?);
-    }
-    let Some(agent) = home.connection.and_then(|id| hub.agent(id)) else {
-        let what = "reading from an agent that is not connected: try again when it is".into();
-        return Ok(incoming.refuse(Rejection::NotAllowed { what }).await?);
-    };
-    let Log { key, stream, offset, follow, stream_id } = log;
-    match log::read(&agent, key, stream, offset, follow).await {
+    let Some(peer) = connection.peer() else { return Ok(()) };
+    match open_log(hub, peer, log).await? {
         Ok(mut from) => {
             let mut to = log::serve(connection, incoming, stream_id).await?;
             tokio::io::copy(&mut from, &mut to).await?;
             Ok(to.finish().await?)
         }
-        Err(RequestError::Refused(rejection)) => Ok(incoming.refuse(rejection).await?),
-        Err(error) => Err(error.into()),
+        Err(rejection) => Ok(incoming.refuse(rejection).await?),
+    }
+}
+
+/// Asks the agent that has a task's output for it, if this peer may have it.
+pub(crate) async fn open_log(
+    hub: &Hub,
+    peer: &PeerName,
+    log: Log,
+) -> Result<Result<InStream, Rejection>, RequestError> {
+    let Some(home) = hub.find(&log.key).await else {
+        return Ok(Err(Rejection::UnknownTask { task: log.key.task.to_string() }));
+    };
+    if peer.kind() != PeerKind::Operator && home.principal != Some(principal(peer)) {
+        return Ok(Err(Rejection::NotYours { framework: log.key.framework }));
+    }
+    let Some(agent) = home.connection.and_then(|id| hub.agent(id)) else {
+        let what = "reading from an agent that is not connected: try again when it is".into();
+        return Ok(Err(Rejection::NotAllowed { what }));
+    };
+    let Log { key, stream, offset, follow } = log;
+    match log::read(&agent, key, stream, offset, follow).await {
+        Ok(from) => Ok(Ok(from)),
+        Err(RequestError::Refused(rejection)) => Ok(Err(rejection)),
+        Err(error) => Err(error),
     }
 }
 

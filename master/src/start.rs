@@ -4,13 +4,16 @@ use crate::{
     authority::{self, SharedError},
     blobs::Blobs,
     copies::Copies,
+    http,
     reign::{Court, Electorate, EndError, accept},
 };
 use skep_master_core::{Effect, Policy, Record};
 use skep_protocol::operator::PeerKind;
 use skep_shell::{Journal, OpenError, Store};
 use skep_store::Etcd;
-use skep_transport::{Authority, ClusterName, FileError, Identity, Listener, PeerName, SetupError};
+use skep_transport::{
+    Authority, ClusterName, FileError, Identity, Listener, PeerName, SetupError, TlsListener,
+};
 use std::{
     collections::BTreeSet,
     io,
@@ -22,10 +25,14 @@ use std::{
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+/// How many ports to try that are free for UDP, until one is free for TCP too.
+const BIND_TRIES_MAX: u32 = 16;
+
 /// What a master is started with.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// UDP address to listen on; port 0 takes a free one.
+    /// Address to listen on, with UDP for skep and with TCP for HTTP; port 0 takes one that is
+    /// free for both.
     pub listen: SocketAddr,
     /// What others reach it at, host:port; what it listens on if nothing is said.
     pub advertise: Option<String>,
@@ -94,6 +101,7 @@ pub struct Master {
     stop: CancellationToken,
     shell: JoinHandle<Result<(), EndError>>,
     accepting: JoinHandle<()>,
+    http: JoinHandle<()>,
 }
 
 impl Master {
@@ -110,13 +118,14 @@ impl Master {
         };
         let operator = own(PeerKind::Operator, "local");
         let own_master = own(PeerKind::Master, "master");
-        let listener = Listener::bind(config.listen, &own_master)?;
-        let address = listener.local_addr().map_err(|source| folder_error(&config.keep, source))?;
+        let (listener, http, address) = bind(config.listen, &own_master)?;
         let advertised = config.advertise.unwrap_or_else(|| reachable(address));
 
         let stop = CancellationToken::new();
         let (throne, reigns) = watch::channel(None);
         let standing = listener.standing();
+        let http = http::serve(http, reigns.clone(), standing.clone(), stop.clone());
+        let http = tokio::spawn(http);
         let blobs = Arc::new(blobs);
         let copies = match &records {
             Records::Own(..) => None,
@@ -152,7 +161,7 @@ impl Master {
         };
         let accepting = tokio::spawn(accept(listener, reigns, copies, stop.clone()));
         tracing::info!(%address, %cluster, "master listens");
-        Ok(Self { address, advertised, operator, stop, shell, accepting })
+        Ok(Self { address, advertised, operator, stop, shell, accepting, http })
     }
 
     /// The address it listens on.
@@ -186,7 +195,28 @@ impl Master {
         self.stop.cancel();
         // Only a panic of a loop, already printed, would show here.
         let _ = self.accepting.await;
+        let _ = self.http.await;
         let _ = self.shell.await;
+    }
+}
+
+/// Listens with UDP and TCP at the same port.
+fn bind(
+    listen: SocketAddr,
+    identity: &Identity,
+) -> Result<(Listener, TlsListener, SocketAddr), SetupError> {
+    let mut tries = if listen.port() == 0 { BIND_TRIES_MAX } else { 1 };
+    loop {
+        tries -= 1;
+        let udp = Listener::bind(listen, identity)?;
+        let unusable = |source| SetupError::Socket { address: listen, source };
+        let address = udp.local_addr().map_err(unusable)?;
+        match TlsListener::bind(address, identity) {
+            Ok(tcp) => return Ok((udp, tcp, address)),
+            Err(error) if tries == 0 => return Err(error),
+            // The port that was free for UDP is taken for TCP.
+            Err(_) => {}
+        }
     }
 }
 
