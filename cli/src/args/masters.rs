@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 #[derive(Debug, Args)]
 pub(crate) struct Master {
-    /// UDP address to listen on
+    /// Address to listen on: with UDP for agents and commands, with TCP for the HTTP API
     #[arg(long, env = "SKEP_LISTEN", default_value = "0.0.0.0:5050", value_name = "ADDR")]
     pub(crate) listen: SocketAddr,
     /// Address that others reach this master at, host:port [default: the listening address]

@@ -21,12 +21,14 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use routes::Api;
 use skep_transport::{Standing, TlsConnection, TlsIncoming, TlsListener};
-use std::{convert::Infallible, pin::pin, time::Duration};
-use tokio::sync::watch;
+use std::{convert::Infallible, time::Duration};
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long a peer may take for the head of a request, and how long it may be silent between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a peer without a certificate may stay: for one request that it must make at once.
+const STRANGER_TIME_MAX: Duration = Duration::from_secs(10);
 /// Bytes of the head of a request, and of what is read ahead on a connection.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
@@ -58,16 +60,24 @@ async fn greet(incoming: TlsIncoming, api: Api, stop: CancellationToken) {
 async fn attend(connection: TlsConnection, api: Api) {
     let TlsConnection { stream, peer, address, place } = connection;
     let cut = CancellationToken::new();
-    let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (api, peer, cut) = (api.clone(), peer.clone(), cut.clone());
-        async move { Ok::<_, Infallible>(api.answer(request, peer.as_ref(), &cut).await) }
+    let is_named = peer.is_some();
+    let (api, peer, hang_up) = (&api, &peer, &cut);
+    let service = service_fn(async |request: hyper::Request<Incoming>| {
+        Ok::<_, Infallible>(api.answer(request, peer.as_ref(), hang_up).await)
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
+        .keep_alive(is_named)
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    if let Some(Err(error)) = cut.run_until_cancelled(pin!(serving)).await {
+    let serving = cut.run_until_cancelled(serving);
+    let served = match is_named {
+        true => serving.await,
+        // Strangers share the places of handshakes.
+        false => timeout(STRANGER_TIME_MAX, serving).await.ok().flatten(),
+    };
+    if let Some(Err(error)) = served {
         tracing::debug!(%address, %error, "an HTTP connection broke");
     }
     drop(place);

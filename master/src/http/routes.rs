@@ -170,7 +170,7 @@ impl Api {
         let stream = Stream { hub, connection, principal };
         self.0.streams.open(&id, stream.clone());
         let (pieces, answer) = body::streamed();
-        let mut response = of(StatusCode::OK, "application/jsonlines", answer);
+        let mut response = of(StatusCode::OK, "application/jsonl", answer);
         let value = HeaderValue::from_str(&id).expect("hex digits and dashes");
         response.headers_mut().insert(STREAM_ID, value);
         let (api, ends) = (self.clone(), Ends { over, cut: cut.clone() });

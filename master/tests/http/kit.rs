@@ -70,7 +70,7 @@ impl Cluster {
 
     /// A client with a new identity of a framework.
     pub(crate) async fn framework(&self) -> Web {
-        Web::new(self.address(), Some(&self.identity(PeerKind::Framework).await))
+        Web::new(self.address(), &self.identity(PeerKind::Framework).await)
     }
 
     /// An agent of four cpus that is registered.
@@ -145,14 +145,13 @@ pub(crate) struct Web {
 }
 
 impl Web {
-    /// A client that trusts the master of `identity`; one without believes any.
-    pub(crate) fn new(address: SocketAddr, identity: Option<&Identity>) -> Self {
+    /// A client as this identity, at the master of its cluster.
+    pub(crate) fn new(address: SocketAddr, identity: &Identity) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("TLS 1.3");
-        let identity = identity.expect("an identity");
         identity.save(folder.path()).expect("saved");
         let config = builder
             .with_root_certificates(roots(folder.path()))
@@ -220,13 +219,20 @@ impl Web {
 
     /// Subscribes.
     pub(crate) async fn subscribe(&self, subscribe: Value) -> Stream {
+        self.try_subscribe(subscribe).await.expect("a stream")
+    }
+
+    /// Subscribes, or says what the master answered instead.
+    pub(crate) async fn try_subscribe(&self, subscribe: Value) -> Result<Stream, StatusCode> {
         let call = serde_json::json!({"type": "SUBSCRIBE", "subscribe": subscribe});
         let mut sender = self.connection().await;
         let request = post().body(Full::from(call.to_string())).expect("a request");
         let response = sender.send_request(request).await.expect("an answer");
-        assert_eq!(response.status(), StatusCode::OK);
+        if response.status() != StatusCode::OK {
+            return Err(response.status());
+        }
         let id = response.headers()["skep-stream-id"].to_str().expect("a name").into();
-        Stream { id, body: response.into_body(), read: Vec::new(), _sender: sender }
+        Ok(Stream { id, body: response.into_body(), read: Vec::new(), _sender: sender })
     }
 }
 

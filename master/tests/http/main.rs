@@ -1,7 +1,11 @@
 //! The scheduler API over HTTP, against a real master and a simulated agent.
 
+#[expect(clippy::unwrap_used, reason = "tests say what went wrong by it")]
+#[path = "../../../store/tests/etcd/mod.rs"]
+mod etcd;
 mod kit;
 mod python;
+mod several;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, StatusCode};
@@ -149,7 +153,7 @@ async fn who_has_no_certificate_of_the_cluster_or_the_wrong_one_gets_nowhere() {
     let (status, answer) = web.without_certificate().ask("POST", path, "{}").await;
     assert_eq!(status, StatusCode::UNAUTHORIZED, "{answer}");
     let agent = cluster.identity(PeerKind::Agent).await;
-    let (status, answer) = Web::new(cluster.address(), Some(&agent)).ask("POST", path, "{}").await;
+    let (status, answer) = Web::new(cluster.address(), &agent).ask("POST", path, "{}").await;
     assert_eq!((status, &answer["error"]["kind"]), (StatusCode::FORBIDDEN, &json!("wrong_kind")));
 
     // Of a cluster with another authority, but told to trust this one.
@@ -161,7 +165,7 @@ async fn who_has_no_certificate_of_the_cluster_or_the_wrong_one_gets_nowhere() {
     std::fs::copy(ours, foreign.path().join("ca.pem")).expect("copied");
     let foreign = skep_transport::Identity::load(foreign.path()).expect("an identity");
     let request = Request::get("/api/v1/openapi.json").body(Full::default()).expect("a request");
-    let refused = Web::new(cluster.address(), Some(&foreign)).request(request).await;
+    let refused = Web::new(cluster.address(), &foreign).request(request).await;
     refused.expect_err("a certificate of another cluster was taken");
 }
 

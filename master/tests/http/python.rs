@@ -3,7 +3,7 @@
 use crate::{
     finish,
     kit::{Agent, Cluster, soon},
-    take,
+    take, take_launch,
 };
 use skep_protocol::{agent::ToAgent, data, operator::PeerKind};
 use skep_transport::{Authority, ClusterName, PeerName, log};
@@ -75,6 +75,32 @@ async fn the_example_in_python_runs_a_task() {
     assert!(ended.status.success(), "{stdout}{stderr}");
     assert_eq!(stdout.matches("FINISHED").count(), 2, "{stdout}{stderr}");
     assert_eq!(stdout.matches("Hello, world!\n").count(), 2, "{stdout}{stderr}");
+}
+
+/// As it stands in the README, but for the port, and with the identity that `skep` keeps.
+#[tokio::test]
+async fn the_first_program_of_the_readme_launches_a_task() {
+    let cluster = Cluster::start().await;
+    let mut agent = cluster.agent().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let kept = cluster.address().to_string().replace(':', "_");
+    let kept = folder.path().join("clusters").join(kept);
+    cluster.identity(PeerKind::Framework).await.save(&kept).expect("saved");
+    std::fs::write(folder.path().join("hello.wasm"), crate::MODULE).expect("written");
+    let page = std::fs::read_to_string(root().join("README.md")).expect("the page");
+    let program = page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
+    let program = program.expect("a program in Python");
+    assert!(program.contains("\"https://127.0.0.1:5050\""), "{program}");
+    let program = program.replace("127.0.0.1:5050", &cluster.address().to_string());
+    let mut running = python()
+        .args(["-c", &format!("import skep\n{program}")])
+        .env("SKEP_CONFIG_DIR", folder.path())
+        .current_dir(folder.path())
+        .spawn()
+        .expect("python3");
+    let key = take_launch(&mut agent).await;
+    assert!(key.task.as_str().starts_with("hello-"), "{key}");
+    running.kill().await.expect("killed");
 }
 
 #[tokio::test]

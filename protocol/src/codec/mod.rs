@@ -140,4 +140,4 @@ impl DecodeError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

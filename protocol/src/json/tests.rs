@@ -3,6 +3,7 @@
 use super::{call::Words, read, read_call, write_event, write_heartbeat};
 use crate::{
     agent::Volume,
+    codec::tests::{examples, strategies},
     framework::*,
     ids::*,
     outcome::*,
@@ -11,6 +12,7 @@ use crate::{
     task::TaskSpec,
     time::Time,
 };
+use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -174,6 +176,14 @@ fn the_page_has_every_event_as_it_is_written() {
 }
 
 #[test]
+fn the_page_has_an_error_as_it_is_written() {
+    let spec = json!({"task": "t", "module": Digest::of(b""), "limits": {"fule": 1}});
+    let launch = json!({"launch": {"tasks": [spec]}});
+    let fault = fault_of(&json!({"accept": {"offers": ["o-1f"], "operations": [launch]}}));
+    assert_eq!(blocks("error"), [json!({ "error": fault })]);
+}
+
+#[test]
 fn the_schema_has_the_keys_of_every_call_and_event() {
     let schema: Value = serde_json::from_str(OPENAPI).expect("JSON");
     let of = |of: &str| schema["components"]["schemas"][of]["properties"].clone();
@@ -205,6 +215,46 @@ fn the_schema_has_the_keys_of_every_call_and_event() {
     assert_eq!(kinds(&events), shown.keys().cloned().collect());
     for (name, shown) in shown {
         assert_eq!(keys(&events[&name]["properties"]), shown, "{name}");
+    }
+}
+
+/// Whether there is a duration in the form of the records.
+fn has_record_form(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.contains_key("nanos") || map.values().any(has_record_form),
+        Value::Array(list) => list.iter().any(has_record_form),
+        _ => false,
+    }
+}
+
+#[test]
+fn every_outcome_and_refusal_is_written_with_its_kind_and_its_durations_in_seconds() {
+    for (name, event) in examples::events() {
+        let written = parsed(&write_event(&event, HEARTBEAT));
+        assert!(!has_record_form(&written), "{name}: {written:#}");
+        let updates = written["status_updates"]["updates"].as_array().into_iter().flatten();
+        for update in updates.filter(|update| update["terminal"] == true) {
+            assert!(update["outcome"]["kind"].is_string(), "{update:#}");
+            assert!(update["outcome"]["message"].is_string(), "{update:#}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_event_is_a_line(event in strategies::event()) {
+        let written = parsed(&write_event(&event, HEARTBEAT));
+        let name = kind(&written).to_ascii_lowercase();
+        prop_assert!(written[name].is_object());
+    }
+
+    #[test]
+    fn no_text_harms(text in "\\PC{0,40}", call in any::<Index>(), end in any::<Index>()) {
+        let _ = read_call(text.as_bytes());
+        let calls = blocks("call");
+        let whole = call.get(&calls).to_string();
+        let cut = &whole.as_bytes()[..end.index(whole.len())];
+        prop_assert!(read_call(cut).is_err());
     }
 }
 

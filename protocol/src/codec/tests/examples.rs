@@ -99,7 +99,7 @@ fn window() -> Window {
     Window { from: now(), lasts: Some(Duration::from_secs(3_600)) }
 }
 
-pub(super) fn events() -> Examples<Event> {
+pub(crate) fn events() -> Examples<Event> {
     let launched = Answer::Launched {
         allocation: AllocationId(3),
         agent: agent(),

@@ -1,10 +1,10 @@
 //! Laws of the codec, for all messages: what goes in comes out, and nothing from outside harms.
 
 mod ends;
-pub(super) mod examples;
+pub(crate) mod examples;
 mod golden;
 mod parts;
-mod strategies;
+pub(crate) mod strategies;
 mod views;
 
 use super::{DecodeError, Message, convert::Convert, wire};

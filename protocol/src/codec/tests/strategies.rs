@@ -112,7 +112,7 @@ fn volume() -> impl Strategy<Value = Volume> {
     })
 }
 
-pub(super) fn event() -> impl Strategy<Value = Event> {
+pub(crate) fn event() -> impl Strategy<Value = Event> {
     let answer = prop_oneof![
         (allocation(), agent(), vec(refused(), 0..3)).prop_map(|(allocation, agent, refused)| {
             Answer::Launched { allocation, agent, refused }

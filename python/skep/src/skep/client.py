@@ -111,12 +111,12 @@ class Client:
                     self._drop()
                 return connection, response
             try:
-                error = _error(response)
+                refusal = _error(response)
             finally:
                 connection.close()
             if response.status < 500:
-                raise error
-            failures.append(f"{shown(leader)}: {error}")
+                raise refusal
+            failures.append(f"{shown(leader)}: {refusal}")
         raise UnreachableError("; ".join(failures))
 
     def _go(
@@ -140,7 +140,7 @@ class Client:
         self,
         method: str,
         path: str,
-        body: Optional[Body] = None,
+        body: Body = None,
         headers: Optional[Dict[str, str]] = None,
     ) -> bytes:
         """Makes a request to the leader; of a body that is a file, the whole is sent."""
@@ -158,7 +158,7 @@ class Client:
             return answer
 
     def _ask(
-        self, method: str, path: str, body: Optional[Body], headers: Dict[str, str]
+        self, method: str, path: str, body: Body, headers: Dict[str, str]
     ) -> Tuple[http.client.HTTPResponse, bytes]:
         if self._kept is not None and time.monotonic() - self._used > IDLE_MAX:
             self._drop()
@@ -167,7 +167,7 @@ class Client:
             if self._kept is None:
                 self._kept = Connection(self._leader, self._context, TIMEOUT)
             try:
-                if hasattr(body, "seek"):
+                if body is not None and hasattr(body, "seek"):
                     body.seek(0)
                 self._kept.request(method, path, body, headers)
                 response = self._kept.getresponse()
