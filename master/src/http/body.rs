@@ -16,9 +16,12 @@ use tokio::{
     sync::mpsc,
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 /// How long a call may take to arrive, and a piece of a blob.
 pub(super) const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a piece may wait for a peer that takes nothing.
+const STALLED_MAX: Duration = Duration::from_secs(60);
 /// Bytes read at a time of what is passed on.
 const PIECE_BYTES: usize = 64 << 10;
 /// Pieces that may wait for one peer, besides what hyper and the system hold.
@@ -40,9 +43,18 @@ pub(super) fn streamed() -> (Pieces, Answer) {
     (pieces, Streamed(receiver).boxed_unsync())
 }
 
-/// A body of what can be read from somewhere, until its end.
-pub(super) fn copied(mut source: impl AsyncRead + Send + Unpin + 'static) -> Answer {
+/// Sends a piece; none if the peer is gone, or has taken nothing for too long.
+pub(super) async fn send(pieces: &Pieces, piece: io::Result<Bytes>) -> Option<()> {
+    timeout(STALLED_MAX, pieces.send(piece)).await.ok()?.ok()
+}
+
+/// A body of what can be read from somewhere, until its end; `cut` hangs up.
+pub(super) fn copied(
+    mut source: impl AsyncRead + Send + Unpin + 'static,
+    cut: &CancellationToken,
+) -> Answer {
     let (pieces, body) = streamed();
+    let cut = cut.clone();
     tokio::spawn(async move {
         loop {
             let mut piece = Vec::with_capacity(PIECE_BYTES);
@@ -57,7 +69,10 @@ pub(super) fn copied(mut source: impl AsyncRead + Send + Unpin + 'static) -> Ans
                 Err(error) => Err(error),
             };
             let is_last = piece.is_err();
-            if pieces.send(piece).await.is_err() || is_last {
+            if send(&pieces, piece).await.is_none() {
+                return cut.cancel();
+            }
+            if is_last {
                 return;
             }
         }

@@ -24,11 +24,12 @@ use skep_protocol::{
 };
 use skep_transport::PeerName;
 use tokio::{io::AsyncWriteExt as _, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 const BYTES: &str = "application/octet-stream";
 
 /// Stores a blob and names it.
-pub(super) async fn put_blob(hub: &Hub, mut body: Incoming) -> Result<Response<Answer>, Trouble> {
+pub(super) async fn store_blob(hub: &Hub, mut body: Incoming) -> Result<Response<Answer>, Trouble> {
     let broken = |error: std::io::Error| Trouble::broken("the blob was not stored", &error);
     if body.size_hint().lower() > BLOB_BYTES_MAX {
         return Err(Trouble::too_large(BLOB_BYTES_MAX));
@@ -54,22 +55,27 @@ pub(super) async fn put_blob(hub: &Hub, mut body: Incoming) -> Result<Response<A
 }
 
 /// The bytes of a blob.
-pub(super) async fn get_blob(hub: &Hub, digest: &str) -> Result<Response<Answer>, Trouble> {
+pub(super) async fn blob(
+    hub: &Hub,
+    digest: &str,
+    cut: &CancellationToken,
+) -> Result<Response<Answer>, Trouble> {
     let digest: Digest = parsed("digest", digest)?;
     let found = requests::find_blob(hub, digest).await;
     let found = found.map_err(|error| Trouble::broken("the blob cannot be read", &error))?;
     let (file, size) = found.ok_or_else(|| Trouble::refused(&Rejection::UnknownBlob { digest }))?;
-    let mut response = of(StatusCode::OK, BYTES, body::copied(file));
+    let mut response = of(StatusCode::OK, BYTES, body::copied(file, cut));
     response.headers_mut().insert(CONTENT_LENGTH, size.into());
     Ok(response)
 }
 
 /// What a task wrote: `rest` is `FRAMEWORK/TASK/ATTEMPT/STREAM`.
-pub(super) async fn get_log(
+pub(super) async fn log(
     hub: &Hub,
     peer: &PeerName,
     rest: [&str; 4],
     query: &str,
+    cut: &CancellationToken,
 ) -> Result<Response<Answer>, Trouble> {
     let [framework, task, attempt, stream] = rest;
     let attempt = attempt.parse().map(Attempt);
@@ -101,7 +107,7 @@ pub(super) async fn get_log(
         }
     }
     match requests::open_log(hub, peer, Log { key, stream, offset, follow }).await {
-        Ok(Ok(log)) => Ok(of(StatusCode::OK, BYTES, body::copied(log))),
+        Ok(Ok(log)) => Ok(of(StatusCode::OK, BYTES, body::copied(log, cut))),
         Ok(Err(rejection)) => Err(Trouble::refused(&rejection)),
         Err(error) => Err(Trouble::broken("the agent did not answer", &error)),
     }

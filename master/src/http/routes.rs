@@ -95,16 +95,16 @@ impl Api {
             }
             ["blobs"] => {
                 only(&method, &[Method::PUT])?;
-                files::put_blob(&reign.hub, request.into_body()).await
+                files::store_blob(&reign.hub, request.into_body()).await
             }
             ["blobs", digest] => {
                 only(&method, &[Method::GET, Method::HEAD])?;
-                files::get_blob(&reign.hub, digest).await
+                files::blob(&reign.hub, digest, cut).await
             }
             ["tasks", framework, task, attempt, stream] => {
                 only(&method, &[Method::GET])?;
                 let rest = [framework, task, attempt, stream];
-                files::get_log(&reign.hub, peer, rest, uri.query().unwrap_or("")).await
+                files::log(&reign.hub, peer, rest, uri.query().unwrap_or(""), cut).await
             }
             _ => Err(Trouble::no_such_path(uri.path())),
         }

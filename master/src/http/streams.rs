@@ -1,6 +1,9 @@
 //! Subscribed streams: what of them calls need, and the loop that writes one.
 
-use super::{answer::Trouble, body::Pieces};
+use super::{
+    answer::Trouble,
+    body::{Pieces, send},
+};
 use crate::{hub::Hub, outbox::Outbox, shell};
 use bytes::Bytes;
 use skep_master_core::{ConnectionId, Input};
@@ -13,14 +16,12 @@ use std::{
 };
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 /// How often a reader hears something.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long a piece may wait for a reader that takes nothing.
-const STALLED_MAX: Duration = Duration::from_secs(60);
 /// Events written as one piece, if so many wait.
 const BATCH_MAX: usize = 64;
 /// Ended streams whose names are remembered.
@@ -144,10 +145,9 @@ async fn write(
             () = sleep_until(next_beat) => json::write_heartbeat(),
         };
         next_beat = Instant::now() + HEARTBEAT;
-        let sending = timeout(STALLED_MAX, pieces.send(Ok(Bytes::from(line))));
         tokio::select! {
             () = cut.cancelled() => return None,
-            sent = sending => sent.ok()?.ok()?,
+            sent = send(pieces, Ok(Bytes::from(line))) => sent?,
         }
     }
 }

@@ -320,7 +320,7 @@ fn a_bad_call_is_refused_naming_the_field() {
             "decline.offers[1]",
         ),
         (
-            json!({"type": "DECLINE", "decline": {"offers": [], "filters": {"refuse_seconds": -1}}}),
+            json!({"decline": {"offers": [], "filters": {"refuse_seconds": -1}}}),
             "invalid",
             "decline.filters.refuse_seconds",
         ),
