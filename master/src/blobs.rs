@@ -110,8 +110,8 @@ impl Blobs {
     }
 
     /// Begins to write a blob whose digest is not known before all of it is here.
-    pub(crate) fn begin_unnamed(&self, writer: u64) -> io::Result<Incoming> {
-        self.begin_as(format!("{INCOMING}unnamed-{writer}"))
+    pub(crate) fn begin_unnamed(&self) -> io::Result<Incoming> {
+        self.begin_as(format!("{INCOMING}{}", uuid::Uuid::new_v4()))
     }
 
     fn begin_as(&self, name: String) -> io::Result<Incoming> {

@@ -18,8 +18,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-/// Handshakes and peers without a name at a time; more wait in the socket.
-const STRANGERS_MAX: usize = 128;
+/// Handshakes and peers without a name at a time; more wait in the socket. Each costs about 50 KiB.
+const STRANGERS_MAX: usize = 512;
 /// Connections of peers with a name; further ones are hung up on.
 const CONNECTIONS_MAX: usize = 1_024;
 /// How long what was sent may stay unconfirmed before the peer counts as unreachable.

@@ -34,7 +34,7 @@ pub(super) async fn store_blob(hub: &Hub, mut body: Incoming) -> Result<Response
     if body.size_hint().lower() > BLOB_BYTES_MAX {
         return Err(Trouble::too_large(BLOB_BYTES_MAX));
     }
-    let mut incoming = hub.blobs().begin_unnamed(hub.number()).map_err(broken)?;
+    let mut incoming = hub.blobs().begin_unnamed().map_err(broken)?;
     let (mut hasher, mut size) = (Sha256::new(), 0);
     loop {
         let frame = timeout(PIECE_TIMEOUT, body.frame()).await.map_err(|_| Trouble::slow())?;

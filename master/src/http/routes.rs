@@ -95,7 +95,9 @@ impl Api {
             }
             ["blobs"] => {
                 only(&method, &[Method::PUT])?;
-                files::store_blob(&reign.hub, request.into_body()).await
+                let Reign { hub, over } = reign;
+                let stored = files::store_blob(&hub, request.into_body());
+                over.run_until_cancelled(stored).await.ok_or_else(Trouble::no_leader)?
             }
             ["blobs", digest] => {
                 only(&method, &[Method::GET, Method::HEAD])?;

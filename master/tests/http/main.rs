@@ -20,7 +20,10 @@ use skep_protocol::{
     outcome::Progress,
 };
 use skep_transport::{Authority, ClusterName, PeerName, log};
-use tokio::io::AsyncWriteExt as _;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
@@ -176,8 +179,10 @@ async fn what_is_wrong_with_a_request_is_said() {
     let path = "/api/v1/scheduler";
     let subscribe = r#"{"type": "SUBSCRIBE", "subscribe": {"info": {"nmae": "x"}}}"#;
     let decline = r#"{"type": "DECLINE", "decline": {"offers": []}}"#;
+    let long = " ".repeat(100_000);
     let cases = [
         ("POST", path, "{", 400, "no_json"),
+        ("POST", path, long.as_str(), 400, "no_json"),
         ("POST", path, subscribe, 400, "unknown_key"),
         ("POST", path, decline, 400, "invalid"),
         ("GET", path, "", 405, "other_method"),
@@ -253,8 +258,9 @@ async fn a_reader_that_is_too_slow_is_hung_up_on() {
         |message: &str| Progress { key: key.clone(), done: 1, total: 2, message: message.into() };
     let long = "x".repeat(256);
     let flooding = async {
-        loop {
-            let reports = vec![report(&long); 200];
+        // First what fills the system's buffers, then many small ones.
+        for reports in std::iter::repeat_n(200, 400).chain(std::iter::repeat(1)) {
+            let reports = vec![report(&long); reports];
             agent.say(ToMaster::Progressed { reports }).await;
         }
     };
@@ -267,6 +273,23 @@ async fn a_reader_that_is_too_slow_is_hung_up_on() {
         heard += 1;
     }
     assert!(heard > 0, "nothing of what was sent before came");
+}
+
+#[tokio::test]
+async fn who_says_nothing_holds_up_nobody_and_is_hung_up_on() {
+    let cluster = Cluster::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        silent.push(TcpStream::connect(cluster.address()).await.expect("a connection"));
+    }
+    let web = cluster.framework().await;
+    web.subscribe(json!({"info": {"name": "test"}})).await.expect("SUBSCRIBED").await;
+    for mut silent in silent {
+        let mut nothing = Vec::new();
+        // Hung up on in one way or another.
+        let _ = soon("the end", silent.read_to_end(&mut nothing)).await;
+        assert!(nothing.is_empty(), "{nothing:?}");
+    }
 }
 
 #[tokio::test]
