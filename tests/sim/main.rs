@@ -12,6 +12,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+/// That of a master, whose time `reregister` tells.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 swarm play [--seeds N] [--from SEED] [--until-broken] [--quiet]
     plays N histories (default 1000), fresh ones if no first seed is named

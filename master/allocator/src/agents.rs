@@ -62,6 +62,8 @@ pub(crate) struct Agent {
     /// What is neither used nor offered, by terms and in all.
     pub(crate) free: Lot,
     pub(crate) free_sum: Amounts,
+    /// Whether it stands in the list of those that are.
+    pub(crate) is_spare: bool,
     pub(crate) holdings: BTreeMap<ClientId, Holding>,
     pub(crate) filters: BTreeMap<ClientId, Filters>,
     pub(crate) attributes: BTreeMap<String, Attribute>,
@@ -238,12 +240,7 @@ impl Allocator {
 
     fn check_free(&self, key: &AgentKey, term: Term, wanted: &Amounts) -> Result<(), NotFree> {
         // Of an agent that takes no part nothing is free to offer, and yet nobody uses it.
-        let unused = self.agents.get(key).map(|agent| {
-            let mut unused = agent.total.clone();
-            unused.subtract(&agent.used);
-            unused.subtract(&agent.offered);
-            unused
-        });
+        let unused = self.agents.get(key).map(Agent::unused);
         let free = unused.as_ref().and_then(|unused| unused.part(term));
         if free.is_some_and(|free| free.contains(wanted)) {
             return Ok(());
@@ -277,12 +274,8 @@ impl Allocator {
     /// Computes what is free anew, and what depends on it.
     pub(crate) fn refresh_agent(&mut self, key: &AgentKey) {
         let Some(agent) = self.agents.get_mut(key) else { return };
-        let mut free = Lot::default();
-        if agent.presence == Presence::Open {
-            free = agent.total.clone();
-            free.subtract(&agent.used);
-            free.subtract(&agent.offered);
-        }
+        let is_open = agent.presence == Presence::Open;
+        let free = if is_open { agent.unused() } else { Lot::default() };
         agent.free_sum = free.sum();
         let before = std::mem::replace(&mut agent.free, free);
         if let Some(part) = agent.free.part(Term::Unreserved) {
@@ -291,11 +284,18 @@ impl Allocator {
         if let Some(part) = before.part(Term::Unreserved) {
             self.headroom.subtract(part);
         }
-        let is_spare = self.may_be_taken(&self.agents[key].free_sum);
+        let (was_spare, free_sum) = (agent.is_spare, agent.free_sum.clone());
+        let is_spare = self.may_be_taken(&free_sum);
+        if is_spare == was_spare {
+            return;
+        }
         if is_spare {
             self.spare.insert(key.clone());
         } else {
             self.spare.remove(key);
+        }
+        if let Some(agent) = self.agents.get_mut(key) {
+            agent.is_spare = is_spare;
         }
     }
 
@@ -310,6 +310,14 @@ impl Allocator {
 }
 
 impl Agent {
+    /// What is neither used nor offered.
+    pub(crate) fn unused(&self) -> Lot {
+        let mut unused = self.total.clone();
+        unused.subtract(&self.used);
+        unused.subtract(&self.offered);
+        unused
+    }
+
     fn away() -> Self {
         Self {
             presence: Presence::Away,
@@ -318,6 +326,7 @@ impl Agent {
             offered: Lot::default(),
             free: Lot::default(),
             free_sum: Amounts::default(),
+            is_spare: false,
             holdings: BTreeMap::new(),
             filters: BTreeMap::new(),
             attributes: BTreeMap::new(),

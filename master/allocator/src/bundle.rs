@@ -29,7 +29,8 @@ impl Bundle {
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.sum().is_empty()
+        let Self { unreserved, reserved, revocable } = self;
+        unreserved.is_empty() && revocable.is_empty() && reserved.values().all(Resources::is_empty)
     }
 
     /// The sum of both.

@@ -3,6 +3,7 @@
 use crate::{
     Allocator, Bundle, Presence, Quota,
     amounts::Amounts,
+    bundle::Term,
     order::Seat,
     share::{Share, dominant},
     tree::{Body, ClientId, NodeId, TOP},
@@ -126,6 +127,18 @@ impl Allocator {
             used: bundle(&agent.used),
             offered: bundle(&agent.offered),
         })
+    }
+
+    /// What of an agent is neither used nor offered; none if it is not known.
+    pub fn unused(&self, id: &AgentId) -> Option<Bundle> {
+        let agent = self.agents.get(&self.key(id))?;
+        Some(agent.unused().bundle(&self.kinds, &self.tree))
+    }
+
+    /// What an agent lends to those that may be asked to give it back.
+    pub fn lent(&self, id: &AgentId) -> Option<Resources> {
+        let revocable = self.agents.get(&self.key(id))?.total.part(Term::Revocable);
+        Some(revocable.map(|part| self.kinds.resources(part)).unwrap_or_default())
     }
 
     /// What a framework holds, used and offered, in all its roles together.

@@ -64,14 +64,14 @@ impl Master {
             accepted: BTreeMap::new(),
             words: Vec::new(),
         };
-        let known = self.agents.get(agent).map(|known| known.tasks.clone()).unwrap_or_default();
-        let mut brought = BTreeSet::new();
+        let known = self.agents.get(agent).map(|known| known.tasks.clone());
+        let mut missing = known.unwrap_or_default();
         for task in held {
-            brought.insert(task.key.clone());
+            missing.remove(&task.key);
             self.bring(task, &mut home);
         }
-        for key in known.difference(&brought) {
-            self.miss(key, &mut home);
+        for key in missing {
+            self.miss(&key, &mut home);
         }
         self.tell_homecoming(connection, home);
     }
@@ -114,7 +114,7 @@ impl Master {
         }
         self.advance_task(key, stage_of(&held.state));
         if home.was_unreachable() {
-            home.words.extend(self.word_of(key));
+            home.words.extend(self.tasks.get(key).and_then(|task| self.word_of(key, task)));
         }
     }
 
@@ -138,11 +138,11 @@ impl Master {
             // It holds nothing, and the update of its end will be acknowledged unheard.
             Fate::Condemned(_) if stage.is_ended() => return,
             Fate::Condemned(by) => home.kills.push((key.clone(), by.clone())),
-            Fate::ToEnd(by) => {
-                home.kills.push((key.clone(), by.clone()));
-                self.supersede(&key.framework, &key.task, key.attempt);
-            }
-            Fate::Wanted => self.supersede(&key.framework, &key.task, key.attempt),
+            Fate::ToEnd(by) => home.kills.push((key.clone(), by.clone())),
+            Fate::Wanted => {}
+        }
+        if live.is_some() && !matches!(fate, Fate::Condemned(_)) {
+            self.supersede(&key.framework, &key.task, key.attempt);
         }
         let allocation = self.home_allocation(allocation, &key.framework, home.agent);
         let task = Task {
@@ -167,8 +167,8 @@ impl Master {
             let held = (&task.resources, task.begun());
             self.ledger.adopt(allocation, place, &granted, held, self.now);
         }
+        home.words.extend(self.word_of(&key, &task));
         self.insert_task(&key, task);
-        home.words.extend(self.word_of(&key));
     }
 
     /// The allocation that an agent names, or another if that is somebody else's here.
@@ -187,11 +187,11 @@ impl Master {
         }
     }
 
-    /// Where a task stands that its framework may hear of now; an end comes as an update.
-    fn word_of(&self, key: &TaskKey) -> Option<StatusUpdate> {
-        let task = self.tasks.get(key)?;
+    /// Where a task of the agent that came stands, if its framework may hear of it now; an end
+    /// comes as an update.
+    fn word_of(&self, key: &TaskKey, task: &Task) -> Option<StatusUpdate> {
         let is_heard = !task.stage.is_ended() && !task.is_condemned();
-        is_heard.then(|| self.word(key, Some(&task.agent), self.state_of(task)))
+        is_heard.then(|| self.word(key, Some(&task.agent), task.stage.state()))
     }
 
     /// The agent does not bring a task that the master believed there.
@@ -205,7 +205,7 @@ impl Master {
                 }
                 home.launches.entry(task.allocation).or_default().push(key.clone());
                 if home.was_unreachable() {
-                    home.words.extend(self.word_of(key));
+                    home.words.extend(self.word_of(key, task));
                 }
             }
             _ => home.words.extend(self.lose_task(key, LostBy::UnknownToAgent)),

@@ -46,8 +46,7 @@ impl Ledger {
         tasks: Batch,
         now: Time,
     ) {
-        let agent = self.shares.agent(place.agent);
-        let free = agent.map(|agent| agent.free().sum()).unwrap_or_default();
+        let free = self.shares.unused(place.agent).unwrap_or_default().sum();
         let sum = granted.sum();
         assert!(free.contains(&sum), "{sum} of {} are granted, {free} are free", place.agent);
         self.begin(id, place, granted, now);
@@ -139,12 +138,14 @@ impl Ledger {
     /// Changes an allocation and tells the allocator the difference.
     fn reshape(&mut self, id: AllocationId, origin: Origin, change: impl FnOnce(&mut Allocation)) {
         let Some(allocation) = self.allocations.get_mut(&id) else { return };
-        let (before, had_queue) = (allocation.occupied.clone(), allocation.has_queue());
+        let had_queue = allocation.has_queue();
         change(allocation);
-        allocation.occupied = allocation.granted.pick(&allocation.wanted);
-        let after = allocation.occupied.clone();
+        let after = allocation.granted.pick(&allocation.wanted);
+        let before = std::mem::replace(&mut allocation.occupied, after.clone());
         let (is_over, has_queue) = (allocation.tasks == 0, allocation.has_queue());
-        let Allocation { framework, role, agent, since, .. } = allocation.clone();
+        let since = allocation.since;
+        let (framework, role) = (allocation.framework.clone(), allocation.role.clone());
+        let agent = allocation.agent.clone();
         if had_queue != has_queue {
             self.index_queue(&role, (since, id), has_queue);
             // Somebody may have waited for a queue to recall.

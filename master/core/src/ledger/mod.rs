@@ -148,7 +148,10 @@ impl Ledger {
 
     /// What tasks on these terms could use of what is offered or free of an agent.
     pub(crate) fn usable(&self, agent: &AgentId, rest: &Bundle, terms: Terms) -> Bundle {
-        let lent = self.shares.agent(agent).map(|agent| agent.total.revocable);
+        let lent = match terms {
+            Terms::Regular => None,
+            Terms::Revocable => self.shares.lent(agent),
+        };
         rest.on(terms, &lent.unwrap_or_default())
     }
 
@@ -169,7 +172,7 @@ impl Ledger {
     /// the role first, and of the rest more than there is if need be.
     pub(crate) fn found(&self, place: Place<'_>, resources: &Resources) -> Bundle {
         let Place { role, agent, terms, .. } = place;
-        let free = self.shares.agent(agent).map(|agent| agent.free()).unwrap_or_default();
+        let free = self.shares.unused(agent).unwrap_or_default();
         let mut usable = self.usable(agent, &free, terms);
         usable.reserved.retain(|of, _| role.is_within(of));
         let mut picked = usable.pick(resources);
