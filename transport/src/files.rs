@@ -56,6 +56,22 @@ pub(crate) fn read(path: &Path) -> Result<String, FileError> {
     fs::read_to_string(path).map_err(|source| FileError::Read { path: path.into(), source })
 }
 
+/// A folder that only its owner may look into, if it is not there.
+pub(crate) fn make_private(folder: &Path) -> Result<(), FileError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| FileError::Write { path: folder.into(), source })
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::Write { path: path.into(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), FileError> {
     let write = || {
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
