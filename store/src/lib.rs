@@ -18,11 +18,13 @@
 //! Deliberately absent: an etcd client library. The stable one wants gRPC and a compiler for it;
 //! the gateway that every etcd has speaks JSON over HTTP/1.1, and ten calls are all we need.
 
+mod access;
 mod attendance;
 mod election;
 mod gateway;
 mod records;
 
+pub use access::{Access, AccessError, User};
 pub use election::{Campaign, Leadership, Lease};
 pub use gateway::{AddressError, Etcd, EtcdError};
 pub use records::EtcdStore;
