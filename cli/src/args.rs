@@ -10,7 +10,7 @@ mod trouble;
 pub(crate) use keeping::{
     AgentArgs, AgentCommand, FixedReservation, MaintenanceArgs, OneAgent, VolumeCommand,
 };
-pub(crate) use masters::{Master, Migrate, Store, StorePlace};
+pub(crate) use masters::{Backup, EtcdAccess, Master, Migrate, Restore, Store, StorePlace};
 pub(crate) use module::{Inspect, Module, Push, TryCompile};
 pub(crate) use sandbox::{Executor, NamedVolume, Walls};
 pub(crate) use sharing::{
@@ -49,6 +49,10 @@ pub(crate) enum Command {
     /// Where masters keep their records
     #[command(subcommand)]
     Store(Store),
+    /// Copy all that a cluster must not lose into one file, which holds its private key
+    Backup(Box<Backup>),
+    /// Make a cluster of a backup, while no master runs
+    Restore(Box<Restore>),
     /// Make, list and revoke join tokens
     #[command(subcommand)]
     Token(Token),

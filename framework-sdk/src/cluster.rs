@@ -246,6 +246,15 @@ impl Cluster {
         log::read(&self.connection(), key, stream, offset, follow).await
     }
 
+    /// Reads a backup of all that the master must not lose, its authority's private key included;
+    /// operators alone may.
+    ///
+    /// # Errors
+    /// [`RequestError`]; a refusal is one.
+    pub async fn read_backup(&self, blobs: bool) -> Result<InStream, RequestError> {
+        log::read_backup(&self.connection(), blobs).await
+    }
+
     /// A way to wake the driver that runs on this cluster.
     pub fn waker(&self) -> Waker {
         Waker(self.wake.clone())

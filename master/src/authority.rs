@@ -100,11 +100,10 @@ pub(crate) fn is_shared(etcd: &Etcd) -> Result<bool, EtcdError> {
     Ok(etcd.kept(KEPT)?.is_some())
 }
 
-/// Shares an authority at an etcd that has none. Blocks.
+/// Shares an authority at an etcd from now on, whatever was shared there. For who leads. Blocks.
 pub(crate) fn share(etcd: &Etcd, path: &Path, authority: &Authority) -> Result<(), SharedError> {
     let key = read_key(path)?.map_or_else(|| make_key(path), Ok)?;
-    etcd.keep(KEPT, &seal(authority, &key))?;
-    Ok(())
+    Ok(etcd.keep_instead(KEPT, &seal(authority, &key))?)
 }
 
 fn read_key(path: &Path) -> Result<Option<[u8; KEY_BYTES]>, SharedError> {

@@ -4,9 +4,10 @@
 //! digest, because it is written under another name, synced, and renamed only when it is verified.
 
 use cap_std::{ambient_authority, fs::Dir};
+use ring::digest::{Context, SHA256};
 use skep_protocol::{Digest, operator::view::ModuleView};
 use std::{
-    io::{self, Read as _},
+    io::{self, Read, Write as _},
     path::Path,
     time::UNIX_EPOCH,
 };
@@ -14,6 +15,7 @@ use std::{
 /// How every Wasm file begins; behind it stand its version and whether it is a component.
 const MAGIC: &[u8] = b"\0asm";
 const HEADER_BYTES: u64 = 8;
+const PIECE_BYTES: usize = 64 << 10;
 
 /// A folder of blobs.
 #[derive(Debug)]
@@ -102,6 +104,31 @@ impl Blobs {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Stores what is read, up to its end, if it has this digest. Blocks.
+    pub(crate) fn store(&self, digest: &Digest, from: &mut impl Read) -> io::Result<()> {
+        let name = format!("{INCOMING}{}", digest.hex());
+        let mut file = self.dir.create(&name)?;
+        let mut hash = Context::new(&SHA256);
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            match from.read(&mut piece)? {
+                0 => break,
+                read => {
+                    hash.update(&piece[..read]);
+                    file.write_all(&piece[..read])?;
+                }
+            }
+        }
+        if hash.finish().as_ref() != digest.as_bytes() {
+            self.dir.remove_file(&name)?;
+            let why = format!("what was to be blob {digest} is not");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        file.sync_all()?;
+        self.dir.rename(&name, &self.dir, digest.hex())?;
+        self.dir.open(".")?.sync_all()
     }
 
     /// Begins to write a blob. `writer` tells writers of the same blob apart.

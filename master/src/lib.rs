@@ -9,6 +9,7 @@
 //! named by a certificate of this cluster can only join.
 
 mod authority;
+mod backup;
 mod blobs;
 mod copies;
 mod http;
@@ -16,14 +17,17 @@ mod hub;
 mod migrate;
 mod outbox;
 mod peers;
+mod place;
 mod reign;
 mod requests;
 mod shell;
 mod start;
 
 pub use authority::SharedError;
-pub use migrate::{MigrateError, Way, migrate};
+pub use backup::{BackupError, Header, WithBlobs, back_up, inspect, receive, restore};
+pub use migrate::{Way, migrate};
+pub use place::{Force, Place, PlaceError};
 pub use reign::EndError;
 pub use skep_master_core::Policy;
-pub use skep_store::Etcd;
+pub use skep_store::{Access, AccessError, Etcd, User};
 pub use start::{Config, Keep, Master, Shared, StartError};

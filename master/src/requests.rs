@@ -4,11 +4,12 @@
 //! decided by the core.
 
 use crate::{
+    backup::{self, BackupError, Contents, WithBlobs},
     blobs::Blobs,
     copies::Copies,
     hub::Hub,
     peers::principal,
-    shell::{Ask, NewToken},
+    shell::{Ask, NewToken, row_of},
 };
 use skep_master_core::Answer;
 use skep_protocol::{
@@ -25,7 +26,7 @@ use skep_transport::{
     blob::{self, BlobError},
     log,
 };
-use std::{io, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 /// Takes up the requests of a connection until it ends, each in a loop of its own.
 pub(crate) async fn serve(connection: Connection, hub: Hub) {
@@ -85,6 +86,8 @@ enum Cut {
     Blob(#[from] BlobError),
     #[error("the blob store failed: {0}")]
     Store(#[from] io::Error),
+    #[error("the backup could not be made: {0}")]
+    Backup(#[from] BackupError),
     #[error("the agent did not answer: {0}")]
     Agent(#[from] RequestError),
 }
@@ -108,6 +111,10 @@ async fn answer(incoming: IncomingRequest, connection: &Connection, hub: &Hub) -
         Request::ReadLog { key, stream, offset, follow, stream_id } => {
             let log = Log { key, stream, offset, follow };
             read_log(incoming, connection, hub, log, stream_id).await
+        }
+        Request::Backup { blobs, stream_id } => {
+            let blobs = if blobs { WithBlobs::Yes } else { WithBlobs::No };
+            back_up(incoming, connection, hub, blobs, stream_id).await
         }
         Request::Operator(order) => {
             let response = match order_answer(hub, order).await {
@@ -134,6 +141,7 @@ fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
         Request::PutBlob { .. } | Request::ReadLog { .. } => {
             &[PeerKind::Framework, PeerKind::Operator]
         }
+        Request::Backup { .. } => &[PeerKind::Operator],
         Request::Operator(order) => match order {
             operator::Request::Kill { .. }
             | operator::Request::SetRole { .. }
@@ -337,6 +345,59 @@ pub(crate) async fn open_log(
     }
 }
 
+/// Sends a copy of all that the cluster must not lose. It is cut off if a blob goes missing on the
+/// way, and then lacks its end.
+async fn back_up(
+    incoming: IncomingRequest,
+    connection: &Connection,
+    hub: &Hub,
+    blobs: WithBlobs,
+    stream_id: u64,
+) -> Result<(), Cut> {
+    let records = match hub.ask(Ask::Records).await {
+        Ok(Answer::Records(records)) => records,
+        Ok(_) => {
+            let why = "the core answered something else".into();
+            return Ok(incoming.refuse(Rejection::Violation { why }).await?);
+        }
+        Err(rejection) => return Ok(incoming.refuse(rejection).await?),
+    };
+    let authority = hub.authority();
+    let contents = Contents {
+        rows: records.iter().map(row_of).collect(),
+        authority: authority.to_pem(),
+        cluster: authority.cluster().to_string(),
+        blobs: match blobs {
+            WithBlobs::No => Vec::new(),
+            WithBlobs::Yes => all_blobs(hub).await?,
+        },
+    };
+    let mut to = log::serve(connection, incoming, stream_id).await?;
+    let header = backup::pack(&mut to, &contents, hub.blobs()).await?;
+    to.finish().await?;
+    let peer = connection.peer().map(ToString::to_string).unwrap_or_default();
+    tracing::info!(peer, records = header.records, blobs = header.blobs, "a backup was made");
+    Ok(())
+}
+
+/// The blobs of all masters, which are then here, too; but those that nobody has any more.
+async fn all_blobs(hub: &Hub) -> io::Result<Vec<Digest>> {
+    if let Some(copies) = hub.copies() {
+        let known = copies.known().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what blobs other masters have is not known");
+            BTreeSet::new()
+        });
+        for digest in known {
+            if hub.blobs().read(&digest)?.is_none()
+                && let Err(error) = copies.fetch(digest).await
+            {
+                tracing::warn!(%digest, %error, "a blob is on no master that answers");
+            }
+        }
+    }
+    hub.blobs().stored()
+}
+
 async fn order_answer(
     hub: &Hub,
     order: operator::Request,
@@ -357,7 +418,7 @@ async fn order_answer(
                 Ok(operator::Response::Status(StatusView { cluster, build, ..status }))
             }
             Answer::Operator(response) => Ok(response),
-            Answer::Admitted { .. } => {
+            Answer::Admitted { .. } | Answer::Records(_) => {
                 Err(Rejection::Violation { why: "the core answered something else".into() })
             }
         };

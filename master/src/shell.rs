@@ -5,7 +5,7 @@
 
 use crate::outbox::Outbox;
 use skep_master_core::{
-    Answer, Change, ConnectionId, Effect, Home, Input, Master as Core, RequestId,
+    Answer, Change, ConnectionId, Effect, Home, Input, Master as Core, Record, RequestId,
 };
 use skep_protocol::{AgentId, Digest, Rejection, TaskKey, operator};
 use skep_shell::{Clock, Journal, Row, WriteError};
@@ -49,6 +49,7 @@ pub(crate) enum Ask {
     Join { secret: Digest, name: String },
     CreateToken(NewToken),
     Order(operator::Request),
+    Records,
 }
 
 /// A token that the shell has drawn; the core decides whether it stands.
@@ -68,6 +69,7 @@ impl Ask {
                 Input::CreateToken { request, id, secret, kind, uses, ttl }
             }
             Self::Order(order) => Input::Order { request, order },
+            Self::Records => Input::Records { request },
         }
     }
 }
@@ -168,10 +170,7 @@ impl Shell {
     pub(crate) fn handle(&mut self, input: Input) {
         for effect in self.core.handle(self.clock.now(), input) {
             match effect {
-                Effect::Persist(record) => self.journal.persist(match record.change() {
-                    Change::Delete => Row::delete(record.key()),
-                    Change::Put => Row::put(record.key(), &record),
-                }),
+                Effect::Persist(record) => self.journal.persist(row_of(&record)),
                 effect => self.journal.hold(effect),
             }
         }
@@ -211,6 +210,14 @@ impl Shell {
                 outbox.abandon();
             }
         }
+    }
+}
+
+/// What a record does to a store.
+pub(crate) fn row_of(record: &Record) -> Row {
+    match record.change() {
+        Change::Delete => Row::delete(record.key()),
+        Change::Put => Row::put(record.key(), record),
     }
 }
 

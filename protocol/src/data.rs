@@ -45,6 +45,14 @@ pub enum Request {
         /// Chosen by who asks, to tell the streams that answer apart.
         stream_id: u64,
     },
+    /// Wants a copy of all that the master must not lose, its authority's private key included:
+    /// [`Response::Sending`], and the bytes on a unidirectional stream, as of a log.
+    Backup {
+        /// Whether it holds the blobs, too.
+        blobs: bool,
+        /// Chosen by who asks, to tell the streams that answer apart.
+        stream_id: u64,
+    },
     /// A request of a person: see [`crate::operator`].
     Operator(crate::operator::Request),
 }
@@ -106,7 +114,7 @@ pub enum StreamHeader {
         /// Its size in bytes.
         size: u64,
     },
-    /// What a task wrote.
+    /// What a task wrote, or a backup.
     Log {
         /// The `stream_id` of the request it answers.
         stream_id: u64,

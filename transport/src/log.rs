@@ -1,4 +1,5 @@
-//! Logs on the way: what a task wrote, as a byte stream of unknown length that may be followed.
+//! Logs on the way: what a task wrote, as a byte stream of unknown length that may be followed. A
+//! backup of the master travels in the same way.
 
 use crate::{
     connection::Connection,
@@ -29,7 +30,19 @@ pub async fn read(
     Ok(bytes)
 }
 
-/// Answers a `ReadLog` with a stream to write the log to; its end is [`OutStream::finish`].
+/// Asks a master for a backup of all that it must not lose, `blobs` too or not.
+///
+/// # Errors
+/// [`RequestError`]; a refusal is one.
+pub async fn read_backup(connection: &Connection, blobs: bool) -> Result<InStream, RequestError> {
+    let (stream_id, mut expected) = connection.expect_log();
+    let mut answers = connection.ask(&Request::Backup { blobs, stream_id }).await?;
+    let (_, bytes) = answers.until_sent(&mut expected).await?;
+    Ok(bytes)
+}
+
+/// Answers a `ReadLog` or `Backup` with a stream to write it to; its end is
+/// [`OutStream::finish`].
 ///
 /// # Errors
 /// [`StreamError`] if the peer has left.

@@ -1,5 +1,6 @@
-//! Words of `skep master` and `skep store`.
+//! Words of `skep master`, `skep store`, `skep backup` and `skep restore`.
 
+use super::Client;
 use crate::units::Span;
 use clap::{Args, Subcommand, ValueEnum};
 use skep_master::Etcd;
@@ -16,8 +17,8 @@ pub(crate) struct Master {
     /// Folder of what the master keeps: authority, records, blobs
     #[arg(long, env = "SKEP_DATA", default_value = "skep-master", value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// Where several masters share authority and records: etcd://HOST:PORT,...; with /NAME behind
-    /// it for one of several clusters
+    /// Where several masters share authority and records: etcd://HOST:PORT,... or, with TLS,
+    /// https://HOST:PORT,...; with /NAME behind it for one of several clusters
     /// [default: in the folder, for one master alone]
     #[arg(long, env = "SKEP_STORE", value_name = "ETCD")]
     pub(crate) store: Option<Etcd>,
@@ -35,6 +36,26 @@ pub(crate) struct Master {
     /// regions
     #[arg(long, env = "SKEP_REGION", value_name = "NAME")]
     pub(crate) region: Option<String>,
+    #[command(flatten)]
+    pub(crate) access: EtcdAccess,
+}
+
+/// The way into etcd. The password comes by the environment alone: command lines are seen by all.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Etcd")]
+pub(crate) struct EtcdAccess {
+    /// Authorities that etcd's certificates are by, in a PEM file; for https://
+    #[arg(long, env = "SKEP_ETCD_CA", value_name = "FILE")]
+    pub(crate) etcd_ca: Option<PathBuf>,
+    /// Our certificate for etcd, in a PEM file
+    #[arg(long, env = "SKEP_ETCD_CERT", value_name = "FILE", requires = "etcd_key")]
+    pub(crate) etcd_cert: Option<PathBuf>,
+    /// Its private key, in a PEM file
+    #[arg(long, env = "SKEP_ETCD_KEY", value_name = "FILE", requires = "etcd_cert")]
+    pub(crate) etcd_key: Option<PathBuf>,
+    /// User of etcd; its password is read from the variable SKEP_ETCD_PASSWORD
+    #[arg(long, env = "SKEP_ETCD_USER", value_name = "NAME")]
+    pub(crate) etcd_user: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,13 +72,16 @@ pub(crate) struct Migrate {
     /// Folder of the master
     #[arg(long, env = "SKEP_DATA", default_value = "skep-master", value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// The etcd: etcd://HOST:PORT,...; with /NAME behind it for one of several clusters
+    /// The etcd: etcd://HOST:PORT,... or https://HOST:PORT,...; with /NAME behind it for one of
+    /// several clusters
     #[arg(long, env = "SKEP_STORE", value_name = "ETCD")]
     pub(crate) store: Etcd,
     /// File of the key to what is sealed in etcd; made if it is not there and they go to etcd
     /// [default: store.key in the folder]
     #[arg(long, env = "SKEP_STORE_KEY", value_name = "FILE")]
     pub(crate) store_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) access: EtcdAccess,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -66,4 +90,59 @@ pub(crate) enum StorePlace {
     Etcd,
     /// To the folder: several become one
     Folder,
+}
+
+/// Where to back up from: a master that runs, or the folder of one that does not.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// File to make; it holds the private key of the cluster's authority, so that whoever can read
+    /// it owns the cluster: only you can (mode 0600), and it is to be kept like a password
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// With the blobs: modules and inputs that were stored
+    #[arg(long)]
+    pub(crate) blobs: bool,
+    #[command(flatten)]
+    pub(crate) client: Client,
+    /// Folder of a master that is stopped, to back up from it and not from a running one
+    #[arg(long, alias = "data-dir", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The etcd that stopped masters share: etcd://HOST:PORT,... or https://HOST:PORT,...
+    #[arg(long, value_name = "ETCD", requires = "data")]
+    pub(crate) store: Option<Etcd>,
+    /// File of the key to what is sealed in etcd [default: store.key in the folder]
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub(crate) store_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) access: EtcdAccess,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// What `skep backup` made
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Folder of the master, which is made if it is not there; blobs go there in any case
+    #[arg(
+        long,
+        alias = "data-dir",
+        env = "SKEP_DATA",
+        default_value = "skep-master",
+        value_name = "DIR"
+    )]
+    pub(crate) data: PathBuf,
+    /// Where several masters are to share authority and records: etcd://HOST:PORT,... or
+    /// https://HOST:PORT,...; with /NAME behind it for one of several clusters
+    /// [default: in the folder, for one master alone]
+    #[arg(long, env = "SKEP_STORE", value_name = "ETCD")]
+    pub(crate) store: Option<Etcd>,
+    /// File of the key to what is sealed in etcd; made if it is not there
+    /// [default: store.key in the folder]
+    #[arg(long, env = "SKEP_STORE_KEY", value_name = "FILE", requires = "store")]
+    pub(crate) store_key: Option<PathBuf>,
+    /// Replace the cluster that is there already: all its records and its authority
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) access: EtcdAccess,
 }

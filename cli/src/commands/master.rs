@@ -1,5 +1,6 @@
 //! `skep master`.
 
+use super::store;
 use crate::{args, failure::Result, output, signals::stop_signal};
 use skep_framework::identities;
 use skep_master::{Config, Keep, Master, Policy, Shared};
@@ -12,6 +13,7 @@ pub(super) async fn master(args: args::Master) -> Result {
     let keep = match args.store {
         None => Keep::Folder(args.data),
         Some(etcd) => {
+            let etcd = store::with_access(etcd, args.access)?;
             let (folder, lease) = (args.data, args.lease.0);
             Keep::Shared(Shared { folder, etcd, key: key.clone(), lease })
         }

@@ -40,6 +40,8 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Bench(Bench::Allocator(args)) => done(bench::allocator(&args)),
         Command::Compile(args) => compile::compile(&args),
         Command::Store(Store::Migrate(args)) => done(store::move_store(args)),
+        Command::Backup(args) => done(block_on(store::back_up(*args))),
+        Command::Restore(args) => done(block_on(store::restore_cluster(*args))),
         Command::Dev(args) => block_on(dev::dev(args)),
         Command::Master(args) => done(block_on(master::master(args))),
         Command::Agent(args) => match args.command {

@@ -52,6 +52,8 @@ pub enum Answer {
         /// What it is called from now on.
         id: String,
     },
+    /// All that is durable: every record before it is on disk when this is carried out.
+    Records(Vec<Record>),
     /// What a person asked for. A created token is answered `Done`: only the shell knows its text.
     Operator(operator::Response),
 }

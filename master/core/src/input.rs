@@ -71,6 +71,11 @@ pub enum Input {
         /// What.
         order: operator::Request,
     },
+    /// All that is durable is wanted, for a backup.
+    Records {
+        /// Where to answer.
+        request: RequestId,
+    },
     /// A blob is stored durably; also told once for each stored blob when the master starts.
     BlobStored {
         /// Its digest.

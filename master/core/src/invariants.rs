@@ -26,6 +26,7 @@ impl Master {
         self.timers.check();
         self.tasks.history.check();
         self.ledger.check();
+        self.check_replay(&self.durable.records());
     }
 
     /// Checks that a restart would find what is durable now, if the store held these records: all

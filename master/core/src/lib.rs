@@ -25,6 +25,7 @@ mod input;
 mod policy;
 mod quota;
 mod record;
+mod snapshot;
 
 mod agents;
 mod checkpoints;

@@ -128,6 +128,10 @@ impl Master {
                 self.create_token(request, id, secret, kind, uses, ttl);
             }
             Input::Order { request, order } => self.on_order(request, order),
+            Input::Records { request } => {
+                let records = self.durable.records();
+                self.answer(request, Ok(Answer::Records(records)));
+            }
             Input::BlobStored { digest } => {
                 self.blobs.insert(digest);
             }

@@ -15,7 +15,7 @@ impl Convert for Request {
     type Wire = wire::Request;
 
     fn to_wire(&self) -> wire::Request {
-        use request::{FetchBlob, Join, Kind, PutBlob, ReadLog};
+        use request::{Backup, FetchBlob, Join, Kind, PutBlob, ReadLog};
         let kind = match self {
             Self::Join { secret, csr, name } => {
                 Kind::Join(Join { secret: secret.clone(), csr: csr.clone(), name: name.clone() })
@@ -31,6 +31,9 @@ impl Convert for Request {
                 follow: follow.to_wire(),
                 stream_id: *stream_id,
             }),
+            Self::Backup { blobs, stream_id } => {
+                Kind::Backup(Backup { blobs: *blobs, stream_id: *stream_id })
+            }
             Self::Operator(request) => Kind::Operator(request.to_wire()),
         };
         wire::Request { kind: Some(kind) }
@@ -55,6 +58,7 @@ impl Convert for Request {
                 follow: read("read_log.follow", m.follow)?,
                 stream_id: m.stream_id,
             },
+            Kind::Backup(m) => Self::Backup { blobs: m.blobs, stream_id: m.stream_id },
             Kind::Operator(m) => Self::Operator(read("operator", m)?),
         })
     }

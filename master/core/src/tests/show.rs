@@ -66,6 +66,7 @@ impl Names {
                 Ok(Answer::Operator(skep_protocol::operator::Response::Done)) => {
                     "answer: done".into()
                 }
+                Ok(Answer::Records(records)) => format!("answer: {} records", records.len()),
                 Ok(Answer::Operator(view)) => format!("answer: {view:?}"),
                 Err(rejection) => format!("answer: refused: {rejection}"),
             }],

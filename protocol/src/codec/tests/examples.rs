@@ -282,6 +282,7 @@ pub(super) fn requests() -> Examples<data::Request> {
         ("read_stdout", read_log(LogStream::Stdout, Follow::No)),
         ("read_stderr", read_log(LogStream::Stderr, Follow::UntilEnded)),
         ("read_core", read_log(LogStream::Core, Follow::No)),
+        ("backup", Request::Backup { blobs: true, stream_id: 9 }),
         ("tasks", order(tasks)),
         ("kill", order(Order::Kill { framework: None, task: task() })),
         ("recorded", order(Order::Recorded { framework: Some(framework()), task: task() })),

@@ -299,6 +299,8 @@ pub(super) fn request() -> impl Strategy<Value = data::Request> {
                 stream_id,
             }
         ),
+        (any::<bool>(), any::<u64>())
+            .prop_map(|(blobs, stream_id)| Request::Backup { blobs, stream_id }),
         operator_request().prop_map(Request::Operator),
     ]
 }
