@@ -239,7 +239,8 @@ impl Etcd {
     ) -> Result<Value, EtcdError> {
         let deadline = Instant::now() + patience;
         let body = body.to_string();
-        let mut asked = 0;
+        // Members asked in all, and since one last failed for the moment only.
+        let (mut asked, mut barred) = (0, 0);
         loop {
             let at = self.current.load(Ordering::Relaxed) % self.members.len();
             let member = &self.members[at];
@@ -251,16 +252,20 @@ impl Etcd {
             };
             self.current.store(at + 1, Ordering::Relaxed);
             asked += 1;
-            let is_round = asked % self.members.len() == 0;
+            barred = if matches!(failure, Failure::Member(_)) { barred + 1 } else { 0 };
             match failure {
                 Failure::Final(error) => return Err(error),
-                Failure::Member(error) if is_round => return Err(error),
+                Failure::Member(error) if barred >= self.members.len() => return Err(error),
+                Failure::Member(error) if Instant::now() >= deadline => {
+                    let why = error.to_string();
+                    return Err(EtcdError::Silent { member: member.clone(), why });
+                }
                 Failure::Moment(why) if Instant::now() >= deadline => {
                     return Err(EtcdError::Silent { member: member.clone(), why });
                 }
                 Failure::Member(_) | Failure::Moment(_) => {}
             }
-            if is_round {
+            if asked % self.members.len() == 0 {
                 pause(ROUND_PAUSE);
             }
         }

@@ -136,6 +136,21 @@ fn without_a_certificate_that_etcd_trusts_the_way_is_barred() {
 }
 
 #[test]
+fn a_member_that_is_not_trusted_is_passed_over() {
+    let (ca, other) = (Ca::new(), Ca::new());
+    let (server, not_trusted) = (ca.server(), other.server());
+    let access = access(&ca.file("ca.pem"), Some(ca.sign("master")));
+    let both = format!("{},{}", not_trusted.tls_address(), server.tls_address());
+    let etcd = etcd(&both, &access);
+    assert_eq!(etcd.keep("x", b"1").unwrap(), b"1");
+    assert_eq!(etcd.kept("x").unwrap().unwrap(), b"1");
+    drop(server);
+    // The other may come back: that the one is not trusted is not the end.
+    let error = etcd.kept("x").unwrap_err();
+    assert!(matches!(error, EtcdError::Silent { .. }), "{error:?}");
+}
+
+#[test]
 fn files_that_are_no_certificates_are_named() {
     let ca = Ca::new();
     let (certificate, key) = ca.sign("master");
