@@ -11,7 +11,7 @@ mod cluster;
 use cluster::{Agent, Framework, Operator, soon};
 use etcd::Server;
 use skep_master::{
-    BackupError, Force, Keep, Place, PlaceError, Shared, WithBlobs, back_up, inspect, receive,
+    BackupError, Force, Keep, Place, PlaceError, Shared, Way, WithBlobs, back_up, inspect, receive,
     restore,
 };
 use std::{
@@ -219,4 +219,29 @@ async fn only_operators_get_a_backup() {
     assert!(matches!(error, BackupError::Truncated { .. }), "{error:?}");
     assert_eq!(fs::read_dir(work.0.path()).unwrap().count(), 0, "nothing is left of it");
     master.stop().await;
+}
+
+#[tokio::test]
+async fn a_cluster_moves_from_a_folder_to_etcd_and_back() {
+    let work = Work::new();
+    let (file, folder) = work.backup().await;
+    let records = inspect(&file).unwrap().records;
+    let server = Server::start();
+    let moved = async |way| {
+        let (folder, key) = (folder.clone(), work.path("store.key"));
+        let etcd = server.address().parse().unwrap();
+        let moving = move || skep_master::migrate(&folder, &etcd, &key, way);
+        tokio::task::spawn_blocking(moving).await.unwrap()
+    };
+    assert_eq!(moved(Way::ToEtcd).await.unwrap(), records);
+    let left = ["master.redb.moved", "authority.pem.moved"].map(|name| folder.join(name).exists());
+    assert_eq!(left, [true, true], "what was moved is put aside");
+    let error = moved(Way::ToEtcd).await.unwrap_err();
+    assert!(matches!(error, PlaceError::Nothing { .. }), "{error:?}");
+
+    assert_eq!(moved(Way::ToFolder).await.unwrap(), records);
+    let error = moved(Way::ToFolder).await.unwrap_err();
+    assert!(matches!(error, PlaceError::Occupied { .. }), "{error:?}");
+    let error = moved(Way::ToEtcd).await.unwrap_err();
+    assert!(matches!(error, PlaceError::Occupied { .. }), "{error:?}");
 }
