@@ -317,11 +317,15 @@ impl Place {
                 return tracing::warn!(%executor, %error, "cannot note that it is ready: ending it");
             }
             let executor = executor.clone();
-            self.tell(match message {
+            let input = match message {
                 ToAgent::Ready { guests } => Input::ExecutorReady { executor, guests },
                 ToAgent::Reports { batch, reports } => Input::Reports { executor, batch, reports },
-            })
-            .await;
+                ToAgent::Say { key, call } => {
+                    let _ = self.parts.inbox.send(Event::Said { executor, key, call }).await;
+                    continue;
+                }
+            };
+            self.tell(input).await;
         }
     }
 

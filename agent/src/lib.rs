@@ -24,6 +24,7 @@ mod compiler;
 mod executors;
 mod folders;
 mod group;
+mod hosting;
 mod launch;
 mod logs;
 mod modules;

@@ -8,6 +8,7 @@ use crate::{
     executors::Executors,
     folders::{self, FolderError, Folders},
     group::Group,
+    hosting::Hosting,
     launch::Launcher,
     logs::Logs,
     machine::{self, OfferError},
@@ -137,6 +138,7 @@ pub async fn run(
         choosing: Mutex::default(),
     };
     let parts = Parts {
+        hosting: Hosting::new(connection.clone(), inbox.clone()),
         modules: Modules::new(
             folders.clone(),
             artifacts.clone(),

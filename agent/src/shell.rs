@@ -4,11 +4,11 @@
 //! barrier, which holds each back until the records that it stands on are durable.
 
 use crate::{
-    barrier::Barrier, config::AtStop, executors::Executors, folders::Folders, modules::Modules,
-    outbox::Outbox, sandboxes, volumes,
+    barrier::Barrier, config::AtStop, executors::Executors, folders::Folders, hosting::Hosting,
+    modules::Modules, outbox::Outbox, sandboxes, volumes,
 };
-use skep_agent_core::{Agent as Core, Effect, ExitReason, Input, Record};
-use skep_protocol::{Rejection, TaskKey, agent::ToMaster};
+use skep_agent_core::{Agent as Core, Effect, ExecutorKey, ExitReason, Input, Record};
+use skep_protocol::{Rejection, TaskKey, agent::ToMaster, executor::ToExecutor};
 use skep_shell::{Clock, WriteError};
 use std::{collections::HashMap, sync::Arc};
 use tokio::{
@@ -32,6 +32,12 @@ pub(crate) enum Event {
     Disconnected,
     /// Anything else that the core is told.
     Input(Input),
+    /// A task says something to the master, as a framework.
+    Said { executor: ExecutorKey, key: TaskKey, call: Vec<u8> },
+    /// The master says something to a task, in its conversation of this number.
+    Heard { key: TaskKey, number: u64, event: Vec<u8> },
+    /// A task's conversation of this number is over.
+    HungUp { key: TaskKey, number: u64 },
     /// Somebody follows a task's log and wants to know when the task ends.
     Follow { key: TaskKey, reply: oneshot::Sender<CancellationToken> },
 }
@@ -55,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) folders: Arc<Folders>,
     pub(crate) modules: Modules,
     pub(crate) executors: Executors,
+    pub(crate) hosting: Hosting,
 }
 
 impl Shell {
@@ -151,11 +158,41 @@ impl Shell {
                 self.handle(Input::Disconnected);
             }
             Event::Input(input) => self.handle(input),
+            Event::Said { executor, key, call } => {
+                if !self.core.may_speak(&executor, &key) {
+                    tracing::warn!(%key, %executor, "a task that may not speaks as a framework");
+                } else if !self.parts.hosting.say(&key, &call) {
+                    self.hang_up(key);
+                }
+            }
+            Event::Heard { key, number, event } => {
+                if self.parts.hosting.is_current(&key, number) {
+                    let to = self.core.executor_of_live(&key);
+                    self.tell_executor(to, ToExecutor::Tell { key, event });
+                }
+            }
+            Event::HungUp { key, number } => {
+                if self.parts.hosting.is_current(&key, number) {
+                    self.parts.hosting.end(&key);
+                    self.hang_up(key);
+                }
+            }
             Event::Follow { key, reply } => {
                 let ended = self.end_of(key);
                 // Who has left meanwhile needs no answer.
                 let _ = reply.send(ended);
             }
+        }
+    }
+
+    fn hang_up(&mut self, key: TaskKey) {
+        let to = self.core.executor_of_live(&key);
+        self.tell_executor(to, ToExecutor::HangUp { key });
+    }
+
+    fn tell_executor(&mut self, executor: Option<ExecutorKey>, message: ToExecutor) {
+        if let Some(executor) = executor {
+            self.parts.executors.send(&executor, message);
         }
     }
 
@@ -201,6 +238,7 @@ impl Shell {
             Record::TaskForgotten { key, .. } => key,
             _ => return,
         };
+        self.parts.hosting.end(ended);
         if let Some(follower) = self.followers.remove(ended) {
             follower.cancel();
         }
@@ -218,7 +256,7 @@ impl Shell {
     }
 
     fn carry_out_one(&mut self, connection: u64, effect: Effect) {
-        let Parts { folders, modules, executors } = &mut self.parts;
+        let Parts { folders, modules, executors, .. } = &mut self.parts;
         match effect {
             Effect::SendMaster(message) => self.send_master(connection, message),
             Effect::SendExecutor { executor, message } => executors.send(&executor, message),

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what it is parsed into.
 
+mod frameworks;
 mod keeping;
 mod masters;
 mod module;
@@ -7,6 +8,10 @@ mod sandbox;
 mod sharing;
 mod trouble;
 
+pub(crate) use frameworks::{
+    ApplyFile, CronCommand, FrameworkCommand, HostArgs, HostedLogs, JobCommand, JobFile, JobRun,
+    JobSubmit, LOOK_EVERY, OneHosted, OneJob, OneNamed, ServiceCommand, ShowHosted,
+};
 pub(crate) use keeping::{
     AgentArgs, AgentCommand, FixedReservation, MaintenanceArgs, OneAgent, VolumeCommand,
 };
@@ -64,9 +69,18 @@ pub(crate) enum Command {
     Kill(Kill),
     /// Run an ended deterministic task again, on this machine, and say whether it came out the same
     Replay(Replay),
-    /// Frameworks
+    /// Frameworks; schedulers that the cluster hosts
     #[command(subcommand)]
-    Framework(List),
+    Framework(FrameworkCommand),
+    /// Jobs by file: groups of tasks that need each other
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Services: so many copies of a program, kept running
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// Schedules: tasks that begin at times of day
+    #[command(subcommand)]
+    Cron(CronCommand),
     /// Roles and their weights
     #[command(subcommand)]
     Role(RoleCommand),
@@ -362,13 +376,6 @@ pub(crate) struct Doctor {
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: Format,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum List {
-    /// List them
-    #[command(visible_alias = "ls")]
-    List(Client),
 }
 
 #[derive(Debug, Subcommand)]

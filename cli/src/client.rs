@@ -4,13 +4,18 @@ use crate::{
     args::Client,
     failure::{Failure, Result, Sentence},
 };
+use serde::{Serialize, de::DeserializeOwned};
 use skep_framework::Cluster;
 use skep_protocol::{
-    TaskKey,
+    Rejection, TaskKey,
     data::{Follow, LogStream},
     operator::{Request, Response},
 };
-use std::path::Path;
+use skep_transport::RequestError;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 use tokio::{
     fs::File,
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -38,6 +43,49 @@ pub(crate) async fn ask<T>(
     };
     answer.await.map_err(|failure: Failure| failure.told_as(client.output))
 }
+
+/// Asks a framework something, in its own words.
+pub(crate) async fn question<A: DeserializeOwned>(
+    cluster: &Cluster,
+    framework: &str,
+    question: &impl Serialize,
+) -> Result<A> {
+    let message = serde_json::to_vec(question)?;
+    match cluster.ask(Request::Ask { framework: framework.into(), message }).await? {
+        Response::Told { message } => Ok(serde_json::from_slice(&message)?),
+        _ => Err(Sentence("the master answered something else: is it older?".into()).into()),
+    }
+}
+
+/// The same of a framework that may have just been started, or is being started anew.
+pub(crate) async fn question_when_there<A: DeserializeOwned>(
+    cluster: &Cluster,
+    framework: &str,
+    words: &impl Serialize,
+) -> Result<A> {
+    let begin = Instant::now();
+    loop {
+        let message = serde_json::to_vec(words)?;
+        match cluster.ask(Request::Ask { framework: framework.into(), message }).await {
+            Ok(Response::Told { message }) => return Ok(serde_json::from_slice(&message)?),
+            Ok(_) => {
+                let why = "the master answered something else: is it older?";
+                return Err(Sentence(why.into()).into());
+            }
+            Err(RequestError::Refused(Rejection::Invalid { field, .. }))
+                if field == "framework" && begin.elapsed() < APPEARANCE_MAX =>
+            {
+                tokio::time::sleep(APPEARANCE_LOOK).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// How long a framework may take to appear, or to come back.
+const APPEARANCE_MAX: Duration = Duration::from_secs(60);
+/// How often it is looked for.
+const APPEARANCE_LOOK: Duration = Duration::from_millis(100);
 
 /// Copies both streams of a task to those of this command, side by side.
 pub(crate) async fn copy_output(cluster: &Cluster, key: &TaskKey, follow: Follow) -> Result {

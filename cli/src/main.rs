@@ -1,13 +1,16 @@
 //! The one binary: parses the command line and starts what it names.
 
 mod args;
+mod builtin;
 mod client;
 mod commands;
 mod failure;
+mod files;
 mod output;
 mod private;
 mod run;
 mod signals;
+mod supervise;
 mod units;
 
 use args::{Cli, Command};

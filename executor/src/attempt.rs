@@ -16,6 +16,7 @@ use crate::{
     lanes::Lanes,
     life::Life,
     outbox::Outbox,
+    speech::Speech,
     wire::GuestFiles,
 };
 use skep_protocol::{
@@ -37,6 +38,8 @@ pub(crate) struct Runs<'a> {
     pub(crate) outbox: &'a Arc<Outbox>,
     pub(crate) gate: &'a Gate,
     pub(crate) life: Arc<Life>,
+    /// If it may speak as a framework.
+    pub(crate) speech: Option<Speech>,
     /// When its first instruction was executed.
     pub(crate) began: OnceLock<Instant>,
 }
@@ -48,11 +51,12 @@ pub(crate) async fn run(
     lanes: &Lanes,
     outbox: &Arc<Outbox>,
     gate: &Gate,
+    speech: Option<Speech>,
     killed: oneshot::Receiver<KilledBy>,
 ) -> End {
     let life = Arc::new(Life::new());
     let began = OnceLock::new();
-    let attempt = Runs { guest: &guest, lanes, outbox, gate, life, began };
+    let attempt = Runs { guest: &guest, lanes, outbox, gate, life, speech, began };
     let mut killed = pin!(attempt.killed(killed));
     let mut carried = Some(Carried::new(&guest));
     let mut so_far = Usage::default();

@@ -21,6 +21,7 @@ use crate::{
     outbox::Outbox,
     outcome,
     output::Output,
+    speech::Speech,
     wasi::{self, View},
     wire::GuestFiles,
 };
@@ -73,6 +74,8 @@ pub(crate) struct GuestState {
     /// The state that it goes on from, or has left since; empty if there is none.
     pub(crate) checkpoint: Vec<u8>,
     pub(crate) life: Arc<Life>,
+    /// If it may speak as a framework.
+    pub(crate) speech: Option<Speech>,
     key: TaskKey,
     outbox: Arc<Outbox>,
 }
@@ -122,6 +125,7 @@ impl GuestState {
             result: Vec::new(),
             checkpoint,
             life: Arc::clone(&attempt.life),
+            speech: attempt.speech.clone(),
             key: key.clone(),
             outbox: Arc::clone(attempt.outbox),
         }
@@ -148,6 +152,7 @@ impl GuestState {
             result: Vec::new(),
             checkpoint: Vec::new(),
             life: Arc::new(Life::new()),
+            speech: None,
             key: TaskKey { framework, task, attempt: Attempt::FIRST },
             outbox: Arc::new(Outbox::new()),
         }
@@ -209,6 +214,9 @@ pub(crate) async fn run(
     let started = Instant::now();
     attempt.began.get_or_init(|| started);
     attempt.life.sign();
+    if let Some(speech) = &attempt.speech {
+        speech.begin();
+    }
     let start = started.duration_since(ordered);
     let run = execute(&mut store, &seat.program);
     let (outcome, returned) = select! {

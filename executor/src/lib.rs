@@ -34,6 +34,7 @@ pub mod jail;
 
 mod runner;
 mod serve;
+mod speech;
 mod wire;
 
 mod artifact;

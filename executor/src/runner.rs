@@ -11,12 +11,13 @@ use crate::{
     guest::{End, now},
     lanes::Lanes,
     outbox::{News, Outbox},
+    speech::{Conversation, Said, Speech},
     wire::GuestFiles,
 };
 use bytes::Bytes;
 use skep_protocol::{
     bounds::AGENT_TASKS_MAX,
-    executor::{GuestStage, HeldGuest, Report, StartGuest},
+    executor::{GuestStage, HeldGuest, Report, StartGuest, ToAgent},
     ids::TaskKey,
     outcome::{KilledBy, Outcome, Usage},
 };
@@ -42,6 +43,7 @@ pub struct Runner {
 struct Shared {
     lanes: Lanes,
     outbox: Arc<Outbox>,
+    said: Said,
     running: Mutex<HashMap<TaskKey, Running>>,
 }
 
@@ -51,6 +53,8 @@ struct Running {
     gate: Arc<Gate>,
     /// None: it has been told already.
     kill: Option<oneshot::Sender<KilledBy>>,
+    /// If it may speak as a framework.
+    conversation: Option<Arc<Conversation>>,
 }
 
 impl Runner {
@@ -70,7 +74,8 @@ impl Runner {
             .thread_name("background")
             .enable_all()
             .build()?;
-        let shared = Shared { lanes, outbox: Arc::new(Outbox::new()), running: Mutex::default() };
+        let (outbox, said) = (Arc::new(Outbox::new()), Said::new());
+        let shared = Shared { lanes, outbox, said, running: Mutex::default() };
         let workers = Workers::new(workers.get(), background)?;
         Ok(Self { shared: Arc::new(shared), workers })
     }
@@ -107,9 +112,13 @@ impl Runner {
             return None;
         }
         let (id, gate) = (self.workers.id(), Arc::new(Gate::default()));
-        running.insert(key.clone(), Running { id, gate: Arc::clone(&gate), kill: Some(kill) });
+        let speech = guest.grants.framework.then(|| self.shared.said.speech(key.clone()));
+        let conversation = speech.as_ref().map(Speech::conversation);
+        let reached = Running { id, gate: Arc::clone(&gate), kill: Some(kill), conversation };
+        running.insert(key.clone(), reached);
         drop(running);
-        Some((id, share, run(Arc::clone(&self.shared), key, (guest, files), gate, killed)))
+        let ears = (gate, speech, killed);
+        Some((id, share, run(Arc::clone(&self.shared), key, (guest, files), ears)))
     }
 
     /// Ends a guest, if it runs. A second order for the same guest changes nothing.
@@ -140,6 +149,39 @@ impl Runner {
             Some(_) => tracing::debug!(%key, "is as it is to be"),
             None => tracing::debug!(%key, "does not run"),
         }
+    }
+
+    /// Tells a guest that is a framework what the master says.
+    pub(crate) fn tell(&self, key: &TaskKey, event: Vec<u8>) {
+        if let Some(conversation) = self.conversation(key) {
+            conversation.tell(event);
+        }
+    }
+
+    /// A guest's conversation with the master is over.
+    pub(crate) fn hang_up(&self, key: &TaskKey) {
+        if let Some(conversation) = self.conversation(key) {
+            conversation.hang_up();
+        }
+    }
+
+    fn conversation(&self, key: &TaskKey) -> Option<Arc<Conversation>> {
+        self.shared.lock().get(key)?.conversation.clone()
+    }
+
+    /// The agent is gone, and with it all conversations with the master.
+    pub(crate) fn hang_up_all(&self) {
+        self.shared.said.forget();
+        for guest in self.shared.lock().values() {
+            if let Some(conversation) = &guest.conversation {
+                conversation.hang_up();
+            }
+        }
+    }
+
+    /// The next thing that a guest says to the master. Cancel safe.
+    pub(crate) async fn said(&self) -> ToAgent {
+        self.shared.said.next().await
     }
 
     /// Waits for something to have happened to guests and takes it, as much as fits a frame.
@@ -202,11 +244,10 @@ async fn run(
     shared: Arc<Shared>,
     key: TaskKey,
     (guest, files): (StartGuest, GuestFiles),
-    gate: Arc<Gate>,
-    killed: oneshot::Receiver<KilledBy>,
+    (gate, speech, killed): (Arc<Gate>, Option<Speech>, oneshot::Receiver<KilledBy>),
 ) {
     let mut last_word = LastWord { shared: Arc::clone(&shared), key, end: None };
-    let run = attempt::run(guest, files, &shared.lanes, &shared.outbox, &gate, killed);
+    let run = attempt::run(guest, files, &shared.lanes, &shared.outbox, &gate, speech, killed);
     last_word.end = Some(run.await);
 }
 

@@ -127,7 +127,9 @@ async fn serve_agents(
                 return Ok(());
             }
         };
-        match converse(agent, runner).await {
+        let ended = converse(agent, runner).await;
+        runner.hang_up_all();
+        match ended {
             Ok(End::Stopped) => return Ok(()),
             Ok(End::HungUp) => tracing::info!("the agent is gone; guests run on"),
             Err(error) => {
@@ -169,6 +171,8 @@ async fn obey(mut orders: Orders, runner: &Runner) -> Result<End, ServeError> {
             ToExecutor::Pause { key } => runner.pause(&key),
             ToExecutor::Resume { key } => runner.resume(&key),
             ToExecutor::Acknowledge { batch } => runner.acknowledged(batch),
+            ToExecutor::Tell { key, event } => runner.tell(&key, event),
+            ToExecutor::HangUp { key } => runner.hang_up(&key),
             ToExecutor::Stop => return Ok(End::Stopped),
         }
     }
@@ -184,9 +188,11 @@ async fn report(mut agent: Agent, runner: &Runner) -> Result<End, ServeError> {
         say(&mut agent, frame).await?;
     }
     loop {
-        let reports = runner.reports().await;
-        // Kept before it is sent: this may be dropped while it waits for the socket.
-        let frame = runner.leave(reports);
+        let frame = select! {
+            // Kept before it is sent: this may be dropped while it waits for the socket.
+            reports = runner.reports() => runner.leave(reports),
+            said = runner.said() => said.encode(),
+        };
         say(&mut agent, frame).await?;
     }
 }

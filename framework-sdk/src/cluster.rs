@@ -1,17 +1,14 @@
 //! A framework's connection to its cluster: dialling, blobs, logs, questions, and the loop that
 //! runs a [`Driver`] over it.
 
-use crate::{
-    driver::{Driver, Ending},
-    identities,
-    scheduler::Scheduler,
-};
+use crate::identities;
 use skep_protocol::{
-    Attempt, Digest, FrameworkId, TaskId, TaskKey,
+    Attempt, Digest, FrameworkId, TaskId, TaskKey, Time,
     data::{Follow, LogStream, Request, Response},
     framework::{Call, Event, FrameworkInfo},
     operator,
 };
+use skep_scheduler::{Driver, Ending, Scheduler};
 use skep_transport::{
     Address, AddressError, CloseCode, CloseReason, Connection, ControlError, ControlReceiver,
     ControlSender, DialError, Dialer, FileError, Identity, InStream, JoinError, JoinToken,
@@ -29,7 +26,7 @@ use std::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// How long a command that is done waits for the master to take note.
@@ -304,7 +301,7 @@ impl Cluster {
                 Ok(ending) => return Ok(ending),
                 Err(why) => tracing::info!(why, "the connection to the master broke"),
             }
-            scheduler.disconnected(&mut driver);
+            driver.disconnected(now(), scheduler);
             // Outside of the loop: a scheduler that is woken often must not begin it anew.
             let mut reconnection = pin!(self.reconnect());
             loop {
@@ -317,7 +314,8 @@ impl Cluster {
                         break;
                     }
                     // A scheduler that is told to stop need not wait for a master to tell it to.
-                    () = self.wake.notified() => scheduler.woken(&mut driver),
+                    () = self.wake.notified() => driver.woken(now(), scheduler),
+                    () = until(driver.deadline()) => driver.woken(now(), scheduler),
                 }
             }
         }
@@ -325,7 +323,7 @@ impl Cluster {
 
     async fn reconnect(&self) -> Result<Connection, DialError> {
         // A master that takes a connection and hangs up at once must not be dialled in a circle.
-        tokio::time::sleep(RECONNECT_PAUSE).await;
+        sleep(RECONNECT_PAUSE).await;
         reconnect(&self.dialer, &self.addresses, |error| {
             tracing::info!(%error, "the master cannot be reached");
             if error.is_lasting() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -348,10 +346,11 @@ impl Cluster {
         loop {
             tokio::select! {
                 event = receiver.recv() => match event.map_err(words)? {
-                    Some(event) => driver.handle(SystemTime::now().into(), event, scheduler),
+                    Some(event) => driver.handle(now(), event, scheduler),
                     None => return Err("the master hung up".into()),
                 },
-                () = self.wake.notified() => scheduler.woken(driver),
+                () = self.wake.notified() => driver.woken(now(), scheduler),
+                () = until(driver.deadline()) => driver.woken(now(), scheduler),
             }
             for call in driver.take_calls() {
                 sender.feed(&call).await.map_err(words)?;
@@ -389,6 +388,18 @@ async fn finish(
         while let Ok(Some(_)) = receiver.recv().await {}
     }
     Ok(ending)
+}
+
+fn now() -> Time {
+    SystemTime::now().into()
+}
+
+/// Waits for a time of day, or for ever.
+async fn until(time: Option<Time>) {
+    match time {
+        Some(time) => sleep(time.since(now())).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// A number that no other process is likely to have drawn: the standard library's hash maps are

@@ -27,28 +27,15 @@
 //! The mirror of this crate inside the sandbox is guest-sdk.
 
 mod cluster;
-mod driver;
 pub mod identities;
-mod scheduler;
+mod program;
 
 pub use cluster::{Cluster, ConnectError, PushError, RunError, Waker};
-pub use driver::{Driver, Ending};
-pub use scheduler::Scheduler;
-pub use skep_protocol::{TaskSpec, framework::Offer};
+pub use program::{Modules, ProgramError, run};
+pub use skep_scheduler::{Driver, Ending, Offer, Question, Scheduler, TaskSpec, testing};
 
 /// The names that most schedulers need.
 pub mod prelude {
-    pub use crate::{Cluster, Driver, Ending, Scheduler};
-    pub use skep_protocol::{
-        Amount, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources, Role,
-        StatusUpdate, TaskId, TaskSpec, TaskState,
-        framework::{Consent, Demand, FrameworkInfo, InverseOffer, Offer, Operation},
-        task::Terms,
-        wishes::{Constraint, Wishes},
-    };
-
-    /// A framework of this name in the role `default`, with the default failover time-out.
-    pub fn framework_info(name: impl Into<String>) -> FrameworkInfo {
-        FrameworkInfo { name: name.into(), ..FrameworkInfo::default() }
-    }
+    pub use crate::{Cluster, Modules};
+    pub use skep_scheduler::prelude::*;
 }

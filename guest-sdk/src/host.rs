@@ -120,7 +120,7 @@ impl error::Error for HostError {}
 
 #[cfg(target_arch = "wasm32")]
 #[expect(unsafe_code, reason = "calls into the host are foreign functions")]
-mod imports {
+pub(crate) mod imports {
     #[link(wasm_import_module = "skep")]
     unsafe extern "C" {
         #[link_name = "progress"]
@@ -135,6 +135,24 @@ mod imports {
         fn host_checkpoint(state: *const u8, len: usize) -> i32;
         #[link_name = "restored"]
         fn host_restored(state: *mut u8, capacity: usize) -> i32;
+        #[cfg(feature = "framework")]
+        #[link_name = "call"]
+        fn host_call(call: *const u8, len: usize) -> i32;
+        #[cfg(feature = "framework")]
+        #[link_name = "event"]
+        fn host_event(event: *mut u8, capacity: usize, wait_millis: i64) -> i32;
+    }
+
+    #[cfg(feature = "framework")]
+    pub(crate) fn call(call: &[u8]) -> Option<i32> {
+        // SAFETY: as in `progress`.
+        Some(unsafe { host_call(call.as_ptr(), call.len()) })
+    }
+
+    #[cfg(feature = "framework")]
+    pub(crate) fn event(buffer: &mut [u8], wait_millis: i64) -> Option<i32> {
+        // SAFETY: as in `restored`.
+        Some(unsafe { host_event(buffer.as_mut_ptr(), buffer.len(), wait_millis) })
     }
 
     pub(super) fn alive() -> Option<i32> {
@@ -171,7 +189,7 @@ mod imports {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-mod imports {
+pub(crate) mod imports {
     pub(super) fn progress(_done: i64, _total: i64, _message: &str) -> Option<i32> {
         None
     }
@@ -193,6 +211,16 @@ mod imports {
     }
 
     pub(super) fn restored(_state: &mut [u8]) -> Option<i32> {
+        None
+    }
+
+    #[cfg(feature = "framework")]
+    pub(crate) fn call(_call: &[u8]) -> Option<i32> {
+        None
+    }
+
+    #[cfg(feature = "framework")]
+    pub(crate) fn event(_buffer: &mut [u8], _wait_millis: i64) -> Option<i32> {
         None
     }
 }

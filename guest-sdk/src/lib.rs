@@ -4,7 +4,9 @@
 //! form, to report [`progress`], to hand a value to its framework with [`set_result`], and for what
 //! its policies go by ([`alive`], [`is_cancelled`], [`checkpoint`], [`restored`]); a program
 //! that knows nothing of skep runs as well. The crate depends on nothing and knows no other crate
-//! of skep: the border that it crosses is a handful of environment names and host functions.
+//! of skep: the border that it crosses is a handful of environment names and host functions. Only
+//! with the feature `framework`, for guests that are schedulers, it brings the scheduler's words
+//! and the wire's messages along.
 //!
 //! It compiles for every target, so that a guest can be tested as a native program. There, and in
 //! any other WASI runtime that starts it, a context is absent; outside of Wasm the two calls answer
@@ -20,6 +22,8 @@
 //! ```
 
 mod context;
+#[cfg(feature = "framework")]
+pub mod framework;
 mod host;
 
 pub use context::{Context, ContextError};

@@ -76,9 +76,7 @@ impl Hub {
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer, Rejection> {
         let (reply, answer): (Reply, _) = oneshot::channel();
         self.tell(Event::Ask { ask, reply }).await;
-        answer.await.unwrap_or_else(|_| {
-            Err(Rejection::NotAllowed { what: "the master is going down; ask again".into() })
-        })
+        answer.await.unwrap_or_else(|_| Err(going_down()))
     }
 
     /// Where a task's output is.
@@ -93,6 +91,13 @@ impl Hub {
         let (reply, admits) = oneshot::channel();
         self.tell(Event::Admits { agent: agent.clone(), reply }).await;
         admits.await.unwrap_or(false)
+    }
+
+    /// Whether a task on this agent may speak as a framework.
+    pub(crate) async fn may_speak(&self, agent: &AgentId, key: &TaskKey) -> Result<(), Rejection> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Event::MaySpeak { agent: agent.clone(), key: key.clone(), reply }).await;
+        answer.await.unwrap_or_else(|_| Err(going_down()))
     }
 
     /// A blob has been stored durably.
@@ -115,4 +120,8 @@ impl Hub {
     fn agents(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Connection>> {
         self.0.agents.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn going_down() -> Rejection {
+    Rejection::NotAllowed { what: "the master is going down; ask again".into() }
 }

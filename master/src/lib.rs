@@ -30,4 +30,4 @@ pub use place::{Force, Place, PlaceError};
 pub use reign::EndError;
 pub use skep_master_core::Policy;
 pub use skep_store::{Access, AccessError, Etcd, User};
-pub use start::{Config, Keep, Master, Shared, StartError};
+pub use start::{Config, Keep, Leads, Master, Shared, StartError};

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 /// further behind is hung up on; it connects again and is told what it missed.
 const OUTBOX_MAX: usize = 8_192;
 
-/// The way to one peer's control stream, or to its stream over HTTP. When it is dropped, what it
-/// holds is sent, and then the connection is closed.
+/// The way to one peer's control stream, to its stream over HTTP, or to one task's conversation.
+/// When it is dropped, what it holds is sent, and then the connection is closed; that of a task is
+/// its agent's, so that only the task's stream ends.
 pub(crate) struct Outbox {
     messages: Messages,
     line: Line,
@@ -21,6 +22,8 @@ pub(crate) struct Outbox {
 enum Line {
     Quic(Connection),
     Http(CancellationToken),
+    /// Nothing but the stream.
+    Task,
 }
 
 enum Messages {
@@ -31,14 +34,19 @@ enum Messages {
 impl Outbox {
     /// The outbox of an agent.
     pub(crate) fn to_agent(sender: ControlSender<ToAgent>, connection: Connection) -> Self {
-        let messages = Messages::Agent(open(sender, connection.clone()));
+        let messages = Messages::Agent(open(sender, Some(connection.clone())));
         Self { messages, line: Line::Quic(connection) }
     }
 
     /// The outbox of a framework.
     pub(crate) fn to_framework(sender: ControlSender<Event>, connection: Connection) -> Self {
-        let messages = Messages::Framework(open(sender, connection.clone()));
+        let messages = Messages::Framework(open(sender, Some(connection.clone())));
         Self { messages, line: Line::Quic(connection) }
+    }
+
+    /// The outbox of a task that speaks as a framework.
+    pub(crate) fn to_task(sender: ControlSender<Event>) -> Self {
+        Self { messages: Messages::Framework(open(sender, None)), line: Line::Task }
     }
 
     /// The outbox of a framework that reads a stream over HTTP: what it holds is to be taken from
@@ -70,6 +78,7 @@ impl Outbox {
                 connection.close(&CloseReason::new(CloseCode::ShuttingDown, why));
             }
             Line::Http(cut) => cut.cancel(),
+            Line::Task => {}
         }
     }
 }
@@ -84,18 +93,20 @@ fn only_if_full<T>(error: mpsc::error::TrySendError<T>) -> Result<(), Full> {
 
 fn open<Out: Message + Send + Sync + 'static>(
     sender: ControlSender<Out>,
-    connection: Connection,
+    connection: Option<Connection>,
 ) -> mpsc::Sender<Out> {
     let (queue, messages) = mpsc::channel(OUTBOX_MAX);
     tokio::spawn(async move {
         let reason = match sender.send_all(messages).await {
             Ok(()) => CloseReason::new(CloseCode::Done, "the master hung up"),
             Err(error) => {
-                tracing::debug!(peer = %connection, %error, "sending ended");
+                tracing::debug!(%error, "sending ended");
                 CloseReason::new(CloseCode::ShuttingDown, "the master cannot send any more")
             }
         };
-        connection.close(&reason);
+        if let Some(connection) = connection {
+            connection.close(&reason);
+        }
     });
     queue
 }

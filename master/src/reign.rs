@@ -50,6 +50,12 @@ pub(crate) struct Reign {
     pub(crate) over: CancellationToken,
 }
 
+impl std::fmt::Debug for Reign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reign").finish_non_exhaustive()
+    }
+}
+
 /// The reign that lasts, if one does.
 pub(crate) type Throne = watch::Sender<Option<Reign>>;
 

@@ -8,7 +8,7 @@ use crate::{
     blobs::Blobs,
     copies::Copies,
     hub::Hub,
-    peers::principal,
+    peers::{self, principal},
     shell::{Ask, NewToken, row_of},
 };
 use skep_master_core::Answer;
@@ -27,6 +27,7 @@ use skep_transport::{
     log,
 };
 use std::{collections::BTreeSet, io, sync::Arc};
+use tokio::io::AsyncWriteExt as _;
 
 /// Takes up the requests of a connection until it ends, each in a loop of its own.
 pub(crate) async fn serve(connection: Connection, hub: Hub) {
@@ -90,6 +91,8 @@ enum Cut {
     Backup(#[from] BackupError),
     #[error("the agent did not answer: {0}")]
     Agent(#[from] RequestError),
+    #[error("the core answered something else")]
+    Core,
 }
 
 async fn answer(incoming: IncomingRequest, connection: &Connection, hub: &Hub) -> Result<(), Cut> {
@@ -116,6 +119,23 @@ async fn answer(incoming: IncomingRequest, connection: &Connection, hub: &Hub) -
             let blobs = if blobs { WithBlobs::Yes } else { WithBlobs::No };
             back_up(incoming, connection, hub, blobs, stream_id).await
         }
+        Request::Host { key } => {
+            let agent = peer.and_then(|peer| AgentId::new(peer.id()).ok());
+            match agent {
+                Some(agent) => Ok(peers::host(incoming, connection, hub, agent, key).await?),
+                None => Ok(incoming.refuse(Rejection::invalid("agent", "it has no id")).await?),
+            }
+        }
+        Request::Operator(operator::Request::Ask { framework, message }) => {
+            let by = peer.map(principal).unwrap_or_default();
+            let asked = hub.ask(Ask::Inquiry { by, framework, message }).await;
+            let response = match asked {
+                Ok(Answer::Operator(response)) => Response::Operator(response),
+                Ok(_) => return Err(Cut::Core),
+                Err(rejection) => Response::Refused { rejection },
+            };
+            Ok(incoming.respond(&response).await?)
+        }
         Request::Operator(order) => {
             let response = match order_answer(hub, order).await {
                 Ok(response) => Response::Operator(response),
@@ -137,6 +157,7 @@ async fn turned_away(peer: Option<&PeerName>, hub: &Hub) -> Option<Rejection> {
 fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
     let allowed: &[PeerKind] = match request {
         Request::Join { .. } => return Ok(()),
+        Request::Host { .. } => &[PeerKind::Agent],
         Request::FetchBlob { .. } => &[PeerKind::Agent, PeerKind::Framework, PeerKind::Operator],
         Request::PutBlob { .. } | Request::ReadLog { .. } => {
             &[PeerKind::Framework, PeerKind::Operator]
@@ -156,6 +177,7 @@ fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
             | operator::Request::CreateVolume { .. }
             | operator::Request::DestroyVolume { .. }
             | operator::Request::CreateToken { .. }
+            | operator::Request::Teardown { .. }
             | operator::Request::Tokens
             | operator::Request::RevokeToken { .. } => &[PeerKind::Operator],
             operator::Request::Tasks { .. }
@@ -165,6 +187,7 @@ fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
             | operator::Request::Roles
             | operator::Request::Why { .. }
             | operator::Request::Offers
+            | operator::Request::Ask { .. }
             | operator::Request::Modules
             | operator::Request::Volumes
             | operator::Request::Status => &[PeerKind::Framework, PeerKind::Operator],
@@ -249,6 +272,25 @@ pub(crate) async fn settle(hub: &Hub, digest: Digest) -> Result<(), Rejection> {
     {
         let what = format!("storing a blob that most masters do not have: {error}");
         return Err(Rejection::NotAllowed { what });
+    }
+    hub.stored(digest).await;
+    Ok(())
+}
+
+/// Stores a blob that came with a call.
+pub(crate) async fn store(hub: &Hub, blob: &[u8]) -> Result<(), Rejection> {
+    let digest = Digest::of(blob);
+    let failed = |error: io::Error| Rejection::NotAllowed {
+        what: format!("storing a blob: {error}; put it again"),
+    };
+    if hub.blobs().read(&digest).map_err(failed)?.is_none() {
+        let mut incoming = hub.blobs().begin(&digest, hub.number()).map_err(failed)?;
+        incoming.file().write_all(blob).await.map_err(failed)?;
+        incoming.finish(&digest).await.map_err(failed)?;
+    }
+    if let Some(copies) = hub.copies() {
+        let spread = copies.spread_out(digest).await;
+        spread.map_err(|error| failed(io::Error::other(error.to_string())))?;
     }
     hub.stored(digest).await;
     Ok(())

@@ -40,6 +40,8 @@ pub(crate) enum Event {
     Ask { ask: Ask, reply: Reply },
     /// Somebody wants to know where a task's output is.
     Find { key: TaskKey, reply: oneshot::Sender<Option<Home>> },
+    /// Somebody wants to know whether a task may speak as a framework.
+    MaySpeak { agent: AgentId, key: TaskKey, reply: oneshot::Sender<Result<(), Rejection>> },
     /// Somebody wants to know whether an agent's identity holds.
     Admits { agent: AgentId, reply: oneshot::Sender<bool> },
 }
@@ -50,6 +52,7 @@ pub(crate) enum Ask {
     CreateToken(NewToken),
     Order(operator::Request),
     Records,
+    Inquiry { by: String, framework: String, message: Vec<u8> },
 }
 
 /// A token that the shell has drawn; the core decides whether it stands.
@@ -70,6 +73,9 @@ impl Ask {
             }
             Self::Order(order) => Input::Order { request, order },
             Self::Records => Input::Records { request },
+            Self::Inquiry { by, framework, message } => {
+                Input::Inquiry { request, by, framework, message }
+            }
         }
     }
 }
@@ -159,6 +165,9 @@ impl Shell {
             }
             Event::Find { key, reply } => {
                 let _ = reply.send(self.core.home_of(&key));
+            }
+            Event::MaySpeak { agent, key, reply } => {
+                let _ = reply.send(self.core.may_speak(&agent, &key));
             }
             Event::Admits { agent, reply } => {
                 let _ = reply.send(self.core.admits(&agent));

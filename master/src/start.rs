@@ -5,7 +5,7 @@ use crate::{
     blobs::Blobs,
     copies::Copies,
     http,
-    reign::{Court, Electorate, EndError, accept},
+    reign::{Court, Electorate, EndError, Reign, accept},
 };
 use skep_master_core::{Effect, Policy, Record};
 use skep_protocol::operator::PeerKind;
@@ -92,12 +92,34 @@ pub enum StartError {
     Listen(#[from] SetupError),
 }
 
+/// What the supervisor's certificate calls it.
+const SUPERVISOR: &str = "supervisor";
+
+/// When a master leads.
+#[derive(Clone, Debug)]
+pub struct Leads(watch::Receiver<Option<Reign>>);
+
+impl Leads {
+    /// Waits until the master leads. False: it has ended.
+    pub async fn begun(&mut self) -> bool {
+        self.0.wait_for(Option::is_some).await.is_ok()
+    }
+
+    /// Waits until it leads no more, or has ended.
+    pub async fn over(&mut self) {
+        // A master that has ended leads no more.
+        let _ = self.0.wait_for(Option::is_none).await;
+    }
+}
+
 /// A running master.
 #[derive(Debug)]
 pub struct Master {
     address: SocketAddr,
     advertised: String,
     operator: Identity,
+    supervisor: Identity,
+    reigns: watch::Receiver<Option<Reign>>,
     stop: CancellationToken,
     shell: JoinHandle<Result<(), EndError>>,
     accepting: JoinHandle<()>,
@@ -117,6 +139,7 @@ impl Master {
             authority.issue_own(&name)
         };
         let operator = own(PeerKind::Operator, "local");
+        let supervisor = own(PeerKind::Framework, SUPERVISOR);
         let own_master = own(PeerKind::Master, "master");
         let (listener, http, address) = bind(config.listen, &own_master)?;
         let advertised = config.advertise.unwrap_or_else(|| reachable(address));
@@ -159,9 +182,9 @@ impl Master {
                 tokio::spawn(court.stand(Electorate { etcd, address, lease, standing }))
             }
         };
-        let accepting = tokio::spawn(accept(listener, reigns, copies, stop.clone()));
+        let accepting = tokio::spawn(accept(listener, reigns.clone(), copies, stop.clone()));
         tracing::info!(%address, %cluster, "master listens");
-        Ok(Self { address, advertised, operator, stop, shell, accepting, http })
+        Ok(Self { address, advertised, operator, supervisor, reigns, stop, shell, accepting, http })
     }
 
     /// The address it listens on.
@@ -177,6 +200,16 @@ impl Master {
     /// An identity of the operator of this machine, for the commands of its user.
     pub fn operator(&self) -> &Identity {
         &self.operator
+    }
+
+    /// An identity of the supervisor of hosted schedulers that stands beside this master.
+    pub fn supervisor(&self) -> &Identity {
+        &self.supervisor
+    }
+
+    /// Tells when this master leads.
+    pub fn leads(&self) -> Leads {
+        Leads(self.reigns.clone())
     }
 
     /// Waits until the master ends by itself, which it does only if its store fails.

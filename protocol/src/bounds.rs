@@ -78,6 +78,23 @@ pub const HANDLES_DEFAULT: u32 = 256;
 pub const HANDLES_MAX: u32 = 4_096;
 /// The end of a failed task's stderr that travels with its outcome, in bytes.
 pub const LAST_WORDS_BYTES_MAX: usize = 1 << 10;
+/// Values that a framework keeps at the master.
+pub const STATE_ENTRIES_MAX: usize = 4_096;
+/// All that a framework keeps at the master, keys and values, in bytes: it is told in one frame.
+pub const STATE_BYTES_MAX: usize = 1 << 20;
+/// One value that a framework keeps at the master, in bytes: each is a row of the cluster's store.
+pub const STATE_VALUE_BYTES_MAX: usize = 256 << 10;
+/// A question for a framework, or its answer, in bytes.
+pub const QUESTION_BYTES_MAX: usize = 1 << 20;
+/// A blob that a scheduler stores with a call, in bytes.
+pub const PUT_BYTES_MAX: usize = 1 << 20;
+/// Questions for one framework that may wait for an answer.
+pub const QUESTIONS_MAX: usize = 256;
+/// How long a framework may take to answer a question: who asks is a person at a terminal.
+pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+/// A call or an event of a framework that is a guest, in bytes: it travels in a frame of its
+/// executor, with the task's key.
+pub const HOSTED_BYTES_MAX: usize = FRAME_BYTES_MAX - 4_096;
 /// Least offers that a framework may name in a role: it needs one, or one for each kind of task.
 pub const FLOORS_MAX: usize = 8;
 /// Groups of constraints that a framework may name in a role: each is looked at for each offer.

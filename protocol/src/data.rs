@@ -53,6 +53,13 @@ pub enum Request {
         /// Chosen by who asks, to tell the streams that answer apart.
         stream_id: u64,
     },
+    /// From an agent: a task there speaks as a framework. Answered by [`Response::Hosted`]; then
+    /// [`Call`](crate::framework::Call)s follow one way and [`Event`](crate::framework::Event)s
+    /// the other.
+    Host {
+        /// Which attempt of which task.
+        key: TaskKey,
+    },
     /// A request of a person: see [`crate::operator`].
     Operator(crate::operator::Request),
 }
@@ -95,6 +102,8 @@ pub enum Response {
         /// How many, if that is known.
         size: Option<u64>,
     },
+    /// The task may speak.
+    Hosted,
     /// What a person asked for.
     Operator(crate::operator::Response),
     /// It was not done.

@@ -41,6 +41,18 @@ pub enum ToExecutor {
         /// The number of a batch.
         batch: u64,
     },
+    /// What the master says to a guest that is a framework.
+    Tell {
+        /// Which.
+        key: TaskKey,
+        /// An [`Event`](crate::framework::Event), encoded.
+        event: Vec<u8>,
+    },
+    /// A guest's conversation with the master is over; its next call begins another.
+    HangUp {
+        /// Whose.
+        key: TaskKey,
+    },
     /// End all guests and the process.
     Stop,
 }
@@ -133,6 +145,13 @@ pub enum ToAgent {
         batch: u64,
         /// What happened.
         reports: Vec<Report>,
+    },
+    /// What a guest that is a framework says to the master.
+    Say {
+        /// Which.
+        key: TaskKey,
+        /// A [`Call`](crate::framework::Call), encoded.
+        call: Vec<u8>,
     },
 }
 

@@ -11,6 +11,7 @@
 
 use crate::{
     agent::Volume,
+    bounds::ID_BYTES_MAX,
     ids::{AgentId, AllocationId, Attempt, FrameworkId, OfferId, Role, TaskId, TaskKey},
     outcome::{Progress, StatusUpdate},
     rejection::Rejection,
@@ -154,6 +155,36 @@ pub enum Call {
         /// Whether it agrees.
         consent: Consent,
     },
+    /// Keeps values for the framework's next instance, which is told them when it subscribes. They
+    /// are durable before any later call is dealt with: a task that is launched after this call
+    /// runs only if they are kept.
+    Save {
+        /// By key. None: the value is forgotten.
+        entries: BTreeMap<String, Option<Vec<u8>>>,
+    },
+    /// Answers an [`Event::Asked`].
+    Reply {
+        /// Which question.
+        question: u64,
+        /// The answer, or why there is none.
+        answer: Result<Vec<u8>, String>,
+    },
+    /// Stores a blob, before any later call is dealt with: a task that is launched after this may
+    /// name it. For what a scheduler makes itself; files are pushed.
+    Put {
+        /// Its bytes, at most [`PUT_BYTES_MAX`](crate::bounds::PUT_BYTES_MAX).
+        blob: Vec<u8>,
+    },
+}
+
+/// What a framework keeps at the master, by key. In all at most
+/// [`STATE_BYTES_MAX`](crate::bounds::STATE_BYTES_MAX).
+pub type State = BTreeMap<String, Vec<u8>>;
+
+/// Whether a text may be the key of a value that a framework keeps.
+pub fn is_state_key(key: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/');
+    (1..=ID_BYTES_MAX).contains(&key.len()) && key.bytes().all(letter)
 }
 
 /// What a framework says to an inverse offer.
@@ -259,6 +290,8 @@ pub enum Event {
     Subscribed {
         /// The framework's id, now and after every restart.
         framework: FrameworkId,
+        /// What it has saved.
+        state: State,
     },
     /// New offers.
     Offers {
@@ -310,6 +343,15 @@ pub enum Event {
     InverseRescinded {
         /// Which inverse offer.
         offer: OfferId,
+    },
+    /// Somebody has a question or an order for the framework, which answers by [`Call::Reply`].
+    Asked {
+        /// Its number.
+        question: u64,
+        /// Who asks, as kind and id, by the certificate.
+        by: String,
+        /// What the framework and its users agree on.
+        message: Vec<u8>,
     },
 }
 

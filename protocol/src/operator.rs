@@ -166,6 +166,18 @@ pub enum Request {
     },
     /// Tokens that can still be used.
     Tokens,
+    /// A question or an order for a framework, which answers it.
+    Ask {
+        /// Its id, or its name if no other has it.
+        framework: String,
+        /// What the framework and its users agree on.
+        message: Vec<u8>,
+    },
+    /// Removes a framework and ends its tasks.
+    Teardown {
+        /// Which.
+        framework: FrameworkId,
+    },
     /// Makes a token unusable.
     RevokeToken {
         /// Its id, as `skep token list` shows it.
@@ -257,6 +269,11 @@ pub enum Response {
     Tokens(view::TokenViews),
     Modules(view::ModuleViews),
     Volumes(view::VolumeViews),
+    /// What a framework answered.
+    Told {
+        /// The answer.
+        message: Vec<u8>,
+    },
 }
 
 /// A run that can be repeated: what was run, and what came of it.

@@ -13,6 +13,7 @@ mod dumps;
 mod etcd;
 mod failover;
 mod hoarding;
+mod hosting;
 mod keeping;
 mod kit;
 mod lending;

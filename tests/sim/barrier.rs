@@ -68,6 +68,8 @@ impl Barrier {
             ToExecutor::Kill { .. }
             | ToExecutor::Pause { .. }
             | ToExecutor::Resume { .. }
+            | ToExecutor::Tell { .. }
+            | ToExecutor::HangUp { .. }
             | ToExecutor::Stop => true,
             ToExecutor::Acknowledge { .. } => false,
         }

@@ -266,6 +266,9 @@ impl Sim {
             ToExecutor::Pause { .. } | ToExecutor::Resume { .. } => {
                 unreachable!("agents do not pause guests")
             }
+            ToExecutor::Tell { .. } | ToExecutor::HangUp { .. } => {
+                unreachable!("no guest here speaks as a framework")
+            }
             ToExecutor::Stop => unreachable!("agents end executors by an effect of its own"),
         }
     }

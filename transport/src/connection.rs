@@ -15,10 +15,11 @@ use crate::{
     stream::{ExpectedStream, OutStream, StreamKey, Waiting, not_opened},
 };
 use skep_protocol::{
-    Digest,
+    Digest, TaskKey,
     bounds::FRAME_BYTES_MAX,
     codec::Message,
     data::{Request, Response, StreamHeader},
+    framework::{Call, Event},
     hello::Hello,
 };
 use std::{
@@ -110,9 +111,36 @@ impl Connection {
     ) -> Option<(ControlSender<Out>, ControlReceiver<In>)> {
         let (writer, reader) =
             self.0.control.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(self.conversation(writer, reader))
+    }
+
+    pub(crate) fn conversation<Out: Message, In: Message>(
+        &self,
+        writer: FrameWriter,
+        reader: FrameReader,
+    ) -> (ControlSender<Out>, ControlReceiver<In>) {
         let sender = ControlSender { writer, connection: self.clone(), says: PhantomData };
         let receiver = ControlReceiver { reader, connection: self.clone(), hears: PhantomData };
-        Some((sender, receiver))
+        (sender, receiver)
+    }
+
+    /// Asks the peer to hear a task of this agent as a framework, on a stream of its own.
+    ///
+    /// # Errors
+    /// [`RequestError`]; a refusal is one.
+    pub async fn host(
+        &self,
+        key: TaskKey,
+    ) -> Result<(ControlSender<Call>, ControlReceiver<Event>), RequestError> {
+        let (send, receive) = self.0.quinn.open_bi().await.map_err(not_opened)?;
+        let mut writer = FrameWriter::new(send);
+        writer.send(&Request::Host { key }).await?;
+        let mut reader = FrameReader::new(receive, FRAME_BYTES_MAX);
+        match reader.expect().await.map_err(|error| self.blame(error))? {
+            Response::Hosted => Ok(self.conversation(writer, reader)),
+            Response::Refused { rejection } => Err(rejection.into()),
+            _ => Err(RequestError::Unfitting),
+        }
     }
 
     /// Asks the peer for something that it answers once.

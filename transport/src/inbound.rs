@@ -94,8 +94,9 @@ impl Inbound {
         frame_bytes_max: usize,
     ) -> Option<IncomingRequest> {
         let mut writer = FrameWriter::new(send);
-        match FrameReader::new(receive, frame_bytes_max).expect().await {
-            Ok(request) => Some(IncomingRequest::new(request, writer)),
+        let mut reader = FrameReader::new(receive, frame_bytes_max);
+        match reader.expect().await {
+            Ok(request) => Some(IncomingRequest::new(request, writer, reader)),
             Err(StreamError::Unknown { what }) => {
                 let rejection = Rejection::Unsupported { name: what };
                 // If it has left meanwhile, it does not need the answer.

@@ -1,13 +1,14 @@
 //! Requests: each has a stream of its own, so that none waits for another.
 
 use crate::{
-    connection::Connection,
+    connection::{Connection, ControlReceiver, ControlSender},
     frame::{FrameReader, FrameWriter, StreamError},
     stream::{ExpectedStream, InStream, OutStream, not_opened},
 };
 use skep_protocol::{
     Rejection,
     bounds::FRAME_BYTES_MAX,
+    codec::Message,
     data::{Request, Response, StreamHeader},
 };
 use std::convert::Infallible;
@@ -101,11 +102,12 @@ pub struct IncomingRequest {
     /// What the peer asks for. From a peer without a certificate it is always a `Join`.
     pub request: Request,
     writer: FrameWriter,
+    reader: FrameReader,
 }
 
 impl IncomingRequest {
-    pub(crate) fn new(request: Request, writer: FrameWriter) -> Self {
-        Self { request, writer }
+    pub(crate) fn new(request: Request, writer: FrameWriter, reader: FrameReader) -> Self {
+        Self { request, writer, reader }
     }
 
     /// Waits until the peer no longer wants the answer, or is gone.
@@ -141,6 +143,19 @@ impl IncomingRequest {
     ) -> Result<OutStream, StreamError> {
         self.writer.send(&Response::Sending { size }).await?;
         Ok(connection.open_bytes(header).await?.answering(self.writer))
+    }
+
+    /// Answers, and goes on as a conversation on the same stream.
+    ///
+    /// # Errors
+    /// [`StreamError`] if the peer has left.
+    pub async fn converse<Out: Message, In: Message>(
+        mut self,
+        connection: &Connection,
+        answer: &Response,
+    ) -> Result<(ControlSender<Out>, ControlReceiver<In>), StreamError> {
+        self.writer.send(answer).await?;
+        Ok(connection.conversation(self.writer, self.reader))
     }
 
     /// Refuses, as the last answer.

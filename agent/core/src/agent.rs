@@ -10,6 +10,7 @@ use crate::{
     modules::Modules,
     policy::Policy,
     preemption::Preemption,
+    profile::ExecutorKey,
     queue::Queues,
     record::Record,
     session::{Phase, Session},
@@ -154,6 +155,18 @@ impl Agent {
     /// Whether a task has been taken and has not ended: whether its logs may still grow.
     pub fn is_live(&self, key: &TaskKey) -> bool {
         self.live.contains_key(key)
+    }
+
+    /// Whether this executor speaks the truth that this task of its speaks as a framework.
+    pub fn may_speak(&self, executor: &ExecutorKey, key: &TaskKey) -> bool {
+        let is_granted = self.spec(key).is_some_and(|spec| spec.grants.framework);
+        is_granted && self.executor_of_live(key).as_ref() == Some(executor)
+    }
+
+    /// The executor that has been told to start a task that has not ended.
+    pub fn executor_of_live(&self, key: &TaskKey) -> Option<ExecutorKey> {
+        self.live.get(key).filter(|live| live.has_started())?;
+        self.executor_of(key)
     }
 
     fn master(&mut self, order: ToAgent) {

@@ -8,6 +8,7 @@ use crate::{
     private::Private,
     run::exit,
     signals::stop_signal,
+    supervise,
 };
 use std::process::{ExitCode, ExitStatus};
 
@@ -18,6 +19,7 @@ pub(super) async fn dev(args: args::Dev) -> Result<ExitCode> {
     let any_free = if args.command.is_empty() { "127.0.0.1:5050" } else { "127.0.0.1:0" };
     let listen = args.listen.map_or_else(|| any_free.parse(), Ok)?;
     let cluster = Private::start(args.agents.get(), listen, args.walls.mode()).await?;
+    let supervisor = supervise::start(cluster.master());
     let serve = async {
         match args.command.split_first() {
             Some((program, words)) => command(&cluster, program, words).await,
@@ -28,6 +30,7 @@ pub(super) async fn dev(args: args::Dev) -> Result<ExitCode> {
         ended = serve => ended,
         failure = cluster.failed() => Err(failure),
     };
+    supervisor.abort();
     cluster.stop().await;
     ended
 }

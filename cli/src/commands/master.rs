@@ -1,7 +1,7 @@
 //! `skep master`.
 
 use super::store;
-use crate::{args, failure::Result, output, signals::stop_signal};
+use crate::{args, failure::Result, output, signals::stop_signal, supervise};
 use skep_framework::identities;
 use skep_master::{Config, Keep, Master, Policy, Shared};
 use skep_transport::Address;
@@ -21,6 +21,7 @@ pub(super) async fn master(args: args::Master) -> Result {
     let shared = matches!(keep, Keep::Shared(_));
     let config = Config { listen: args.listen, advertise: args.advertise, keep, policy };
     let mut master = Master::start(config).await?;
+    let supervisor = supervise::start(&master);
     let address = master.advertised().to_owned();
     keep_operator(&master, &address)?;
     output::print(&format!(
@@ -41,6 +42,7 @@ pub(super) async fn master(args: args::Master) -> Result {
         ended = master.ended() => Ok(ended?),
         stopped = stop_signal() => {
             stopped?;
+            supervisor.abort();
             master.stop().await;
             Ok(())
         }

@@ -5,7 +5,10 @@ mod bench;
 mod compile;
 mod dev;
 mod doctor;
+mod frameworks;
+mod jobs;
 mod keeping;
+mod kept;
 mod lists;
 mod logs;
 mod master;
@@ -17,7 +20,7 @@ mod simulate;
 mod store;
 
 use crate::{
-    args::{Bench, Command, List, Module, Store, Token},
+    args::{Bench, Command, Module, Store, Token},
     failure::Result,
     run,
 };
@@ -66,7 +69,10 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
             done(block_on(orders::order(args.client, kill)))
         }
         Command::Replay(args) => block_on(replay::replay(args)),
-        Command::Framework(List::List(client)) => done(block_on(lists::frameworks(client))),
+        Command::Framework(command) => done(block_on(frameworks::framework(command))),
+        Command::Job(command) => block_on(jobs::job(command)),
+        Command::Service(command) => done(block_on(kept::service(command))),
+        Command::Cron(command) => done(block_on(kept::cron(command))),
         Command::Role(command) => done(block_on(sharing::role(command))),
         Command::Quota(command) => done(block_on(sharing::quota(command))),
         Command::Reserve(args) => done(block_on(sharing::reserve(args))),

@@ -187,7 +187,7 @@ fn grants(
         None => (clock, random),
     };
     let network = asked.net.iter().cloned().collect();
-    Ok(Grants { env, stdin: inputs.stdin, dirs, clock, random, network })
+    Ok(Grants { env, stdin: inputs.stdin, dirs, clock, random, network, framework: false })
 }
 
 /// A single task that named no amount takes what the agent has; all others need what they ask.

@@ -1,6 +1,14 @@
 //! The classic first framework: launches a one-cpu task on every offer it gets, five in all.
+//!
+//! The same source is a program of its own (`cargo run -p hello-framework`) and, compiled to
+//! wasm32-wasip1, a guest that the cluster hosts (`skep framework run`).
 
-use skep_framework::prelude::*;
+#[cfg(not(target_family = "wasm"))]
+use skep_framework as skep;
+#[cfg(target_family = "wasm")]
+use skep_guest::framework as skep;
+
+use skep::{ProgramError, prelude::*, run};
 
 const TASKS: u32 = 5;
 
@@ -37,12 +45,9 @@ impl Scheduler for HelloScheduler {
     }
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let cluster = Cluster::connect_from_env().await?;
-    let path = std::env::args().nth(1).unwrap_or_else(|| "examples/hello/hello.wasm".into());
-    let module = cluster.push_file(path.as_ref()).await?;
-    let mut scheduler = HelloScheduler { module, launched: 0, ended: 0 };
-    cluster.run(framework_info("hello"), &mut scheduler).await?;
-    Ok(())
+fn main() -> Result<(), ProgramError> {
+    let file = std::env::args().nth(1).unwrap_or_else(|| "examples/hello/hello.wasm".into());
+    run(framework_info("hello"), |modules| {
+        Ok(HelloScheduler { module: modules.find(&file)?, launched: 0, ended: 0 })
+    })
 }

@@ -17,6 +17,7 @@ pub(crate) mod clock;
 pub(crate) mod disk;
 mod errno;
 pub(crate) mod files;
+mod framework;
 pub(crate) mod listing;
 mod memory;
 mod names;

@@ -16,11 +16,17 @@ pub(crate) const SKEP: &str = "skep";
 /// What those functions answer that are handed something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-enum Answer {
+pub(super) enum Answer {
     Done = 0,
     OutOfBounds = 1,
     TooLarge = 2,
     NotUtf8 = 3,
+    /// The task is not granted to speak as a framework.
+    NotGranted = 4,
+    /// The bytes are no call.
+    NoCall = 5,
+    /// There is no conversation with the master: subscribe first.
+    NotSubscribed = 6,
 }
 
 /// Adds skep's own functions.
@@ -46,7 +52,8 @@ pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
             Ok(answer as i32)
         })
     })?;
-    add_policies(linker)
+    add_policies(linker)?;
+    super::framework::add(linker)
 }
 
 /// What a task's policies go by.
@@ -177,7 +184,7 @@ fn result(caller: &mut Caller<'_, GuestState>, pointer: i32, length: i32) -> Ans
     }
 }
 
-fn read(
+pub(super) fn read(
     caller: &mut Caller<'_, GuestState>,
     pointer: i32,
     length: i32,

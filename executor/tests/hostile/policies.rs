@@ -193,3 +193,24 @@ async fn a_flood_of_checkpoints_leaves_once_a_second() {
     let most = 2 + begin.elapsed().as_secs();
     assert!((1..=most).contains(&count), "{count} checkpoints left");
 }
+
+#[tokio::test]
+async fn a_guest_speaks_as_a_framework_if_it_may_and_makes_sense() {
+    let bench = Bench::new();
+    let guest = bench.guest("forge_framework");
+    assert_eq!(bench.outcome(guest.clone()).await, Outcome::Exited { code: 1 });
+    let mut granted = guest;
+    granted.grants.framework = true;
+    assert_eq!(bench.outcome(granted).await, EXITED);
+}
+
+#[tokio::test]
+async fn a_guest_that_says_more_than_is_taken_waits_and_can_be_killed() {
+    let bench = Bench::new();
+    let mut guest = bench.guest("flood_calls");
+    guest.grants.framework = true;
+    guest.limits.fuel = Some(10_000_000);
+    guest.limits.deadline = Some(SOON);
+    // It would be out of fuel if it did not wait.
+    assert_eq!(bench.outcome(guest).await, Outcome::DeadlinePassed { limit: SOON });
+}

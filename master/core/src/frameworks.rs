@@ -111,7 +111,9 @@ impl Master {
         info: FrameworkInfo,
     ) {
         // A first subscription whose answer was lost is made again: it is the same framework.
-        let id = id.or_else(|| self.subscribed_before(&principal, voice));
+        let id = id
+            .or_else(|| self.subscribed_before(&principal, voice))
+            .or_else(|| self.only_framework_of(&principal));
         if self.is_late_subscription(id.as_ref(), voice) {
             return self.hang_up(connection);
         }
@@ -136,7 +138,8 @@ impl Master {
         let run = voice.run;
         self.persist(Record::FrameworkSubscribed { framework: id, info, principal, run });
         self.ledger.want(&framework, &wants);
-        let subscribed = Event::Subscribed { framework: framework.clone() };
+        let state = self.state_of_framework(&framework);
+        let subscribed = Event::Subscribed { framework: framework.clone(), state };
         self.send_framework(connection, subscribed);
         self.catch_up(&framework);
         self.ask_again(&framework);
@@ -220,6 +223,7 @@ impl Master {
             self.void_offers_of(framework);
         }
         self.forget_asked_of(framework);
+        self.refuse_inquiries_of(framework);
         if let Some(known) = self.frameworks.get_mut(framework) {
             known.questions.clear();
         }
@@ -253,6 +257,7 @@ impl Master {
         known.questions.clear();
         self.void_offers_of(framework);
         self.forget_asked_of(framework);
+        self.refuse_inquiries_of(framework);
         self.ledger.shares.deactivate(framework);
         self.persist_disconnected(framework);
         let Some(known) = self.durable.frameworks.get(framework) else { return };
@@ -270,6 +275,20 @@ impl Master {
     pub(crate) fn tear_down(&mut self, connection: ConnectionId, framework: &FrameworkId) {
         self.replace(connection);
         self.remove_framework(framework);
+    }
+
+    /// An operator wants it gone.
+    pub(crate) fn dismiss(&mut self, framework: &FrameworkId) -> Result<(), Rejection> {
+        let Some(known) = self.frameworks.get(framework) else {
+            return Err(Rejection::UnknownFramework { framework: framework.clone() });
+        };
+        if let Some(connection) = known.connection() {
+            let rejection = Rejection::UnknownFramework { framework: framework.clone() };
+            self.send_framework(connection, Event::Refused { rejection });
+            self.replace(connection);
+        }
+        self.remove_framework(framework);
+        Ok(())
     }
 
     /// Its failover time-out is over, or it wants to go: its tasks end, its id is not used again.
@@ -291,6 +310,9 @@ impl Master {
             self.order_agent(&agent, ToAgent::RemoveFramework { framework: framework.clone() });
         }
         self.forget_checkpoints_of(framework);
+        self.forget_state_of(framework);
+        self.revoke_speech_of(framework);
+        self.refuse_inquiries_of(framework);
         self.frameworks.remove(framework);
         self.ledger.shares.remove_framework(framework);
     }

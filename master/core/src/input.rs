@@ -1,7 +1,7 @@
 //! What can happen to a master.
 
 use skep_protocol::{
-    AgentId, Digest, agent, framework,
+    AgentId, Digest, TaskKey, agent, framework,
     operator::{self, PeerKind},
 };
 use std::time::Duration;
@@ -34,6 +34,28 @@ pub enum Input {
         principal: String,
         /// What it asks.
         call: framework::Call,
+    },
+    /// A task speaks as a framework, through the agent that runs it.
+    Hosted {
+        /// On which connection, which is a stream of the agent's.
+        connection: ConnectionId,
+        /// Through which agent, by its certificate.
+        agent: AgentId,
+        /// Which attempt of which task, by the agent's word.
+        key: TaskKey,
+        /// What it asks.
+        call: framework::Call,
+    },
+    /// Somebody has a question or an order for a framework.
+    Inquiry {
+        /// Where to answer.
+        request: RequestId,
+        /// Who asks, by the certificate.
+        by: String,
+        /// Which framework, by its id or its name.
+        framework: String,
+        /// What.
+        message: Vec<u8>,
     },
     /// A connection is over, also one that was hung up by order.
     Disconnected {

@@ -243,6 +243,7 @@ impl Master {
             repeatable: spec.grants.is_deterministic().then(|| Arc::new(spec.clone())),
         };
         self.insert_task(&key_of(framework, spec), task);
+        self.grant_speech(framework, spec);
     }
 
     pub(crate) fn send_launch(

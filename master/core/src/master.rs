@@ -5,6 +5,7 @@ use crate::{
     effect::{Answer, Effect},
     frameworks::{Framework, Voice},
     input::{ConnectionId, Input, RequestId},
+    inquiries::Inquiry,
     ledger::Ledger,
     maintenance::Asked,
     mint::Mint,
@@ -46,6 +47,9 @@ pub struct Master {
     pub(crate) ledger: Ledger,
     /// As many as the store holds; each is 32 bytes here.
     pub(crate) blobs: BTreeSet<Digest>,
+    /// What frameworks were asked, by number.
+    pub(crate) inquiries: BTreeMap<u64, Inquiry>,
+    pub(crate) last_inquiry: u64,
     pub(crate) timers: Timers,
     /// When the present input was handled; never runs backwards.
     pub(crate) now: Time,
@@ -100,6 +104,8 @@ impl Master {
             asked: BTreeMap::new(),
             ledger,
             blobs: BTreeSet::new(),
+            inquiries: BTreeMap::new(),
+            last_inquiry: 0,
             timers: Timers::default(),
             now: Time::ZERO,
             effects: Vec::new(),
@@ -121,6 +127,12 @@ impl Master {
             }
             Input::Framework { connection, principal, call } => {
                 self.on_framework(connection, principal, call);
+            }
+            Input::Hosted { connection, agent, key, call } => {
+                self.on_hosted(connection, &agent, &key, call);
+            }
+            Input::Inquiry { request, by, framework, message } => {
+                self.inquire(request, by, &framework, message);
             }
             Input::Disconnected { connection } => self.on_disconnected(connection),
             Input::Join { request, secret, name } => self.join(request, &secret, &name),
@@ -186,6 +198,7 @@ impl Master {
                 Timer::Agent(agent) => self.agent_timer(&agent),
                 Timer::Framework(framework) => self.remove_framework(&framework),
                 Timer::Drain(agent) => self.enforce_duty(&agent),
+                Timer::Inquiry(question) => self.inquiry_is_overdue(question),
                 Timer::Maintenance(agent) => self.maintenance_due(&agent),
             }
         }
@@ -211,7 +224,7 @@ impl Master {
         }
     }
 
-    fn on_framework(&mut self, connection: ConnectionId, principal: String, call: Call) {
+    pub(crate) fn on_framework(&mut self, connection: ConnectionId, principal: String, call: Call) {
         let framework = match self.connections.get(&connection) {
             Some(Peer::HungUp) => return,
             Some(Peer::Framework(framework)) => framework.clone(),
@@ -252,6 +265,10 @@ impl Master {
                 self.acknowledge(&framework, acknowledgements);
             }
             Call::Reconcile { tasks } => self.reconcile(&framework, &tasks),
+            Call::Save { entries } => self.save(connection, &framework, entries),
+            // The shell has stored it.
+            Call::Put { .. } => {}
+            Call::Reply { question, answer } => self.reply(&framework, question, answer),
             Call::Teardown => self.tear_down(connection, &framework),
             Call::AnswerInverse { offers, consent } => {
                 self.answer_inverse(&framework, &offers, consent);
@@ -265,6 +282,10 @@ impl Master {
             Some(Peer::Framework(framework)) => self.framework_disconnected(&framework),
             Some(Peer::HungUp) | None => {}
         }
+    }
+
+    pub(crate) fn is_hung_up(&self, connection: ConnectionId) -> bool {
+        self.connections.get(&connection) == Some(&Peer::HungUp)
     }
 
     /// Hangs up. Whose connection it was is as good as disconnected.

@@ -38,6 +38,7 @@ impl Master {
                 self.create_volume(Hand::Operator, &agent, role, name, disk)
             }
             Request::DestroyVolume { agent, name } => self.destroy_volume(&agent, &name, None),
+            Request::Teardown { framework } => self.dismiss(&framework),
             Request::RevokeToken { id } => self.revoke_token(id),
             order => {
                 let answer = self.view(self.now, &order).map(Answer::Operator);

@@ -15,6 +15,8 @@
 //! | `reservation/<agent>/<role>` | `Reserved`, `Unreserved` |
 //! | `volume/<agent>/<name>` | `VolumeMade`, `VolumeRemoved` |
 //! | `checkpoint/<framework>/<task>` | `Checkpointed`, `CheckpointForgotten` |
+//! | `state/<framework>/<key>` | `StateSaved`, `StateForgotten` |
+//! | `host/<framework>/<task>` | `SpeechGranted`, `SpeechRevoked` |
 //! | `token/<id>` | `TokenCreated`, `TokenUsed`, `TokenRevoked` |
 //!
 //! Deliberately absent: incarnations of agents, tasks, allocations and offers. Who is connected
@@ -22,9 +24,9 @@
 
 use serde::{Deserialize, Serialize};
 use skep_protocol::{
-    AgentId, Digest, FrameworkId, Resources, Role, TaskId, TaskKey, Time,
+    AgentId, Attempt, Digest, FrameworkId, Resources, Role, TaskId, TaskKey, Time,
     agent::Volume,
-    framework::FrameworkInfo,
+    framework::{FrameworkInfo, State},
     operator::{Maintenance, PeerKind, Quota, Weight},
     outcome::Checkpoint,
 };
@@ -159,6 +161,33 @@ pub enum Record {
         /// Which task, by the attempt that left it.
         key: TaskKey,
     },
+    /// A framework keeps a value for its next instance.
+    StateSaved {
+        /// Which framework.
+        framework: FrameworkId,
+        /// What it calls the value.
+        key: String,
+        /// The value.
+        #[serde(with = "hex::serde")]
+        value: Vec<u8>,
+    },
+    /// A framework does not keep a value any more.
+    StateForgotten {
+        /// Which framework.
+        framework: FrameworkId,
+        /// What it called the value.
+        key: String,
+    },
+    /// A task may speak as a framework, in this attempt and no earlier one.
+    SpeechGranted {
+        /// Which.
+        key: TaskKey,
+    },
+    /// The attempt of a task that could speak as a framework is over.
+    SpeechRevoked {
+        /// Which.
+        key: TaskKey,
+    },
     /// A join token was made.
     TokenCreated {
         /// What people call it.
@@ -266,6 +295,12 @@ impl Record {
             | Self::CheckpointForgotten { key } => {
                 format!("checkpoint/{}/{}", key.framework, key.task)
             }
+            Self::StateSaved { framework, key, .. } | Self::StateForgotten { framework, key } => {
+                format!("state/{framework}/{key}")
+            }
+            Self::SpeechGranted { key } | Self::SpeechRevoked { key } => {
+                format!("host/{}/{}", key.framework, key.task)
+            }
             Self::TokenCreated { id, .. }
             | Self::TokenUsed { id, .. }
             | Self::TokenRevoked { id } => format!("token/{id}"),
@@ -282,6 +317,8 @@ impl Record {
             | Self::MaintenanceCleared { .. }
             | Self::VolumeRemoved { .. }
             | Self::CheckpointForgotten { .. }
+            | Self::StateForgotten { .. }
+            | Self::SpeechRevoked { .. }
             | Self::Unreserved { .. } => Change::Delete,
             _ => Change::Put,
         }
@@ -304,6 +341,10 @@ pub(crate) struct Durable {
     pub(crate) reservations: BTreeMap<AgentId, BTreeMap<Role, Reservation>>,
     /// No map in it is empty.
     pub(crate) checkpoints: BTreeMap<FrameworkId, BTreeMap<TaskId, KeptCheckpoint>>,
+    /// What frameworks keep. No map in it is empty.
+    pub(crate) states: BTreeMap<FrameworkId, State>,
+    /// Tasks that may speak as frameworks, each in one attempt. No map in it is empty.
+    pub(crate) hosts: BTreeMap<FrameworkId, BTreeMap<TaskId, Attempt>>,
     pub(crate) tokens: BTreeMap<String, Token>,
 }
 
@@ -407,6 +448,19 @@ impl Durable {
             Record::VolumeRemoved { agent, name } => {
                 remove_below(&mut self.volumes, &agent, &name);
             }
+            Record::TokenCreated { id, token } | Record::TokenUsed { id, token } => {
+                self.tokens.insert(id, token);
+            }
+            Record::TokenRevoked { id } => {
+                self.tokens.remove(&id);
+            }
+            record => self.apply_to_framework(record),
+        }
+    }
+
+    /// What frameworks and their tasks leave.
+    fn apply_to_framework(&mut self, record: Record) {
+        match record {
             Record::Checkpointed { checkpoint, at } => {
                 let TaskKey { framework, task, .. } = checkpoint.key.clone();
                 let kept = KeptCheckpoint { checkpoint, at };
@@ -415,12 +469,20 @@ impl Durable {
             Record::CheckpointForgotten { key } => {
                 remove_below(&mut self.checkpoints, &key.framework, &key.task);
             }
-            Record::TokenCreated { id, token } | Record::TokenUsed { id, token } => {
-                self.tokens.insert(id, token);
+            Record::StateSaved { framework, key, value } => {
+                self.states.entry(framework).or_default().insert(key, value);
             }
-            Record::TokenRevoked { id } => {
-                self.tokens.remove(&id);
+            Record::StateForgotten { framework, key } => {
+                remove_below(&mut self.states, &framework, &key);
             }
+            Record::SpeechGranted { key } => {
+                let TaskKey { framework, task, attempt } = key;
+                self.hosts.entry(framework).or_default().insert(task, attempt);
+            }
+            Record::SpeechRevoked { key } => {
+                remove_below(&mut self.hosts, &key.framework, &key.task);
+            }
+            _ => unreachable!("dealt with before"),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! that a store would hold.
 
 use crate::record::{Admitted, Durable, KeptCheckpoint, KnownFramework, Link, Record};
-use skep_protocol::FrameworkId;
+use skep_protocol::{FrameworkId, TaskKey};
 use std::collections::BTreeMap;
 
 impl Durable {
@@ -26,6 +26,18 @@ impl Durable {
             let (checkpoint, at) = (checkpoint.clone(), *at);
             Record::Checkpointed { checkpoint, at }
         }));
+        for (framework, state) in &self.states {
+            records.extend(state.iter().map(|(key, value)| {
+                let (framework, key, value) = (framework.clone(), key.clone(), value.clone());
+                Record::StateSaved { framework, key, value }
+            }));
+        }
+        for (framework, hosts) in &self.hosts {
+            records.extend(hosts.iter().map(|(task, attempt)| {
+                let (framework, task, attempt) = (framework.clone(), task.clone(), *attempt);
+                Record::SpeechGranted { key: TaskKey { framework, task, attempt } }
+            }));
+        }
         records.extend(self.tokens.iter().map(|(id, token)| {
             let (id, token) = (id.clone(), token.clone());
             Record::TokenCreated { id, token }

@@ -326,6 +326,7 @@ impl Master {
             framework.tally.leave(phase);
         }
         let is_condemned = task.is_condemned();
+        self.revoke_speech(key);
         let Task { agent, role, resources, name, since, stage, repeatable, .. } = task;
         if let Stage::Ended { outcome, usage, .. } = stage
             && !is_condemned

@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     Drain(AgentId),
     /// The maintenance of an agent begins or ends.
     Maintenance(AgentId),
+    /// A framework did not answer what it was asked.
+    Inquiry(u64),
 }
 
 #[derive(Debug, Default)]

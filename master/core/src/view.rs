@@ -4,7 +4,9 @@
 
 use crate::{
     agents::{Agent, Standing},
+    frameworks::Framework,
     history::EndedTask,
+    hosting::SUPERVISOR,
     master::Master,
     record::Admitted,
     tasks::{Tally, Task},
@@ -56,6 +58,9 @@ impl Master {
             | Request::CreateVolume { .. }
             | Request::DestroyVolume { .. }
             | Request::CreateToken { .. }
+            | Request::Teardown { .. }
+            // It is no view: the framework answers it.
+            | Request::Ask { .. }
             | Request::RevokeToken { .. } => return None,
         })
     }
@@ -162,7 +167,10 @@ impl Master {
                 failover_timeout_seconds: known.info.failover_timeout.as_secs(),
             })
         });
-        FrameworkViews { frameworks: views.collect() }
+        let mut frameworks: Vec<FrameworkView> = views.collect();
+        // What somebody brought stands first.
+        frameworks.sort_by_key(|view| view.principal == SUPERVISOR);
+        FrameworkViews { frameworks }
     }
 
     fn role_views(&self) -> RoleViews {
@@ -212,7 +220,7 @@ impl Master {
 
     fn status_view(&self) -> StatusView {
         let connected = |agent: &&Agent| agent.connection().is_some();
-        let frameworks = self.frameworks.values();
+        let frameworks: Vec<&Framework> = self.asking().collect();
         let (reachable, unreachable) = self.tallies();
         let mut allocated = Resources::none();
         for framework in self.frameworks.keys() {
@@ -223,8 +231,9 @@ impl Master {
             build: String::new(),
             agents_connected: self.agents.values().filter(connected).count() as u64,
             agents_known: self.durable.agents.len() as u64,
-            frameworks_connected: frameworks.filter(|f| f.connection().is_some()).count() as u64,
-            frameworks_known: self.frameworks.len() as u64,
+            frameworks_connected: frameworks.iter().filter(|f| f.connection().is_some()).count()
+                as u64,
+            frameworks_known: frameworks.len() as u64,
             tasks_staging: reachable.waiting as u64,
             tasks_running: reachable.active as u64,
             tasks_unreachable: unreachable.sum() as u64,
@@ -275,13 +284,23 @@ impl Master {
     }
 
     fn no_frameworks(&self) -> Option<String> {
-        if self.frameworks.values().any(|framework| framework.connection().is_some()) {
+        if self.asking().any(|framework| framework.connection().is_some()) {
             return None;
         }
-        Some(match self.frameworks.len() {
+        Some(match self.asking().count() {
             0 => "no framework has subscribed: nobody asks for work to be done".into(),
             known => format!("no framework is connected; {known} may come back"),
         })
+    }
+
+    /// The frameworks that somebody brought: not the supervisor while it hosts nothing.
+    fn asking(&self) -> impl Iterator<Item = &Framework> {
+        let is_idle = |id: &FrameworkId, framework: &Framework| {
+            let known = self.durable.frameworks.get(id);
+            framework.tally.sum() == 0 && known.is_some_and(|k| k.principal == SUPERVISOR)
+        };
+        let all = self.frameworks.iter();
+        all.filter(move |(id, framework)| !is_idle(id, framework)).map(|(_, framework)| framework)
     }
 
     fn no_launches(&self) -> String {

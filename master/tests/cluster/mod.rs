@@ -248,7 +248,7 @@ impl Framework {
         let call = Call::Subscribe { framework, run, connection: 1, info };
         soon(sender.send(&call)).await.unwrap();
         match soon(receiver.recv()).await.unwrap() {
-            Some(Event::Subscribed { framework }) => {
+            Some(Event::Subscribed { framework, .. }) => {
                 assert!(self.id.as_ref().is_none_or(|id| *id == framework));
                 self.id = Some(framework);
             }

@@ -175,6 +175,15 @@ pub(super) fn text(field: &str, bytes_max: usize, text: String) -> Result<String
     Ok(text)
 }
 
+/// At most `bytes_max` bytes.
+pub(super) fn bytes(field: &str, bytes_max: usize, bytes: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
+    if bytes.len() > bytes_max {
+        let why = format!("it has {} bytes, at most {bytes_max} are allowed", bytes.len());
+        return Err(DecodeError::invalid(why).within(field));
+    }
+    Ok(bytes)
+}
+
 /// The name of a volume, which is formed as a task's.
 pub(super) fn name(field: &str, name: String) -> Result<String, DecodeError> {
     let checked = TaskId::new(&name).map_err(|error| DecodeError::invalid(error).within(field));

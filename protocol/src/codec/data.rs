@@ -15,7 +15,7 @@ impl Convert for Request {
     type Wire = wire::Request;
 
     fn to_wire(&self) -> wire::Request {
-        use request::{Backup, FetchBlob, Join, Kind, PutBlob, ReadLog};
+        use request::{Backup, FetchBlob, Host, Join, Kind, PutBlob, ReadLog};
         let kind = match self {
             Self::Join { secret, csr, name } => {
                 Kind::Join(Join { secret: secret.clone(), csr: csr.clone(), name: name.clone() })
@@ -34,6 +34,7 @@ impl Convert for Request {
             Self::Backup { blobs, stream_id } => {
                 Kind::Backup(Backup { blobs: *blobs, stream_id: *stream_id })
             }
+            Self::Host { key } => Kind::Host(Host { key: Some(key.to_wire()) }),
             Self::Operator(request) => Kind::Operator(request.to_wire()),
         };
         wire::Request { kind: Some(kind) }
@@ -59,6 +60,7 @@ impl Convert for Request {
                 stream_id: m.stream_id,
             },
             Kind::Backup(m) => Self::Backup { blobs: m.blobs, stream_id: m.stream_id },
+            Kind::Host(m) => Self::Host { key: required("host.key", m.key)? },
             Kind::Operator(m) => Self::Operator(read("operator", m)?),
         })
     }
@@ -71,7 +73,7 @@ impl Convert for Response {
     type Wire = wire::Response;
 
     fn to_wire(&self) -> wire::Response {
-        use response::{Joined, Kind, Refused, Send, Sending, Stored};
+        use response::{Hosted, Joined, Kind, Refused, Send, Sending, Stored};
         let kind = match self {
             Self::Joined { certificate, authority } => Kind::Joined(Joined {
                 certificate: certificate.clone(),
@@ -80,6 +82,7 @@ impl Convert for Response {
             Self::Send => Kind::Send(Send {}),
             Self::Stored => Kind::Stored(Stored {}),
             Self::Sending { size } => Kind::Sending(Sending { size_bytes: *size }),
+            Self::Hosted => Kind::Hosted(Hosted {}),
             Self::Operator(response) => Kind::Operator(response.to_wire()),
             Self::Refused { rejection } => {
                 Kind::Refused(Refused { rejection: Some(rejection.to_wire()) })
@@ -94,6 +97,7 @@ impl Convert for Response {
             Kind::Joined(m) => Self::Joined { certificate: m.certificate, authority: m.authority },
             Kind::Send(_) => Self::Send,
             Kind::Stored(_) => Self::Stored,
+            Kind::Hosted(_) => Self::Hosted,
             Kind::Sending(m) => Self::Sending { size: m.size_bytes },
             Kind::Operator(m) => Self::Operator(read("operator", m)?),
             Kind::Refused(m) => {

@@ -29,7 +29,7 @@ impl Convert for ToExecutor {
     type Wire = wire::ToExecutor;
 
     fn to_wire(&self) -> wire::ToExecutor {
-        use to_executor::{Acknowledge, Kill, Kind, Pause, Resume, Start, Stop};
+        use to_executor::{Acknowledge, HangUp, Kill, Kind, Pause, Resume, Start, Stop, Tell};
         let kind = match self {
             Self::Start { guests } => Kind::Start(Start { guests: guests.to_wire() }),
             Self::Kill { key, by } => {
@@ -38,6 +38,10 @@ impl Convert for ToExecutor {
             Self::Pause { key } => Kind::Pause(Pause { key: Some(key.to_wire()) }),
             Self::Resume { key } => Kind::Resume(Resume { key: Some(key.to_wire()) }),
             Self::Acknowledge { batch } => Kind::Acknowledge(Acknowledge { batch: *batch }),
+            Self::Tell { key, event } => {
+                Kind::Tell(Tell { key: Some(key.to_wire()), event: event.clone() })
+            }
+            Self::HangUp { key } => Kind::HangUp(HangUp { key: Some(key.to_wire()) }),
             Self::Stop => Kind::Stop(Stop {}),
         };
         wire::ToExecutor { kind: Some(kind) }
@@ -53,6 +57,8 @@ impl Convert for ToExecutor {
             Kind::Pause(m) => Self::Pause { key: required("pause.key", m.key)? },
             Kind::Resume(m) => Self::Resume { key: required("resume.key", m.key)? },
             Kind::Acknowledge(m) => Self::Acknowledge { batch: m.batch },
+            Kind::Tell(m) => Self::Tell { key: required("tell.key", m.key)?, event: m.event },
+            Kind::HangUp(m) => Self::HangUp { key: required("hang_up.key", m.key)? },
             Kind::Stop(_) => Self::Stop,
         })
     }
@@ -139,11 +145,14 @@ impl Convert for ToAgent {
     type Wire = wire::ToAgent;
 
     fn to_wire(&self) -> wire::ToAgent {
-        use to_agent::{Kind, Ready, Reports};
+        use to_agent::{Kind, Ready, Reports, Say};
         let kind = match self {
             Self::Ready { guests } => Kind::Ready(Ready { guests: guests.to_wire() }),
             Self::Reports { batch, reports } => {
                 Kind::Reports(Reports { reports: reports.to_wire(), batch: *batch })
+            }
+            Self::Say { key, call } => {
+                Kind::Say(Say { key: Some(key.to_wire()), call: call.clone() })
             }
         };
         wire::ToAgent { kind: Some(kind) }
@@ -156,6 +165,7 @@ impl Convert for ToAgent {
             Kind::Reports(m) => {
                 Self::Reports { batch: m.batch, reports: read("reports.reports", m.reports)? }
             }
+            Kind::Say(m) => Self::Say { key: required("say.key", m.key)?, call: m.call },
         })
     }
 }

@@ -2,19 +2,25 @@
 
 use super::{
     DecodeError,
-    common::{attributes, name, names, text},
+    common::{attributes, bytes, name, names, sentence, text},
     convert::{Convert, at_most, known, or_default, read, required},
     wire::framework::{self as wire, answer, call, event, operation},
 };
 use crate::{
-    bounds::{HOSTNAME_BYTES_MAX, ID_BYTES_MAX, LAUNCH_TASKS_MAX, ROLES_MAX, VOLUMES_MAX},
+    bounds::{
+        HOSTNAME_BYTES_MAX, ID_BYTES_MAX, LAUNCH_TASKS_MAX, PUT_BYTES_MAX, QUESTION_BYTES_MAX,
+        ROLES_MAX, STATE_ENTRIES_MAX, STATE_VALUE_BYTES_MAX, VOLUMES_MAX,
+    },
     framework::{
         Answer, Call, Consent, Demand, Event, FAILOVER_TIMEOUT_DEFAULT, Filters, FrameworkInfo,
-        InverseOffer, Offer, Operation, Window,
+        InverseOffer, Offer, Operation, Window, is_state_key,
     },
     ids::Role,
 };
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Who asks: a kind and an id.
+const BY_BYTES_MAX: usize = 2 * ID_BYTES_MAX;
 
 impl Convert for Call {
     type Wire = wire::Call;
@@ -60,6 +66,21 @@ impl Convert for Call {
             Self::AnswerInverse { offers, consent } => Kind::AnswerInverse(call::AnswerInverse {
                 offers: offers.to_wire(),
                 accepted: *consent == Consent::Accepted,
+            }),
+            Self::Save { entries } => {
+                let entry = |(key, value): (&String, &Option<Vec<u8>>)| wire::StateEntry {
+                    key: key.clone(),
+                    value: value.clone(),
+                };
+                Kind::Save(call::Save { entries: entries.iter().map(entry).collect() })
+            }
+            Self::Put { blob } => Kind::Put(call::Put { blob: blob.clone() }),
+            Self::Reply { question, answer } => Kind::Reply(call::Reply {
+                question: *question,
+                kind: Some(match answer {
+                    Ok(message) => call::reply::Kind::Message(message.clone()),
+                    Err(why) => call::reply::Kind::Refusal(sentence(why)),
+                }),
             }),
         };
         wire::Call { kind: Some(kind) }
@@ -112,8 +133,38 @@ impl Convert for Call {
                 offers: read("answer_inverse.offers", m.offers)?,
                 consent: if m.accepted { Consent::Accepted } else { Consent::Declined },
             },
+            Kind::Save(m) => Self::Save { entries: state_entries("save.entries", m.entries)? },
+            Kind::Put(m) => Self::Put { blob: bytes("put.blob", PUT_BYTES_MAX, m.blob)? },
+            Kind::Reply(m) => Self::Reply {
+                question: m.question,
+                answer: match known(m.kind)? {
+                    call::reply::Kind::Message(message) => {
+                        Ok(bytes("reply.message", QUESTION_BYTES_MAX, message)?)
+                    }
+                    call::reply::Kind::Refusal(why) => Err(sentence(&why)),
+                },
+            },
         })
     }
+}
+
+/// The values that a call keeps, or an event tells.
+fn state_entries(
+    field: &str,
+    wire: Vec<wire::StateEntry>,
+) -> Result<BTreeMap<String, Option<Vec<u8>>>, DecodeError> {
+    let mut entries = BTreeMap::new();
+    for (i, entry) in at_most(field, STATE_ENTRIES_MAX, wire)?.into_iter().enumerate() {
+        let place = |error: DecodeError| error.within(&format!("{field}[{i}]"));
+        let wire::StateEntry { key, value } = entry;
+        if !is_state_key(&key) {
+            let why = "a key has 1 to 128 letters, digits, '.', '_', '-' and '/'";
+            return Err(place(DecodeError::invalid(why).within("key")));
+        }
+        let value = value.map(|value| bytes("value", STATE_VALUE_BYTES_MAX, value)).transpose();
+        entries.insert(key, value.map_err(place)?);
+    }
+    Ok(entries)
 }
 
 fn roles_to_wire(roles: &BTreeSet<Role>) -> Vec<String> {
@@ -235,8 +286,13 @@ impl Convert for Event {
     fn to_wire(&self) -> wire::Event {
         use event::*;
         let kind = match self {
-            Self::Subscribed { framework } => {
-                Kind::Subscribed(Subscribed { framework: framework.to_wire() })
+            Self::Subscribed { framework, state } => {
+                let entry = |(key, value): (&String, &Vec<u8>)| wire::StateEntry {
+                    key: key.clone(),
+                    value: Some(value.clone()),
+                };
+                let state = state.iter().map(entry).collect();
+                Kind::Subscribed(Subscribed { framework: framework.to_wire(), state })
             }
             Self::Offers { offers } => Kind::Offers(Offers { offers: offers.to_wire() }),
             Self::Rescinded { offer } => Kind::Rescinded(Rescinded { offer: offer.to_wire() }),
@@ -264,6 +320,9 @@ impl Convert for Event {
             Self::InverseRescinded { offer } => {
                 Kind::InverseRescinded(InverseRescinded { offer: offer.to_wire() })
             }
+            Self::Asked { question, by, message } => {
+                Kind::Asked(Asked { question: *question, by: by.clone(), message: message.clone() })
+            }
         };
         wire::Event { kind: Some(kind) }
     }
@@ -272,7 +331,11 @@ impl Convert for Event {
         use event::Kind;
         Ok(match known(wire.kind)? {
             Kind::Subscribed(m) => {
-                Self::Subscribed { framework: read("subscribed.framework", m.framework)? }
+                let state = state_entries("subscribed.state", m.state)?.into_iter();
+                Self::Subscribed {
+                    framework: read("subscribed.framework", m.framework)?,
+                    state: state.filter_map(|(key, value)| Some((key, value?))).collect(),
+                }
             }
             Kind::Offers(m) => Self::Offers { offers: read("offers.offers", m.offers)? },
             Kind::Rescinded(m) => Self::Rescinded { offer: read("rescinded.offer", m.offer)? },
@@ -300,6 +363,11 @@ impl Convert for Event {
             Kind::InverseRescinded(m) => {
                 Self::InverseRescinded { offer: read("inverse_rescinded.offer", m.offer)? }
             }
+            Kind::Asked(m) => Self::Asked {
+                question: m.question,
+                by: text("asked.by", BY_BYTES_MAX, m.by)?,
+                message: bytes("asked.message", QUESTION_BYTES_MAX, m.message)?,
+            },
         })
     }
 }

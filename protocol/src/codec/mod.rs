@@ -23,6 +23,7 @@ mod task;
 
 mod agent;
 mod data;
+#[cfg(unix)]
 mod executor;
 mod framework;
 mod hello;
@@ -70,9 +71,11 @@ impl Message for crate::agent::ToMaster {
 impl Message for crate::agent::ToAgent {
     const NAME: &'static str = "ToAgent";
 }
+#[cfg(unix)]
 impl Message for crate::executor::ToExecutor {
     const NAME: &'static str = "ToExecutor";
 }
+#[cfg(unix)]
 impl Message for crate::executor::ToAgent {
     const NAME: &'static str = "ToAgent";
 }

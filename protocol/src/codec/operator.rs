@@ -2,12 +2,12 @@
 
 use super::{
     DecodeError,
-    common::{name, text},
+    common::{bytes, name, text},
     convert::{Convert, known, or_default, read, required},
     wire::operator::{self as wire, request, response},
 };
 use crate::{
-    bounds::ID_BYTES_MAX,
+    bounds::{ID_BYTES_MAX, QUESTION_BYTES_MAX},
     ids::Role,
     operator::{Ended, Leftover, Maintenance, Manner, PeerKind, Quota, Request, Response, Weight},
     resources::{Amount, Resources},
@@ -40,18 +40,7 @@ impl Convert for Request {
             Self::SetQuota { role, quota, manner } => {
                 Kind::SetQuota(set_quota_to_wire(role, quota, *manner))
             }
-            Self::Reserve { agent, role, resources, from } => Kind::Reserve(Reserve {
-                agent: agent.to_wire(),
-                role: role.to_wire(),
-                resources: Some(resources.to_wire()),
-                from: from.to_wire(),
-            }),
-            Self::Unreserve { agent, role, resources, to } => Kind::Unreserve(Unreserve {
-                agent: agent.to_wire(),
-                role: role.to_wire(),
-                resources: Some(resources.to_wire()),
-                to: to.to_wire(),
-            }),
+            Self::Reserve { .. } | Self::Unreserve { .. } => return reserving_to_wire(self),
             Self::Drain { agent, grace } => {
                 Kind::Drain(Drain { agent: agent.to_wire(), grace_micros: grace.to_wire() })
             }
@@ -83,6 +72,12 @@ impl Convert for Request {
             }
             Self::Tokens => Kind::Tokens(Tokens {}),
             Self::Modules => Kind::Modules(Modules {}),
+            Self::Ask { framework, message } => {
+                Kind::Ask(Ask { framework: framework.clone(), message: message.clone() })
+            }
+            Self::Teardown { framework } => {
+                Kind::Teardown(Teardown { framework: framework.to_wire() })
+            }
             Self::RevokeToken { id } => Kind::RevokeToken(RevokeToken { id: id.clone() }),
         };
         wire::Request { kind: Some(kind) }
@@ -112,18 +107,8 @@ impl Convert for Request {
                 weight: read("set_role.weight_millis", m.weight_millis)?,
             },
             Kind::SetQuota(m) => set_quota(m)?,
-            Kind::Reserve(m) => Self::Reserve {
-                agent: read("reserve.agent", m.agent)?,
-                role: read("reserve.role", m.role)?,
-                resources: required("reserve.resources", m.resources)?,
-                from: read("reserve.from", m.from)?,
-            },
-            Kind::Unreserve(m) => Self::Unreserve {
-                agent: read("unreserve.agent", m.agent)?,
-                role: read("unreserve.role", m.role)?,
-                resources: required("unreserve.resources", m.resources)?,
-                to: read("unreserve.to", m.to)?,
-            },
+            Kind::Reserve(m) => reserve(m)?,
+            Kind::Unreserve(m) => unreserve(m)?,
             Kind::Drain(m) => Self::Drain {
                 agent: read("drain.agent", m.agent)?,
                 grace: read("drain.grace_micros", m.grace_micros)?,
@@ -154,9 +139,54 @@ impl Convert for Request {
             },
             Kind::Tokens(_) => Self::Tokens,
             Kind::Modules(_) => Self::Modules,
+            Kind::Ask(m) => Self::Ask {
+                framework: text("ask.framework", ID_BYTES_MAX, m.framework)?,
+                message: bytes("ask.message", QUESTION_BYTES_MAX, m.message)?,
+            },
+            Kind::Teardown(m) => {
+                Self::Teardown { framework: read("teardown.framework", m.framework)? }
+            }
             Kind::RevokeToken(m) => Self::RevokeToken { id: token_id(m.id)? },
         })
     }
+}
+
+fn reserving_to_wire(order: &Request) -> wire::Request {
+    use request::{Kind, Reserve, Unreserve};
+    let kind = match order {
+        Request::Reserve { agent, role, resources, from } => Some(Kind::Reserve(Reserve {
+            agent: agent.to_wire(),
+            role: role.to_wire(),
+            resources: Some(resources.to_wire()),
+            from: from.to_wire(),
+        })),
+        Request::Unreserve { agent, role, resources, to } => Some(Kind::Unreserve(Unreserve {
+            agent: agent.to_wire(),
+            role: role.to_wire(),
+            resources: Some(resources.to_wire()),
+            to: to.to_wire(),
+        })),
+        _ => None,
+    };
+    wire::Request { kind }
+}
+
+fn reserve(m: request::Reserve) -> Result<Request, DecodeError> {
+    Ok(Request::Reserve {
+        agent: read("reserve.agent", m.agent)?,
+        role: read("reserve.role", m.role)?,
+        resources: required("reserve.resources", m.resources)?,
+        from: read("reserve.from", m.from)?,
+    })
+}
+
+fn unreserve(m: request::Unreserve) -> Result<Request, DecodeError> {
+    Ok(Request::Unreserve {
+        agent: read("unreserve.agent", m.agent)?,
+        role: read("unreserve.role", m.role)?,
+        resources: required("unreserve.resources", m.resources)?,
+        to: read("unreserve.to", m.to)?,
+    })
 }
 
 fn token_id(id: String) -> Result<String, DecodeError> {
@@ -274,6 +304,7 @@ impl Convert for Response {
             Self::Tokens(views) => Kind::Tokens(views.clone()),
             Self::Modules(views) => Kind::Modules(views.clone()),
             Self::Volumes(views) => Kind::Volumes(views.clone()),
+            Self::Told { message } => Kind::Told(wire::Told { message: message.clone() }),
         };
         wire::Response { kind: Some(kind) }
     }
@@ -294,6 +325,7 @@ impl Convert for Response {
             Kind::Tokens(views) => Self::Tokens(views),
             Kind::Modules(views) => Self::Modules(views),
             Kind::Volumes(views) => Self::Volumes(views),
+            Kind::Told(m) => Self::Told { message: bytes("told", QUESTION_BYTES_MAX, m.message)? },
         })
     }
 }

@@ -267,7 +267,7 @@ impl Convert for Grants {
     type Wire = wire::Grants;
 
     fn to_wire(&self) -> wire::Grants {
-        let Self { env, stdin, dirs, clock, random, network } = self;
+        let Self { env, stdin, dirs, clock, random, network, framework } = self;
         wire::Grants {
             env: env.clone(),
             stdin: stdin.to_wire(),
@@ -275,6 +275,7 @@ impl Convert for Grants {
             clock: Some(clock.to_wire()),
             random: Some(random.to_wire()),
             network: network.iter().map(ToString::to_string).collect(),
+            framework: *framework,
         }
     }
 
@@ -290,6 +291,7 @@ impl Convert for Grants {
             clock: or_default("clock", wire.clock)?,
             random: or_default("random", wire.random)?,
             network: network.collect::<Result<_, _>>()?,
+            framework: wire.framework,
         })
     }
 }
@@ -387,6 +389,7 @@ mod tests {
             "grant.dir.sandbox",
             "grant.dir.volume",
             "grant.env",
+            "grant.framework",
             "grant.network",
             "grant.random.seeded",
             "grant.stdin",

@@ -9,7 +9,10 @@ use crate::{
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// A call without its type. Its documentation is that of [`Call`].
 #[derive(Debug, Deserialize)]
@@ -66,7 +69,19 @@ pub(super) enum Words {
         offers: Vec<OfferId>,
         accepted: bool,
     },
+    Save {
+        entries: BTreeMap<String, Option<Hex>>,
+    },
+    Reply {
+        question: u64,
+        message: Option<Hex>,
+        refusal: Option<String>,
+    },
 }
+
+/// Bytes as hex digits.
+#[derive(Debug, Deserialize)]
+pub(super) struct Hex(#[serde(with = "hex::serde")] Vec<u8>);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -153,6 +168,16 @@ impl From<Words> for Call {
             Words::AnswerInverse { offers, accepted } => {
                 let consent = if accepted { Consent::Accepted } else { Consent::Declined };
                 Self::AnswerInverse { offers, consent }
+            }
+            Words::Save { entries } => {
+                let value = |value: Option<Hex>| value.map(|value| value.0);
+                let entries = entries.into_iter().map(|(key, kept)| (key, value(kept)));
+                Self::Save { entries: entries.collect() }
+            }
+            Words::Reply { question, message, refusal } => {
+                let refusal = || refusal.unwrap_or_else(|| "it gave no answer".into());
+                let answer = message.map(|message| message.0).ok_or_else(refusal);
+                Self::Reply { question, answer }
             }
         }
     }

@@ -38,24 +38,56 @@ const PLAIN: &str = "these words have texts as keys and no odd numbers";
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Words<'a> {
-    Subscribed { framework: &'a FrameworkId, heartbeat_seconds: f64 },
-    Offers { offers: Vec<OfferWords<'a>> },
-    Rescinded { offer: OfferId },
-    Answered { offer: Option<OfferId>, operation: u32, answer: Value },
-    TasksAccepted { agent: &'a AgentId, tasks: Vec<TaskAttempt<'a>> },
-    StatusUpdates { updates: Vec<UpdateWords<'a>> },
-    Progressed { reports: Vec<ProgressWords<'a>> },
-    Refused { rejection: Value },
-    InverseOffers { offers: Vec<InverseWords<'a>> },
-    InverseRescinded { offer: OfferId },
+    Subscribed {
+        framework: &'a FrameworkId,
+        heartbeat_seconds: f64,
+        state: BTreeMap<&'a str, String>,
+    },
+    Offers {
+        offers: Vec<OfferWords<'a>>,
+    },
+    Rescinded {
+        offer: OfferId,
+    },
+    Answered {
+        offer: Option<OfferId>,
+        operation: u32,
+        answer: Value,
+    },
+    TasksAccepted {
+        agent: &'a AgentId,
+        tasks: Vec<TaskAttempt<'a>>,
+    },
+    StatusUpdates {
+        updates: Vec<UpdateWords<'a>>,
+    },
+    Progressed {
+        reports: Vec<ProgressWords<'a>>,
+    },
+    Refused {
+        rejection: Value,
+    },
+    InverseOffers {
+        offers: Vec<InverseWords<'a>>,
+    },
+    InverseRescinded {
+        offer: OfferId,
+    },
+    Asked {
+        question: u64,
+        by: &'a str,
+        message: String,
+    },
     Heartbeat {},
 }
 
 impl<'a> Words<'a> {
     fn of(event: &'a Event, heartbeat: Duration) -> Self {
         match event {
-            Event::Subscribed { framework } => {
-                Self::Subscribed { framework, heartbeat_seconds: heartbeat.as_secs_f64() }
+            Event::Subscribed { framework, state } => {
+                let kept = state.iter().map(|(key, value)| (key.as_str(), hex::encode(value)));
+                let heartbeat_seconds = heartbeat.as_secs_f64();
+                Self::Subscribed { framework, heartbeat_seconds, state: kept.collect() }
             }
             Event::Offers { offers } => {
                 Self::Offers { offers: offers.iter().map(OfferWords::of).collect() }
@@ -80,6 +112,9 @@ impl<'a> Words<'a> {
                 Self::InverseOffers { offers: offers.iter().map(InverseWords::of).collect() }
             }
             Event::InverseRescinded { offer } => Self::InverseRescinded { offer: *offer },
+            Event::Asked { question, by, message } => {
+                Self::Asked { question: *question, by, message: hex::encode(message) }
+            }
         }
     }
 }

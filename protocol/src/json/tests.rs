@@ -131,7 +131,10 @@ fn events() -> Vec<Event> {
     let done = TaskState::Ended(Outcome::Exited { code: 0 });
     let report = Progress { key: key(), done: 3, total: 10, message: "tiles".into() };
     vec![
-        Event::Subscribed { framework: framework() },
+        Event::Subscribed {
+            framework: framework(),
+            state: [("slot".to_owned(), b"3".to_vec())].into(),
+        },
         Event::Offers { offers: vec![offer()] },
         Event::Rescinded { offer: OfferId(0x1f) },
         answered(launched),
@@ -145,6 +148,7 @@ fn events() -> Vec<Event> {
         Event::Refused { rejection: Rejection::FailedOver { framework: framework() } },
         Event::InverseOffers { offers: vec![window_without_end()] },
         Event::InverseRescinded { offer: OfferId(7) },
+        Event::Asked { question: 7, by: "operator/ada".into(), message: b"list".to_vec() },
     ]
 }
 

@@ -37,11 +37,12 @@ pub enum Feature {
     Heartbeat,
     LostAfter,
     Checkpoint,
+    Framework,
 }
 
 impl Feature {
     /// All features of this build, in the order of the enum.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Cpus,
         Self::Memory,
         Self::Output,
@@ -69,6 +70,7 @@ impl Feature {
         Self::Heartbeat,
         Self::LostAfter,
         Self::Checkpoint,
+        Self::Framework,
     ];
 
     /// What every task uses, whatever its spec says.
@@ -105,6 +107,7 @@ impl Feature {
             Self::Heartbeat => "policy.heartbeat",
             Self::LostAfter => "policy.lost_after",
             Self::Checkpoint => "policy.checkpoint",
+            Self::Framework => "grant.framework",
         }
     }
 
@@ -116,7 +119,7 @@ impl Feature {
     /// The features that a guest with these limits and grants needs.
     pub fn used_by(limits: &Limits, grants: &Grants, diagnostics: Diagnostics) -> BTreeSet<Self> {
         let Limits { fuel, deadline, random_bytes, host_calls_per_second, .. } = limits;
-        let Grants { env, stdin, dirs, clock, random, network } = grants;
+        let Grants { env, stdin, dirs, clock, random, network, framework } = grants;
         let from = |is_it: fn(&DirSource) -> bool| dirs.iter().any(|dir| is_it(&dir.source));
         let sometimes = [
             (Self::Fuel, fuel.is_some()),
@@ -133,6 +136,7 @@ impl Feature {
             (Self::VirtualClock, matches!(clock, Clock::Virtual { .. })),
             (Self::SeededRandom, matches!(random, Random::Seeded { .. })),
             (Self::Network, !network.is_empty()),
+            (Self::Framework, *framework),
             (Self::Coredump, diagnostics == Diagnostics::Coredump),
         ];
         let used = sometimes.into_iter().filter_map(|(feature, used)| used.then_some(feature));

@@ -29,6 +29,14 @@ pub struct Grants {
     pub random: Random,
     /// The peers that it may connect to; components only.
     pub network: BTreeSet<NetGrant>,
+    /// Whether it may speak as a framework: subscribe, take offers, launch tasks.
+    #[serde(skip_serializing_if = "is_false")]
+    pub framework: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Grants {
@@ -38,6 +46,7 @@ impl Grants {
         matches!(self.clock, Clock::Virtual { .. })
             && matches!(self.random, Random::Seeded { .. })
             && self.network.is_empty()
+            && !self.framework
     }
 }
 

@@ -166,7 +166,7 @@ impl Sim {
             return self.leaving_framework_hears(number, &event);
         }
         match event {
-            Event::Subscribed { framework } => self.subscribed(number, framework),
+            Event::Subscribed { framework, .. } => self.subscribed(number, framework),
             Event::Offers { offers } => {
                 for offer in offers {
                     self.use_offer(number, &offer);
@@ -190,14 +190,15 @@ impl Sim {
             Event::Rescinded { .. }
             | Event::Progressed { .. }
             | Event::InverseOffers { .. }
-            | Event::InverseRescinded { .. } => {}
+            | Event::InverseRescinded { .. }
+            | Event::Asked { .. } => {}
         }
         self.say_appetite(number);
     }
 
     fn leaving_framework_hears(&mut self, number: usize, event: &Event) {
         match event {
-            Event::Subscribed { framework } => {
+            Event::Subscribed { framework, .. } => {
                 self.frameworks[number].id = Some(framework.clone());
                 self.call(number, Call::Teardown);
             }

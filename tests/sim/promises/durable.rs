@@ -89,7 +89,7 @@ impl Promises {
 
     /// A word of the master to a framework leaves it.
     pub(crate) fn master_tells(&self, disk: &Disk<MasterRecord>, event: &Event) {
-        if let Event::Subscribed { framework } = event {
+        if let Event::Subscribed { framework, .. } = event {
             let is_kept = disk.contains_key(&format!("framework/{framework}"));
             let is_kept = is_kept || self.departed.contains(framework);
             assert!(is_kept, "{framework} is told its name, which is on no disk");

@@ -99,8 +99,9 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a kill is forgotten when its agent was away",
         file: "master/core/src/homecoming.rs",
-        right: "            Fate::ToEnd(by) => home.kills.push((key.clone(), by.clone())),\n",
-        wrong: "            Fate::ToEnd(_) => {}\n",
+        right: "                return;\n            }\n            \
+                Fate::ToEnd(by) => home.kills.push((key.clone(), by.clone())),\n",
+        wrong: "                return;\n            }\n            Fate::ToEnd(_) => {}\n",
     },
     Mutation {
         name: "the fence of incarnations is lost",

@@ -49,7 +49,7 @@ fn kit(count: usize) -> Kit {
         orders,
     };
     kit.driver.connected();
-    kit.hear(Event::Subscribed { framework: framework() });
+    kit.hear(Event::Subscribed { framework: framework(), state: [].into() });
     kit
 }
 

@@ -180,7 +180,7 @@ impl World {
         let framework = self.frameworks.iter_mut().find(|f| f.connection == Some(connection));
         let Some(known) = framework else { return };
         match event {
-            Event::Subscribed { framework } => known.id = Some(framework),
+            Event::Subscribed { framework, .. } => known.id = Some(framework),
             Event::Offers { offers } => known.offers.extend(offers.iter().map(|offer| offer.id)),
             Event::Answered { answer, .. } => {
                 known.unanswered -= 1;

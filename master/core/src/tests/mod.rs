@@ -10,6 +10,7 @@ mod duty;
 mod fairness;
 mod frameworks_come_and_go;
 mod histories;
+mod hosting;
 mod keeping;
 mod killing_and_asking;
 mod lending;

@@ -132,10 +132,14 @@ impl Names {
 
     fn event(&mut self, peer: &str, event: &Event) -> Vec<String> {
         let line = match event {
-            Event::Subscribed { framework } => {
+            Event::Subscribed { framework, state } => {
                 self.frameworks.insert(peer.into(), framework.clone());
                 self.short.insert(framework.to_string(), peer.into());
-                "subscribed".into()
+                let kept = state.keys().map(|key| format!(" with {key}"));
+                format!("subscribed{}", kept.collect::<String>())
+            }
+            Event::Asked { question, by, message } => {
+                format!("asked {question} by {by}: {}", String::from_utf8_lossy(message))
             }
             Event::Offers { offers } => {
                 return offers.iter().map(|offer| self.offered(offer)).collect();

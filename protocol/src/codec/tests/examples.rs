@@ -1,29 +1,30 @@
 //! One example of each kind of message, with all of its fields set; their bytes are golden.
 
+pub(in crate::codec) use super::values::rich_spec;
+pub(super) use super::values::{
+    agent, checkpoint, digest, framework, guest, key, plain_spec, policies, resources, task,
+    update, wishes,
+};
 use super::{
     ends::{outcomes, rejections},
+    values::{acknowledgements, now, offer, progress, refused, role, texts, usage},
     views,
 };
 use crate::{
     agent::{self, AgentInfo, HeldTask, Registration, ToMaster, Volume},
     data::{self, Follow, LogStream, StreamHeader},
-    executor::{self, GuestStage, HeldGuest, Report, StartGuest, ToExecutor},
+    executor::{self, GuestStage, HeldGuest, Report, ToExecutor},
     framework::{
-        Acknowledgement, Answer, Call, Consent, Demand, Event, Filters, FrameworkInfo,
-        InverseOffer, Offer, Operation, RefusedTask, Window,
+        Answer, Call, Consent, Demand, Event, Filters, FrameworkInfo, InverseOffer, Operation,
+        State, Window,
     },
     hello::Hello,
     ids::*,
     operator::{self, Ended, Leftover, Maintenance, Manner, PeerKind, Quota, Weight},
     outcome::*,
     rejection::Rejection,
-    resources::{Amount, DISK, Resources},
-    task::{
-        Access, Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Policies, Random, Retry,
-        RetryOn, TaskSpec, Terms,
-    },
-    time::Time,
-    wishes::Wishes,
+    resources::{Amount, Resources},
+    task::Terms,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -75,6 +76,15 @@ pub(super) fn calls() -> Examples<Call> {
         ("reconcile", Call::Reconcile { tasks: vec![(task(), Attempt(2))] }),
         ("teardown", Call::Teardown),
         (
+            "save",
+            Call::Save {
+                entries: [("a".into(), Some(b"kept".to_vec())), ("b/c".into(), None)].into(),
+            },
+        ),
+        ("put", Call::Put { blob: b"input".to_vec() }),
+        ("reply", Call::Reply { question: 7, answer: Ok(b"[]".to_vec()) }),
+        ("reply_no", Call::Reply { question: 8, answer: Err("no such job".into()) }),
+        (
             "answer_inverse",
             Call::AnswerInverse { offers: vec![OfferId(7)], consent: Consent::Accepted },
         ),
@@ -91,11 +101,11 @@ fn keeping_operations() -> [Operation; 4] {
     ]
 }
 
-fn volume() -> Volume {
+pub(super) fn volume() -> Volume {
     Volume { name: "models".into(), role: role(), disk: Amount::units(10), made: now() }
 }
 
-fn window() -> Window {
+pub(super) fn window() -> Window {
     Window { from: now(), lasts: Some(Duration::from_secs(3_600)) }
 }
 
@@ -116,7 +126,18 @@ pub(crate) fn events() -> Examples<Event> {
             .map(update),
     );
     vec![
-        ("subscribed", Event::Subscribed { framework: framework() }),
+        ("subscribed", Event::Subscribed { framework: framework(), state: State::new() }),
+        (
+            "subscribed_again",
+            Event::Subscribed {
+                framework: framework(),
+                state: [("slot/1".into(), b"done".to_vec())].into(),
+            },
+        ),
+        (
+            "asked",
+            Event::Asked { question: 7, by: "operator/ada".into(), message: b"list".to_vec() },
+        ),
         ("offers", Event::Offers { offers: vec![offer()] }),
         ("rescinded", Event::Rescinded { offer: OfferId(255) }),
         ("launched", answered(Some(OfferId(1)), launched)),
@@ -226,6 +247,8 @@ pub(super) fn to_executor() -> Examples<ToExecutor> {
         ("pause", ToExecutor::Pause { key: key() }),
         ("resume", ToExecutor::Resume { key: key() }),
         ("acknowledge", ToExecutor::Acknowledge { batch: 12 }),
+        ("tell", ToExecutor::Tell { key: key(), event: b"event".to_vec() }),
+        ("hang_up", ToExecutor::HangUp { key: key() }),
         ("stop", ToExecutor::Stop),
     ]
 }
@@ -251,6 +274,7 @@ pub(super) fn from_executor() -> Examples<executor::ToAgent> {
     vec![
         ("ready", executor::ToAgent::Ready { guests: stages.map(held).into() }),
         ("reports", executor::ToAgent::Reports { batch: 12, reports }),
+        ("say", executor::ToAgent::Say { key: key(), call: b"call".to_vec() }),
     ]
 }
 
@@ -315,6 +339,9 @@ pub(super) fn requests() -> Examples<data::Request> {
         ("create_token", order(create_token)),
         ("tokens", order(Order::Tokens)),
         ("modules", order(Order::Modules)),
+        ("ask", order(Order::Ask { framework: "batch".into(), message: b"list".to_vec() })),
+        ("teardown", order(Order::Teardown { framework: framework() })),
+        ("host", Request::Host { key: key() }),
         ("revoke_token", order(Order::RevokeToken { id: "t-1".into() })),
     ];
     requests.extend(keeping_requests());
@@ -369,6 +396,8 @@ pub(super) fn responses() -> Examples<data::Response> {
         ("stored", Response::Stored),
         ("sending", Response::Sending { size: Some(70 << 20) }),
         ("sending_so_far", Response::Sending { size: None }),
+        ("hosted", Response::Hosted),
+        ("told", shown(Shown::Told { message: b"[]".to_vec() })),
         ("refused", Response::Refused { rejection: Rejection::UnknownToken }),
         ("tasks", shown(Shown::Tasks(views::tasks()))),
         ("recorded", shown(Shown::Recorded(Box::new(recorded())))),
@@ -396,199 +425,4 @@ pub(super) fn stream_headers() -> Examples<StreamHeader> {
         ("blob", StreamHeader::Blob { digest: digest(), size: 70 << 20 }),
         ("log", StreamHeader::Log { stream_id: 9 }),
     ]
-}
-
-pub(super) fn wishes() -> Wishes {
-    let constraints = [
-        "zone exists",
-        "gpu missing",
-        "zone equals z1",
-        "zone differs z2",
-        "rack matches r[0-9]+",
-        "rack mismatches r0.*",
-    ];
-    let constraints = constraints.iter().map(|text| text.parse().expect("a constraint"));
-    Wishes { floors: vec![resources()], groups: vec![constraints.collect()] }
-}
-
-/// A spec that says no more than it must.
-pub(super) fn plain_spec() -> TaskSpec {
-    TaskSpec::new(task(), digest(), Resources::new(Amount::units(1), Amount::units(64)))
-}
-
-/// A spec that uses every field.
-pub(in crate::codec) fn rich_spec() -> TaskSpec {
-    let dirs = vec![
-        DirGrant::read_write(DirSource::Sandbox, "."),
-        DirGrant {
-            source: DirSource::Host("/srv/data".into()),
-            guest: "/data".into(),
-            access: Access::ReadOnly,
-        },
-        DirGrant::read_write(DirSource::Volume("models".into()), "/models"),
-    ];
-    TaskSpec {
-        attempt: Attempt(2),
-        name: "prime".into(),
-        args: vec!["--from".into(), "2".into()],
-        index: Some(17),
-        resources: resources(),
-        limits: Limits {
-            fuel: Some(1_000_000),
-            deadline: Some(Duration::from_millis(2_500)),
-            stack_bytes: 64 << 10,
-            output_bytes: 1 << 20,
-            disk_bytes: 2 << 20,
-            files: 100,
-            handles: 32,
-            random_bytes: Some(4_096),
-            host_calls_per_second: Some(10_000),
-        },
-        grants: Grants {
-            env: texts("LANG", "C"),
-            stdin: Some(digest()),
-            dirs,
-            clock: Clock::Virtual { start: now() },
-            random: Random::Seeded { seed: 42 },
-            network: ["example.org:443".parse().expect("a peer")].into(),
-        },
-        diagnostics: Diagnostics::Coredump,
-        terms: Terms::Revocable,
-        policies: policies(),
-        checkpoint: b"halfway".to_vec(),
-        labels: texts("owner", "ada"),
-        ..plain_spec()
-    }
-}
-
-pub(super) fn policies() -> Policies {
-    Policies {
-        retry: Some(Retry { on: [RetryOn::Exit, RetryOn::Trap].into(), ..Retry::after_any(3) }),
-        kill_grace: Some(Duration::from_secs(10)),
-        heartbeat: Some(Duration::from_secs(5)),
-        lost_after: Some(Duration::from_secs(60)),
-    }
-}
-
-pub(super) fn checkpoint() -> Checkpoint {
-    Checkpoint { key: key(), bytes: b"halfway".to_vec() }
-}
-
-/// A guest with every limit and grant.
-pub(super) fn guest() -> StartGuest {
-    let TaskSpec { module, name, args, index, limits, grants, diagnostics, .. } = rich_spec();
-    StartGuest {
-        key: key(),
-        agent: agent(),
-        module,
-        name,
-        args,
-        index,
-        cpus: Amount::millis(250),
-        memory_bytes: 64 << 20,
-        limits,
-        grants,
-        diagnostics,
-        policies: policies(),
-        checkpoint: b"halfway".to_vec(),
-        sandbox: "/tasks/prime".into(),
-    }
-}
-
-/// The last update of a task, in that state.
-pub(super) fn update(state: TaskState) -> StatusUpdate {
-    StatusUpdate {
-        key: key(),
-        seq: 3,
-        agent: Some(agent()),
-        state,
-        source: Source::Executor,
-        at: now(),
-        usage: Some(usage()),
-        result: b"42".to_vec(),
-        last_words: "a last word".into(),
-    }
-}
-
-fn refused(rejection: Rejection) -> RefusedTask {
-    RefusedTask { task: task(), attempt: Attempt(2), rejection }
-}
-
-fn offer() -> Offer {
-    Offer {
-        id: OfferId(255),
-        agent: agent(),
-        hostname: "node-7.example.org".into(),
-        role: role(),
-        resources: resources(),
-        attributes: texts("zone", "a"),
-        architecture: "x86_64".into(),
-        enforces: vec!["limit.memory".into()],
-        expires: now() + Duration::from_secs(30),
-        reserved: BTreeMap::from([(role(), resources())]),
-        revocable: resources(),
-        unavailable: Some(window()),
-        volumes: vec![volume()],
-    }
-}
-
-fn acknowledgements() -> Vec<Acknowledgement> {
-    vec![Acknowledgement { key: key(), seq: 3 }]
-}
-
-fn progress() -> Progress {
-    Progress { key: key(), done: 3, total: 10, message: "sieving".into() }
-}
-
-fn usage() -> Usage {
-    Usage {
-        fuel: 123_456,
-        cpu: Duration::from_micros(2_000),
-        wall: Duration::from_micros(2_500),
-        compile: Duration::from_micros(70_000),
-        start: Duration::from_micros(90),
-        memory_bytes_peak: 1 << 20,
-        stdout_bytes: 3,
-        stderr_bytes: 1,
-        bytes_in: 12,
-        bytes_out: 4,
-        run_digest: Some(digest()),
-        restarts: 2,
-    }
-}
-
-pub(super) fn resources() -> Resources {
-    Resources::new(Amount::millis(1_500), Amount::units(512)).with(DISK, Amount::units(10))
-}
-
-fn texts(key: &str, value: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([(key.into(), value.into())])
-}
-
-fn key() -> TaskKey {
-    TaskKey { framework: framework(), task: task(), attempt: Attempt(2) }
-}
-
-pub(super) fn framework() -> FrameworkId {
-    FrameworkId::new("f-1").expect("a framework id")
-}
-
-pub(super) fn agent() -> AgentId {
-    AgentId::new("a-7").expect("an agent id")
-}
-
-pub(super) fn task() -> TaskId {
-    TaskId::new("prime.17").expect("a task id")
-}
-
-fn role() -> Role {
-    Role::new("eng/batch").expect("a role")
-}
-
-pub(super) fn digest() -> Digest {
-    Digest::of(b"module")
-}
-
-fn now() -> Time {
-    Time::from_micros(1_700_000_000_000_000)
 }

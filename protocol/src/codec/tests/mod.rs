@@ -5,6 +5,7 @@ pub(crate) mod examples;
 mod golden;
 mod parts;
 pub(crate) mod strategies;
+mod values;
 mod views;
 
 use super::{DecodeError, Message, convert::Convert, wire};

@@ -62,14 +62,16 @@ pub(super) fn spec() -> impl Strategy<Value = TaskSpec> {
     let random = any::<u64>().prop_map(|seed| Random::Seeded { seed });
     let peer = ("[a-z]{1,8}", 1..u16::MAX).prop_map(|(host, port)| NetGrant { host, port });
     let network = btree_set(peer, 0..3);
-    let grants = (texts(), option::of(digest()), dirs, clock, random, network).prop_map(
-        |(env, stdin, dirs, clock, random, network)| Grants {
+    let framework = any::<bool>();
+    let grants = (texts(), option::of(digest()), dirs, clock, random, network, framework).prop_map(
+        |(env, stdin, dirs, clock, random, network, framework)| Grants {
             env,
             stdin,
             dirs,
             clock,
             random,
             network,
+            framework,
         },
     );
     let ids = (task(), 1..u32::MAX, digest(), text());

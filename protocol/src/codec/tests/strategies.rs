@@ -14,7 +14,11 @@ use crate::{
     task::{TaskSpec, Terms},
 };
 use bytes::Bytes;
-use proptest::{collection::vec, option, prelude::*};
+use proptest::{
+    collection::{btree_map, vec},
+    option,
+    prelude::*,
+};
 use std::{path::PathBuf, time::Duration};
 
 /// One of the messages, encoded.
@@ -80,6 +84,12 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
         acknowledgements().prop_map(|acknowledgements| Call::Acknowledge { acknowledgements }),
         vec((task(), attempt()), 0..3).prop_map(|tasks| Call::Reconcile { tasks }),
         Just(Call::Teardown),
+        btree_map("[a-z/]{1,9}", option::of(blob()), 0..3)
+            .prop_map(|entries| Call::Save { entries }),
+        (any::<u64>(), blob())
+            .prop_map(|(question, answer)| Call::Reply { question, answer: Ok(answer) }),
+        (any::<u64>(), text())
+            .prop_map(|(question, why)| Call::Reply { question, answer: Err(why) }),
         (vec(offer_id(), 0..3), any::<bool>()).prop_map(|(offers, is_accepted)| {
             let consent = if is_accepted { Consent::Accepted } else { Consent::Declined };
             Call::AnswerInverse { offers, consent }
@@ -122,7 +132,13 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
         Just(Answer::Applied),
     ];
     prop_oneof![
-        framework().prop_map(|framework| Event::Subscribed { framework }),
+        (framework(), btree_map("[a-z/]{1,9}", blob(), 0..3))
+            .prop_map(|(framework, state)| Event::Subscribed { framework, state }),
+        (any::<u64>(), text(), blob()).prop_map(|(question, by, message)| Event::Asked {
+            question,
+            by,
+            message
+        }),
         vec(offer(), 0..3).prop_map(|offers| Event::Offers { offers }),
         offer_id().prop_map(|offer| Event::Rescinded { offer }),
         (option::of(offer_id()), any::<u32>(), answer)
@@ -242,6 +258,8 @@ pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
         key().prop_map(|key| ToExecutor::Pause { key }),
         key().prop_map(|key| ToExecutor::Resume { key }),
         any::<u64>().prop_map(|batch| ToExecutor::Acknowledge { batch }),
+        (key(), blob()).prop_map(|(key, event)| ToExecutor::Tell { key, event }),
+        key().prop_map(|key| ToExecutor::HangUp { key }),
         Just(ToExecutor::Stop),
     ]
 }

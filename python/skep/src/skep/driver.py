@@ -91,6 +91,7 @@ class SchedulerDriver:
         self._info = framework_info
         self._implicit = implicit_acknowledgements
         self._framework: Optional[str] = framework_info.id
+        self._restored = False
         self._run_number = random.SystemRandom().randrange(1, 1 << 53)
         self._connections = 0
         self._lock = threading.RLock()
@@ -260,6 +261,22 @@ class SchedulerDriver:
         """Says whether the framework will have left agents that are asked back."""
         self._call("ANSWER_INVERSE", {"offers": _ids(offer_id), "accepted": accepted})
 
+    def save(self, entries: Mapping[str, Optional[bytes]]) -> None:
+        """Keeps values at the master for the next instance; ``None`` forgets one.
+
+        They are kept before anything that is ordered after this is carried out.
+        """
+        texts = {key: None if value is None else value.hex() for key, value in entries.items()}
+        self._call("SAVE", {"entries": texts})
+
+    def reply(self, question: int, message: bytes) -> None:
+        """Answers a question of ``Scheduler.asked``."""
+        self._call("REPLY", {"question": question, "message": message.hex()})
+
+    def refuse(self, question: int, why: str) -> None:
+        """Says why a question gets no answer."""
+        self._call("REPLY", {"question": question, "refusal": why})
+
     def demand(
         self,
         least: Optional[Mapping[str, float]] = None,
@@ -419,7 +436,7 @@ class SchedulerDriver:
         body = event.get(kind.lower(), {})
         scheduler = self._scheduler
         if kind == "SUBSCRIBED":
-            self._subscribed(body["framework"])
+            self._subscribed(body["framework"], body.get("state", {}))
         elif kind == "OFFERS":
             scheduler.resource_offers(self, [Offer.from_json(raw) for raw in body["offers"]])
         elif kind == "RESCINDED":
@@ -434,6 +451,9 @@ class SchedulerDriver:
         elif kind == "INVERSE_OFFERS":
             offers = [InverseOffer.from_json(raw) for raw in body["offers"]]
             scheduler.inverse_offers(self, offers)
+        elif kind == "ASKED":
+            message = bytes.fromhex(body["message"])
+            scheduler.asked(self, body["question"], message, body["by"])
         elif kind == "REFUSED":
             rejection = body["rejection"]
             if rejection["kind"] in _FOR_GOOD:
@@ -441,8 +461,13 @@ class SchedulerDriver:
             else:
                 scheduler.error(self, rejection["message"])
 
-    def _subscribed(self, framework: str) -> None:
+    def _subscribed(self, framework: str, state: Dict[str, str]) -> None:
         self._framework = framework
+        if not self._restored:
+            self._restored = True
+            if state:
+                kept = {key: bytes.fromhex(value) for key, value in state.items()}
+                self._scheduler.restored(self, kept)
         with self._lock:
             live = [{"task": task, "attempt": of.attempt} for task, of in self._live.items()]
         # Launches may have been lost with the old connection: ask what became of them.

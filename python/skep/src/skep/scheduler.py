@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, Dict, List
 
 if TYPE_CHECKING:
     from .driver import SchedulerDriver
@@ -25,6 +25,9 @@ class Scheduler:
         Offers from before are void.
         """
 
+    def restored(self, driver: SchedulerDriver, state: Dict[str, bytes]) -> None:
+        """What an earlier instance kept by ``save``: once, before ``registered``."""
+
     def resource_offers(self, driver: SchedulerDriver, offers: List[Offer]) -> None:
         """Resources are offered: launch tasks on each offer, or decline it.
 
@@ -44,6 +47,10 @@ class Scheduler:
 
     def task_progress(self, driver: SchedulerDriver, progress: TaskProgress) -> None:
         """A running guest has told how far it is."""
+
+    def asked(self, driver: SchedulerDriver, question: int, message: bytes, by: str) -> None:
+        """Somebody has a question or an order for the framework: answer by ``reply``."""
+        driver.refuse(question, "this framework answers no questions")
 
     def disconnected(self, driver: SchedulerDriver) -> None:
         """The connection broke; the driver reconnects by itself. Tasks go on."""

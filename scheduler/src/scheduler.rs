@@ -1,10 +1,10 @@
 //! The trait that a framework implements. Every callback may give orders through the driver;
 //! they are sent when it returns.
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Question};
 use skep_protocol::{
     FrameworkId, OfferId, Rejection, StatusUpdate,
-    framework::{Answer, Event, InverseOffer, Offer},
+    framework::{Answer, Event, InverseOffer, Offer, State},
     outcome::Progress,
 };
 
@@ -14,6 +14,13 @@ use skep_protocol::{
 /// [`resource_offers`](Self::resource_offers) has no default: an offer that is neither used nor
 /// declined is kept from everybody until it expires.
 pub trait Scheduler {
+    /// What an earlier instance kept by [`Driver::save`], if there was one that kept something:
+    /// once, before [`registered`](Self::registered), and before the updates that tell what
+    /// became of its tasks.
+    fn restored(&mut self, driver: &mut Driver, state: &State) {
+        let _ = (driver, state);
+    }
+
     /// The master knows the framework under this id: at the first subscription, and again after
     /// each reconnection or change of master. Offers from before are void.
     fn registered(&mut self, driver: &mut Driver, framework: &FrameworkId) {
@@ -82,10 +89,16 @@ pub trait Scheduler {
         let _ = driver;
     }
 
-    /// Somebody outside the conversation woke the driver by [`Waker::wake`](crate::Waker::wake):
-    /// time has passed, or new work has come in.
+    /// The time that [`Driver::wake_at`] named has come, or somebody outside the conversation woke
+    /// the driver.
     fn woken(&mut self, driver: &mut Driver) {
         let _ = driver;
+    }
+
+    /// Somebody has a question or an order for the framework: a person at the command line, another
+    /// framework. To be answered by [`Driver::reply`], now or within half a minute.
+    fn asked(&mut self, driver: &mut Driver, question: Question) {
+        driver.refuse(question.id, "this framework answers no questions");
     }
 
     /// The master refused a call as a whole. If it refuses the framework itself, the driver stops

@@ -3,17 +3,17 @@
 //! Owns the framework's side of the conversation: which offers are open, which tasks live, which
 //! updates were seen. Always holds: the scheduler sees each numbered update at most once per run
 //! of the framework, in order, and every task it launched ends in exactly one terminal update.
-//! Deliberately absent: connections, which are [`crate::cluster`]'s.
+//! Deliberately absent: connections and clocks, which are those of whoever carries the calls.
 
 use crate::scheduler::Scheduler;
 use skep_protocol::{
-    AllocationId, Attempt, FrameworkId, OfferId, Outcome, Rejection, Role, Source, StatusUpdate,
-    TaskId, TaskKey, TaskSpec, TaskState, Time,
-    bounds::LAUNCH_TASKS_MAX,
+    AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Role, Source,
+    StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
+    bounds::{LAUNCH_TASKS_MAX, STATE_BYTES_MAX, STATE_ENTRIES_MAX},
     frames,
     framework::{
         Acknowledgement, Answer, Call, Consent, Demand, Event, Filters, FrameworkInfo, Offer,
-        Operation,
+        Operation, State,
     },
 };
 use std::{
@@ -39,6 +39,33 @@ pub struct Driver {
     /// the master has answered with the allocation.
     overflow: BTreeMap<OfferId, Vec<TaskSpec>>,
     stage: Stage,
+    /// As of the present callback.
+    now: Time,
+    /// When the scheduler wants to be woken.
+    wake: Option<Time>,
+    memory: Memory,
+    /// What the framework keeps, as it should be.
+    kept: State,
+    /// Whether offers are asked for, as the master was told last.
+    asks: bool,
+}
+
+/// Whether the scheduler knows what an earlier instance kept.
+#[derive(Debug, PartialEq, Eq)]
+enum Memory {
+    Unread,
+    Told,
+}
+
+/// What somebody asks a framework.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// What its answer names.
+    pub id: u64,
+    /// Who asks: kind and id, such as `operator/ada`, by the certificate.
+    pub by: String,
+    /// What, in words that the framework and its users agree on.
+    pub message: Vec<u8>,
 }
 
 /// An attempt that has not ended, as far as the driver knows.
@@ -80,6 +107,11 @@ impl Driver {
             ended: Ended::default(),
             overflow: BTreeMap::new(),
             stage: Stage::Running,
+            now: Time::ZERO,
+            wake: None,
+            memory: Memory::Unread,
+            kept: State::new(),
+            asks: true,
         }
     }
 
@@ -102,6 +134,85 @@ impl Driver {
     /// The framework's id, once the master has given it one.
     pub fn framework(&self) -> Option<&FrameworkId> {
         self.framework.as_ref()
+    }
+
+    /// The time of day at the present callback.
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Has [`Scheduler::woken`] called at this time, or as soon as it is over. Of several calls
+    /// the earliest time counts, until it has come.
+    pub fn wake_at(&mut self, time: Time) {
+        self.wake = Some(self.wake.map_or(time, |wake| wake.min(time)));
+    }
+
+    /// Has [`Scheduler::woken`] called after this time.
+    pub fn wake_after(&mut self, time: Duration) {
+        self.wake_at(self.now + time);
+    }
+
+    /// When [`Self::woken`] is due.
+    pub const fn deadline(&self) -> Option<Time> {
+        self.wake
+    }
+
+    /// Keeps a value at the master for the framework's next instance. It is kept before any later
+    /// order is carried out: a task that is launched after this runs only if it is.
+    ///
+    /// A key has at most 128 bytes of letters, digits, `.`, `_`, `-` and `/`, a value at most
+    /// 256 KiB, all values together 1 MiB.
+    pub fn save(&mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) {
+        self.keep(key.into(), Some(value.into()));
+    }
+
+    /// Forgets a value that was kept.
+    pub fn forget(&mut self, key: impl Into<String>) {
+        self.keep(key.into(), None);
+    }
+
+    /// What is kept one after the other travels together.
+    fn keep(&mut self, key: String, value: Option<Vec<u8>>) {
+        match &value {
+            Some(value) => self.kept.insert(key.clone(), value.clone()),
+            None => self.kept.remove(&key),
+        };
+        let bytes = |entries: &BTreeMap<String, Option<Vec<u8>>>| {
+            entries.values().flatten().map(Vec::len).sum::<usize>()
+        };
+        if let Some(Call::Save { entries }) = self.calls.last_mut()
+            && entries.len() < STATE_ENTRIES_MAX
+            && bytes(entries) < STATE_BYTES_MAX
+        {
+            entries.insert(key, value);
+        } else {
+            self.calls.push(Call::Save { entries: [(key, value)].into() });
+        }
+    }
+
+    /// Stores what a later task is to read, at most 1 MiB, and names it. It is there before any
+    /// later order is carried out.
+    pub fn put(&mut self, blob: impl Into<Vec<u8>>) -> Digest {
+        let blob = blob.into();
+        let digest = Digest::of(&blob);
+        self.calls.push(Call::Put { blob });
+        digest
+    }
+
+    /// Answers a question.
+    pub fn reply(&mut self, question: u64, answer: impl Into<Vec<u8>>) {
+        self.calls.push(Call::Reply { question, answer: Ok(answer.into()) });
+    }
+
+    /// Says why a question gets no answer.
+    pub fn refuse(&mut self, question: u64, why: impl Into<String>) {
+        self.calls.push(Call::Reply { question, answer: Err(why.into()) });
+    }
+
+    /// Takes over an attempt that an earlier instance launched, and had not heard the end of. For
+    /// [`Scheduler::restored`]: what became of it is asked right after that.
+    pub fn adopt(&mut self, task: TaskId, attempt: Attempt) {
+        self.live.insert(task, Live { attempt, seen: 0 });
     }
 
     /// Launches tasks on an offer. More than fit at once are queued at the agent. What is left
@@ -194,13 +305,26 @@ impl Driver {
         self.calls.push(Call::Decline { offers: vec![offer], filters: Filters { refuse } });
     }
 
+    /// Says whether offers are of use: asks for them at once when they become so, and for none when
+    /// they are not any more. Said again, it changes nothing, so that a scheduler may say it after
+    /// whatever happens.
+    pub fn ask_for_offers(&mut self, wants: bool) {
+        match (self.asks, wants) {
+            (false, true) => self.revive(),
+            (true, false) => self.suppress(),
+            (true, true) | (false, false) => {}
+        }
+    }
+
     /// Asks for no more offers until [`revive`](Self::revive).
     pub fn suppress(&mut self) {
+        self.asks = false;
         self.calls.push(Call::Suppress { roles: [].into() });
     }
 
     /// Asks for offers again, and at once.
     pub fn revive(&mut self) {
+        self.asks = true;
         self.calls.push(Call::Revive { roles: [].into() });
     }
 
@@ -236,6 +360,7 @@ impl Driver {
     /// A connection to a master is up: what to send first.
     ///
     /// Orders that were given while there was none are dropped: they name offers that are void.
+    /// What was to be kept is not: it is sent again when the master has said what it has.
     pub fn connected(&mut self) -> Call {
         self.calls.clear();
         self.overflow.clear();
@@ -250,10 +375,13 @@ impl Driver {
 
     /// Takes what the master sent and calls the scheduler.
     pub fn handle(&mut self, now: Time, event: Event, scheduler: &mut impl Scheduler) {
+        self.now = now;
         scheduler.heard(&event);
         match event {
-            Event::Subscribed { framework } => {
+            Event::Subscribed { framework, state } => {
                 self.framework = Some(framework.clone());
+                self.asks = true;
+                self.remember(state, scheduler);
                 // Launches may have been lost with the old connection: ask what became of them.
                 let live = self.live.iter().map(|(task, live)| (task.clone(), live.attempt));
                 let tasks: Vec<_> = live.collect();
@@ -273,6 +401,9 @@ impl Driver {
             }
             Event::InverseOffers { offers } => scheduler.inverse_offers(self, offers),
             Event::InverseRescinded { offer } => scheduler.inverse_offer_rescinded(self, offer),
+            Event::Asked { question: id, by, message } => {
+                scheduler.asked(self, Question { id, by, message });
+            }
             Event::TasksAccepted { .. } => {}
             Event::StatusUpdates { updates } => self.updated(updates, scheduler),
             Event::Progressed { reports } => {
@@ -282,6 +413,43 @@ impl Driver {
             }
             Event::Refused { rejection } => self.refused(rejection, scheduler),
         }
+    }
+
+    /// The master has said what it keeps: a first time it is new, later it may lack what was on its
+    /// way when a connection broke.
+    fn remember(&mut self, state: State, scheduler: &mut impl Scheduler) {
+        let is_first = std::mem::replace(&mut self.memory, Memory::Told) == Memory::Unread;
+        if is_first {
+            for (key, value) in &state {
+                self.kept.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        let lacking = self.kept.iter().filter(|(key, value)| state.get(*key) != Some(value));
+        let lacking = lacking.map(|(key, value)| (key.clone(), Some(value.clone())));
+        let beyond = state.keys().filter(|key| !self.kept.contains_key(*key));
+        let entries: BTreeMap<_, _> =
+            lacking.chain(beyond.map(|key| (key.clone(), None))).collect();
+        if !entries.is_empty() {
+            self.calls.push(Call::Save { entries });
+        }
+        if is_first && !state.is_empty() {
+            scheduler.restored(self, &state);
+        }
+    }
+
+    /// The connection broke.
+    pub fn disconnected(&mut self, now: Time, scheduler: &mut impl Scheduler) {
+        self.now = now;
+        scheduler.disconnected(self);
+    }
+
+    /// The time that the scheduler named has come, or somebody else wakes it.
+    pub fn woken(&mut self, now: Time, scheduler: &mut impl Scheduler) {
+        self.now = now;
+        if self.wake.is_some_and(|wake| wake <= now) {
+            self.wake = None;
+        }
+        scheduler.woken(self);
     }
 
     fn answered(

@@ -70,7 +70,11 @@ fn subscribe(framework: Option<FrameworkId>, connection: u64) -> Call {
 fn subscribed() -> (Driver, Told) {
     let (mut driver, mut told) = (Driver::new(info(), None).with_run(9), Told::default());
     assert_eq!(driver.connected(), subscribe(None, 1));
-    driver.handle(Time::ZERO, Event::Subscribed { framework: framework() }, &mut told);
+    driver.handle(
+        Time::ZERO,
+        Event::Subscribed { framework: framework(), state: State::new() },
+        &mut told,
+    );
     assert_eq!(told.0.drain(..).collect::<Vec<_>>(), ["registered f-1"]);
     (driver, told)
 }
@@ -119,7 +123,11 @@ fn an_instance_that_takes_over_asks_what_became_of_the_tasks_of_the_one_before()
     let driver = Driver::new(info(), Some(framework())).with_run(9);
     let (mut driver, mut told) = (driver.with_live(live.clone()), Told::default());
     assert_eq!(driver.connected(), subscribe(Some(framework()), 1));
-    driver.handle(Time::ZERO, Event::Subscribed { framework: framework() }, &mut told);
+    driver.handle(
+        Time::ZERO,
+        Event::Subscribed { framework: framework(), state: State::new() },
+        &mut told,
+    );
     assert_eq!(driver.take_calls(), [Call::Reconcile { tasks: live.to_vec() }]);
     let updates = vec![update("a", 1, 3, finished()), update("a", 2, 3, finished())];
     assert_eq!(deliver(&mut driver, &mut told, updates), acknowledge_both());
@@ -239,7 +247,11 @@ fn after_a_reconnection_the_driver_asks_what_became_of_its_tasks() {
     deliver(&mut driver, &mut told, vec![update("b", 1, 1, finished())]);
     let again = driver.connected();
     assert_eq!(again, subscribe(Some(framework()), 2));
-    driver.handle(Time::ZERO, Event::Subscribed { framework: framework() }, &mut told);
+    driver.handle(
+        Time::ZERO,
+        Event::Subscribed { framework: framework(), state: State::new() },
+        &mut told,
+    );
     let tasks = vec![(spec("a").task, Attempt::FIRST)];
     assert_eq!(driver.take_calls(), [Call::Reconcile { tasks }]);
 }

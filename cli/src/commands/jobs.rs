@@ -1,0 +1,246 @@
+//! `skep job`: jobs by file, here or by the framework `batch` in the cluster.
+
+use super::frameworks::host_builtin;
+use crate::{
+    args::{JobCommand, JobFile, JobRun, JobSubmit, LOOK_EVERY, OneJob},
+    client::{connect, question, question_when_there},
+    failure::{Result, Sentence},
+    files::{JOB_TO_BEGIN_WITH, JobPlan, Modules},
+    output::{self, Row},
+    signals::stop_signal,
+};
+use skep_framework::{Cluster, Driver, Offer, Question, Scheduler};
+use skep_frameworks::batch::{Batch, Order, Report, Standing};
+use skep_protocol::{
+    FrameworkId, StatusUpdate,
+    framework::{FrameworkInfo, State},
+};
+use std::{fs::File, io::Write as _, process::ExitCode};
+
+/// The framework that runs jobs in the cluster.
+const BATCH: &str = "batch";
+/// What a job that failed exits with.
+const FAILED: u8 = 1;
+
+impl Row for Report {
+    const HEADINGS: &'static [&'static str] =
+        &["JOB", "STATE", "GROUP", "TASKS", "RUNNING", "DONE", "FAILED", "ATTEMPTS"];
+
+    fn cells(&self) -> Vec<String> {
+        let column = |cell: &dyn Fn(&skep_frameworks::batch::GroupReport) -> String| {
+            self.groups.iter().map(cell).collect::<Vec<_>>().join("\n")
+        };
+        vec![
+            self.job.clone(),
+            self.standing.name().into(),
+            column(&|group| group.group.clone()),
+            column(&|group| group.count.to_string()),
+            column(&|group| group.launched.to_string()),
+            column(&|group| group.done.to_string()),
+            column(&|group| group.failed.to_string()),
+            column(&|group| group.attempts.to_string()),
+        ]
+    }
+}
+
+pub(super) async fn job(command: JobCommand) -> Result<ExitCode> {
+    match command {
+        JobCommand::Run(args) => run(args).await,
+        JobCommand::Submit(args) => submit(args).await,
+        JobCommand::Validate(args) => validate(&args),
+        JobCommand::Plan(args) => plan(&args),
+        JobCommand::Init(args) => init(&args),
+        JobCommand::Wait(args) => wait(args).await,
+        JobCommand::List { client, by } => {
+            let cluster = connect(&client).await?;
+            let reports: Vec<Report> = question(&cluster, &by.framework, &Order::List).await?;
+            cluster.close().await;
+            Ok(output::list(client.output, &reports).map(|()| ExitCode::SUCCESS)?)
+        }
+        JobCommand::Show(args) => one(args, |job| Order::Show { job }).await,
+        JobCommand::Stop(args) => one(args, |job| Order::Stop { job }).await,
+    }
+}
+
+async fn one(args: OneJob, order: impl FnOnce(String) -> Order) -> Result<ExitCode> {
+    let cluster = connect(&args.client).await?;
+    let reports: Vec<Report> = question(&cluster, &args.by.framework, &order(args.job)).await?;
+    cluster.close().await;
+    output::list(args.client.output, &reports)?;
+    tell_failures(&reports)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn validate(args: &JobFile) -> Result<ExitCode> {
+    let plan = JobPlan::read(&args.file)?;
+    let tasks: u64 = plan.job.groups.values().map(|group| group.count).sum();
+    let groups = plan.job.groups.len();
+    let file = args.file.display();
+    output::print(&format!("{file}: job {}, {groups} groups, {tasks} tasks", plan.job.name))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn plan(args: &JobFile) -> Result<ExitCode> {
+    let JobPlan { job, .. } = JobPlan::read(&args.file)?;
+    let layers = job.layers().map_err(|fault| Sentence(fault.to_string()))?;
+    for (number, layer) in (1..).zip(layers) {
+        output::print(&format!("step {number}"))?;
+        for name in layer {
+            let Some(group) = job.groups.get(name) else { continue };
+            let needs: Vec<&str> = group.needs.iter().map(String::as_str).collect();
+            let after = if needs.is_empty() {
+                String::new()
+            } else {
+                format!("  after {}", needs.join(", "))
+            };
+            let input = group.input.iter().map(|from| format!("  input from {from}"));
+            let input: String = input.collect();
+            let (count, resources) = (group.count, &group.work.resources);
+            output::print(&format!("  {name}  {count} x {resources}{after}{input}"))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn init(args: &JobFile) -> Result<ExitCode> {
+    let cannot = |error| Sentence(format!("{}: {error}", args.file.display()));
+    let mut file = File::create_new(&args.file).map_err(cannot)?;
+    file.write_all(JOB_TO_BEGIN_WITH.as_bytes()).map_err(cannot)?;
+    output::print(&format!("{} is written", args.file.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn submit(args: JobSubmit) -> Result<ExitCode> {
+    let JobPlan { job, modules } = JobPlan::read(&args.file)?;
+    let cluster = connect(&args.client).await?;
+    push(&cluster, modules).await?;
+    let framework = &args.by.framework;
+    if framework == BATCH {
+        host_builtin(&cluster, BATCH).await?;
+    }
+    let name = job.name.clone();
+    let submit = Order::Submit { job: Box::new(job) };
+    let _: Vec<Report> = question_when_there(&cluster, framework, &submit).await?;
+    cluster.close().await;
+    output::print(&format!("job {name} is the cluster's now: skep job wait {name}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn wait(args: OneJob) -> Result<ExitCode> {
+    let cluster = connect(&args.client).await?;
+    let show = Order::Show { job: args.job };
+    loop {
+        let reports: Vec<Report> = question_when_there(&cluster, &args.by.framework, &show).await?;
+        if let Some(report) = reports.iter().find(|report| report.standing.is_over()) {
+            cluster.close().await;
+            let standing = report.standing;
+            output::list(args.client.output, &reports)?;
+            tell_failures(&reports)?;
+            return Ok(code(standing));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY.0) => {}
+            stopped = stop_signal() => {
+                stopped?;
+                return Ok(ExitCode::from(crate::run::exit::INTERRUPTED));
+            }
+        }
+    }
+}
+
+async fn run(args: JobRun) -> Result<ExitCode> {
+    let JobPlan { job, modules } = JobPlan::read(&args.file)?;
+    let cluster = connect(&args.client).await?;
+    push(&cluster, modules).await?;
+    let name = job.name.clone();
+    let mut scheduler = Shown { batch: Batch::once(job), last: Vec::new() };
+    let info = FrameworkInfo { name, role: args.role, ..FrameworkInfo::default() };
+    let waker = cluster.waker();
+    let interrupted = async {
+        let _ = stop_signal().await;
+        drop(waker);
+    };
+    let ended = tokio::select! {
+        ended = cluster.run(info, &mut scheduler) => Some(ended?),
+        () = interrupted => None,
+    };
+    cluster.close().await;
+    let reports = scheduler.batch.reports();
+    output::list(args.client.output, &reports)?;
+    tell_failures(&reports)?;
+    if ended.is_none() {
+        return Ok(ExitCode::from(crate::run::exit::INTERRUPTED));
+    }
+    Ok(reports.first().map_or(ExitCode::FAILURE, |report| code(report.standing)))
+}
+
+async fn push(cluster: &Cluster, modules: Modules) -> Result {
+    for bytes in modules.values() {
+        cluster.push(bytes).await?;
+    }
+    Ok(())
+}
+
+fn code(standing: Standing) -> ExitCode {
+    match standing {
+        Standing::Done => ExitCode::SUCCESS,
+        Standing::Running | Standing::Failed | Standing::Stopped => ExitCode::from(FAILED),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "failures of tasks are told beside the table")]
+fn tell_failures(reports: &[Report]) -> Result {
+    for failure in reports.iter().flat_map(|report| &report.failures) {
+        eprintln!("skep: {failure}");
+    }
+    Ok(())
+}
+
+/// A batch that says on stderr how far it is.
+struct Shown {
+    batch: Batch,
+    last: Vec<Report>,
+}
+
+impl Shown {
+    #[expect(clippy::print_stderr, reason = "progress goes beside the result")]
+    fn show(&mut self) {
+        let now = self.batch.reports();
+        let done = |reports: &[Report]| -> u64 {
+            reports.iter().flat_map(|report| &report.groups).map(|group| group.done).sum()
+        };
+        let total = |reports: &[Report]| -> u64 {
+            reports.iter().flat_map(|report| &report.groups).map(|group| group.count).sum()
+        };
+        let (before, count, all) = (done(&self.last), done(&now), total(&now));
+        // A line for each tenth of the way.
+        if all > 0 && before * 10 / all != count * 10 / all {
+            eprintln!("{count} of {all} tasks done");
+        }
+        self.last = now;
+    }
+}
+
+impl Scheduler for Shown {
+    fn restored(&mut self, driver: &mut Driver, state: &State) {
+        self.batch.restored(driver, state);
+    }
+
+    fn registered(&mut self, driver: &mut Driver, framework: &FrameworkId) {
+        self.batch.registered(driver, framework);
+        self.show();
+    }
+
+    fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
+        self.batch.resource_offers(driver, offers);
+    }
+
+    fn status_update(&mut self, driver: &mut Driver, update: &StatusUpdate) {
+        self.batch.status_update(driver, update);
+        self.show();
+    }
+
+    fn asked(&mut self, driver: &mut Driver, question: Question) {
+        self.batch.asked(driver, question);
+    }
+}

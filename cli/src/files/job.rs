@@ -1,0 +1,101 @@
+//! Job files.
+
+use super::{
+    fault::FileFault,
+    task::{Modules, Reader, TaskFile},
+};
+use serde::Deserialize;
+use skep_frameworks::batch::{Fault, Group, Job};
+use std::{collections::BTreeMap, ops::Range, path::Path};
+use toml::Spanned;
+
+/// What `skep job init` writes.
+pub(crate) const JOB_TO_BEGIN_WITH: &str = r#"# Run it:        skep job run job.toml
+# Check it:      skep job validate job.toml
+# Hand it over:  skep job submit job.toml
+
+name = "example"
+
+# A kind of task: one task, or `count` of them.
+[tasks.split]
+module = "split.wasm"        # a WASI command, as seen from this file's folder
+args = ["--pieces", "8"]
+cpus = 1                     # set aside for each task
+mem = "64MiB"                # and the most that it can have
+
+[tasks.work]
+module = "work.wasm"
+count = 8                    # each finds its number from 0 on in SKEP_TASK_INDEX
+needs = ["split"]            # begins when all of these have ended well
+input = "split"              # what split left as its result is the standard input
+retries = 2                  # a task that fails is started again so often
+deadline = "60s"             # and fails if it takes longer
+"#;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobFile {
+    name: Spanned<String>,
+    #[serde(default)]
+    priority: i32,
+    tasks: Spanned<BTreeMap<String, Spanned<TaskFile>>>,
+}
+
+/// A job that was read, and the modules that it runs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct JobPlan {
+    pub(crate) job: Job,
+    pub(crate) modules: Modules,
+}
+
+impl JobPlan {
+    /// Reads a job file, and checks all that can be checked without a cluster.
+    ///
+    /// # Errors
+    /// The first [`FileFault`].
+    pub(crate) fn read(path: &Path) -> Result<Self, FileFault> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| FileFault::at(path, "", None, &error.to_string()))?;
+        Self::parse(path, &text)
+    }
+
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, FileFault> {
+        let file: JobFile =
+            toml::from_str(text).map_err(|error| FileFault::of_toml(path, text, &error))?;
+        let mut reader = Reader::new(path, text);
+        let mut groups = BTreeMap::new();
+        for (name, task) in file.tasks.as_ref() {
+            let task = task.as_ref();
+            let group = Group {
+                work: reader.work(task)?,
+                count: task.count.as_ref().map_or(1, |count| *count.as_ref()),
+                needs: task.needs.iter().flat_map(|needs| needs.as_ref().clone()).collect(),
+                input: task.input.as_ref().map(|input| input.as_ref().clone()),
+                retries: task.retries.as_ref().map_or(0, |retries| *retries.as_ref()),
+            };
+            groups.insert(name.clone(), group);
+        }
+        let job = Job { name: file.name.as_ref().clone(), priority: file.priority, groups };
+        if let Err(fault) = job.check() {
+            return Err(reader.fault(place(&file, &fault), &fault.to_string()));
+        }
+        Ok(Self { job, modules: reader.modules })
+    }
+}
+
+/// Where in the file a fault of the job is.
+fn place(file: &JobFile, fault: &Fault) -> Range<usize> {
+    let Some(task) = file.tasks.as_ref().get(&fault.group) else {
+        return if fault.field == "name" { file.name.span() } else { file.tasks.span() };
+    };
+    let fields = task.as_ref();
+    let field = match fault.field {
+        "count" => fields.count.as_ref().map(Spanned::span),
+        "needs" => {
+            let needs = fields.needs.as_ref().map(Spanned::span);
+            needs.or_else(|| fields.input.as_ref().map(Spanned::span))
+        }
+        _ => None,
+    };
+    field.unwrap_or_else(|| task.span())
+}

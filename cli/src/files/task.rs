@@ -1,0 +1,118 @@
+//! The words for one kind of task, in whichever file it stands.
+
+use super::fault::FileFault;
+use crate::units::{Bytes, Span};
+use serde::Deserialize;
+use skep_frameworks::Work;
+use skep_protocol::{Amount, Digest, Resources};
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use toml::Spanned;
+
+/// What a Wasm file begins with.
+const MAGIC: &[u8] = b"\0asm";
+
+/// One kind of task as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TaskFile {
+    /// A file, as seen from the folder of the file that names it.
+    module: Spanned<PathBuf>,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    cpus: Option<Spanned<f64>>,
+    mem: Option<Spanned<String>>,
+    deadline: Option<Spanned<String>>,
+    kill_grace: Option<Spanned<String>>,
+    heartbeat: Option<Spanned<String>>,
+    lost_after: Option<Spanned<String>>,
+    pub(super) count: Option<Spanned<u64>>,
+    pub(super) needs: Option<Spanned<Vec<String>>>,
+    pub(super) input: Option<Spanned<String>>,
+    pub(super) retries: Option<Spanned<u32>>,
+}
+
+/// The modules that a file names: to be stored before the work that runs them is ordered.
+pub(crate) type Modules = BTreeMap<Digest, Vec<u8>>;
+
+/// A file that is being read.
+pub(super) struct Reader<'a> {
+    pub(super) path: &'a Path,
+    pub(super) text: &'a str,
+    pub(super) modules: Modules,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) const fn new(path: &'a Path, text: &'a str) -> Self {
+        Self { path, text, modules: Modules::new() }
+    }
+
+    pub(super) fn fault(&self, span: Range<usize>, why: &str) -> FileFault {
+        FileFault::at(self.path, self.text, Some(span), why)
+    }
+
+    /// What the tasks run.
+    pub(super) fn work(&mut self, task: &TaskFile) -> Result<Work, FileFault> {
+        let module = self.module(&task.module)?;
+        let name = task.module.as_ref().file_stem();
+        Ok(Work {
+            module,
+            name: name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            args: task.args.clone(),
+            env: task.env.clone(),
+            resources: Resources::new(self.cpus(task)?, self.mem(task)?),
+            deadline: self.time(task.deadline.as_ref())?,
+            kill_grace: self.time(task.kill_grace.as_ref())?,
+            heartbeat: self.time(task.heartbeat.as_ref())?,
+            lost_after: self.time(task.lost_after.as_ref())?,
+        })
+    }
+
+    fn module(&mut self, module: &Spanned<PathBuf>) -> Result<Digest, FileFault> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let path = folder.join(module.as_ref());
+        let bytes = fs::read(&path)
+            .map_err(|error| self.fault(module.span(), &format!("{}: {error}", path.display())))?;
+        if !bytes.starts_with(MAGIC) {
+            let why = format!("{} is no WebAssembly file: compile it first", path.display());
+            return Err(self.fault(module.span(), &why));
+        }
+        let digest = Digest::of(&bytes);
+        self.modules.insert(digest, bytes);
+        Ok(digest)
+    }
+
+    fn cpus(&self, task: &TaskFile) -> Result<Amount, FileFault> {
+        let Some(cpus) = &task.cpus else { return Ok(Amount::units(1)) };
+        let amount = cpus.as_ref().to_string().parse::<Amount>();
+        let amount = amount.ok().filter(|amount| *amount > Amount::millis(0));
+        amount.ok_or_else(|| self.fault(cpus.span(), "a number of cpus, such as 1 or 0.5"))
+    }
+
+    fn mem(&self, task: &TaskFile) -> Result<Amount, FileFault> {
+        let Some(mem) = &task.mem else { return Ok(Amount::units(64)) };
+        let bytes = mem.as_ref().parse::<Bytes>();
+        let bytes = bytes.map_err(|error| self.fault(mem.span(), &error.to_string()))?;
+        let millis = bytes.0.saturating_mul(1_000).div_ceil(1 << 20);
+        Ok(Amount::millis(millis))
+    }
+
+    pub(super) fn time(
+        &self,
+        time: Option<&Spanned<String>>,
+    ) -> Result<Option<Duration>, FileFault> {
+        let read = |time: &Spanned<String>| {
+            let span = time.as_ref().parse::<Span>();
+            let span = span.map_err(|error| self.fault(time.span(), &error.to_string()))?;
+            Ok(span.0)
+        };
+        time.map(read).transpose()
+    }
+}

@@ -1,0 +1,275 @@
+//! [`Cron`]: takes offers for slots that are due.
+
+use super::{
+    orders::{Missed, Order, Overlap, Report, Spec},
+    times::Times,
+};
+use crate::program;
+use serde::{Deserialize, Serialize};
+use skep_protocol::{framework::State, outcome::LostBy};
+use skep_scheduler::{Question, Scheduler, prelude::*};
+use std::collections::BTreeMap;
+
+/// Schedules that one instance keeps.
+const SCHEDULES_MAX: usize = 1_000;
+/// Slots that are made up for at most.
+const MADE_UP_MAX: usize = 100;
+
+/// See the module above.
+#[derive(Debug, Default)]
+pub struct Cron {
+    all: BTreeMap<String, Schedule>,
+}
+
+#[derive(Debug)]
+struct Schedule {
+    kept: Kept,
+    times: Times,
+    /// Slots that are due and have no task yet, oldest first.
+    due: Vec<Time>,
+}
+
+/// What is kept of a schedule.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Kept {
+    spec: Spec,
+    /// All slots up to here were dealt with, or are in `running`.
+    until: Time,
+    /// The tasks that were launched, by slot, with their attempt.
+    running: BTreeMap<u64, u32>,
+    begun: u64,
+    skipped: u64,
+    missed: u64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    ended: String,
+}
+
+impl Scheduler for Cron {
+    fn restored(&mut self, driver: &mut Driver, state: &State) {
+        let now = driver.now();
+        for (key, value) in state {
+            let kept = serde_json::from_slice::<Kept>(value).ok();
+            let Some(kept) = kept.filter(|_| key.starts_with("cron/")) else { continue };
+            let Ok(times) = Times::new(&kept.spec.schedule, &kept.spec.zone) else { continue };
+            for (slot, attempt) in &kept.running {
+                driver.adopt(task_id(&kept.spec, *slot), Attempt(*attempt));
+            }
+            let mut schedule = Schedule { kept, times, due: Vec::new() };
+            schedule.make_up(now);
+            self.all.insert(schedule.kept.spec.name.clone(), schedule);
+        }
+    }
+
+    fn registered(&mut self, driver: &mut Driver, _: &FrameworkId) {
+        self.settle(driver);
+    }
+
+    fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
+        for offer in offers {
+            let mut left = offer.resources.clone();
+            let mut tasks = Vec::new();
+            for schedule in self.all.values_mut() {
+                let needs = &schedule.kept.spec.work.resources;
+                let count = schedule.due.len();
+                let fitting = (0..count).take_while(|_| {
+                    let fits = left.contains(needs);
+                    if fits {
+                        left.subtract(needs);
+                    }
+                    fits
+                });
+                let fitting = fitting.count();
+                let slots: Vec<Time> = schedule.due.drain(..fitting).collect();
+                tasks.extend(slots.into_iter().map(|slot| schedule.begin(slot)));
+                if fitting > 0 {
+                    keep(driver, &schedule.kept);
+                }
+            }
+            if tasks.is_empty() {
+                driver.decline(offer.id, None);
+            } else {
+                driver.launch(&offer, tasks);
+            }
+        }
+        self.settle(driver);
+    }
+
+    fn status_update(&mut self, driver: &mut Driver, update: &StatusUpdate) {
+        let TaskState::Ended(outcome) = &update.state else { return };
+        for schedule in self.all.values_mut() {
+            let Some(slot) = schedule.slot_of(&update.key.task) else { continue };
+            schedule.ended(slot, update.key.attempt, outcome);
+            keep(driver, &schedule.kept);
+        }
+        self.settle(driver);
+    }
+
+    fn woken(&mut self, driver: &mut Driver) {
+        self.settle(driver);
+    }
+
+    fn asked(&mut self, driver: &mut Driver, question: Question) {
+        program::answer(driver, &question, |driver, order| self.obey(driver, order));
+        self.settle(driver);
+    }
+}
+
+impl Cron {
+    fn obey(&mut self, driver: &mut Driver, order: Order) -> Result<Vec<Report>, String> {
+        match order {
+            Order::List => Ok(self.all.values().map(Schedule::report).collect()),
+            Order::Apply { spec } => {
+                spec.check()?;
+                let times = Times::new(&spec.schedule, &spec.zone)?;
+                let name = spec.name.clone();
+                if !self.all.contains_key(&name) && self.all.len() >= SCHEDULES_MAX {
+                    return Err(format!("there are {SCHEDULES_MAX} schedules already"));
+                }
+                let before = self.all.remove(&name).map(|schedule| schedule.kept);
+                // A changed schedule begins now, and knows the tasks of before.
+                let kept = before.map_or_else(
+                    || Kept::new((*spec).clone(), driver.now()),
+                    |kept| Kept { spec: (*spec).clone(), until: driver.now(), ..kept },
+                );
+                keep(driver, &kept);
+                let schedule = Schedule { kept, times, due: Vec::new() };
+                let report = schedule.report();
+                self.all.insert(name, schedule);
+                Ok(vec![report])
+            }
+            Order::Remove { name } => {
+                let schedule = self.all.remove(&name);
+                let unknown = || format!("there is no schedule {name}: see skep cron list");
+                let schedule = schedule.ok_or_else(unknown)?;
+                driver.forget(format!("cron/{name}"));
+                Ok(vec![schedule.report()])
+            }
+        }
+    }
+
+    /// Takes up the slots that have come, and asks for offers while one waits for its task.
+    fn settle(&mut self, driver: &mut Driver) {
+        let now = driver.now();
+        for schedule in self.all.values_mut() {
+            for task in schedule.advance(now) {
+                driver.kill(task);
+            }
+            if let Some(next) = schedule.times.after(schedule.kept.until.max(now)) {
+                driver.wake_at(next);
+            }
+        }
+        let waits = self.all.values().any(|schedule| !schedule.due.is_empty());
+        driver.ask_for_offers(waits);
+    }
+}
+
+impl Kept {
+    const fn new(spec: Spec, until: Time) -> Self {
+        let running = BTreeMap::new();
+        let ended = String::new();
+        Self { spec, until, running, begun: 0, skipped: 0, missed: 0, ended }
+    }
+}
+
+impl Schedule {
+    /// Slots between the last that was dealt with and now: nobody was there.
+    fn make_up(&mut self, now: Time) {
+        let mut slots = Vec::new();
+        let mut at = self.kept.until;
+        while let Some(slot) = self.times.after(at).filter(|slot| *slot <= now) {
+            slots.push(slot);
+            if slots.len() > MADE_UP_MAX {
+                slots.remove(0);
+                self.kept.missed += 1;
+            }
+            at = slot;
+        }
+        let made_up = match self.kept.spec.missed {
+            Missed::Skip => 0,
+            Missed::Last => 1,
+            Missed::All => slots.len(),
+        };
+        let passed = slots.len().saturating_sub(made_up);
+        self.kept.missed += passed as u64;
+        self.due.extend(slots.split_off(passed));
+        self.kept.until = self.kept.until.max(at);
+    }
+
+    /// Deals with the slots that have come since; gives the tasks to end.
+    fn advance(&mut self, now: Time) -> Vec<TaskId> {
+        let mut replaced = Vec::new();
+        while let Some(slot) = self.times.after(self.kept.until).filter(|slot| *slot <= now) {
+            self.kept.until = slot;
+            let is_busy = !self.kept.running.is_empty() || !self.due.is_empty();
+            match self.kept.spec.overlap {
+                Overlap::Skip if is_busy => self.kept.skipped += 1,
+                Overlap::Replace => {
+                    self.kept.skipped += self.due.len() as u64;
+                    self.due = vec![slot];
+                    let running = self.kept.running.keys();
+                    replaced.extend(running.map(|slot| task_id(&self.kept.spec, *slot)));
+                }
+                Overlap::Skip | Overlap::Allow => self.due.push(slot),
+            }
+        }
+        replaced
+    }
+
+    /// The task of a slot, noted as launched.
+    fn begin(&mut self, slot: Time) -> TaskSpec {
+        let seconds = slot.as_micros() / 1_000_000;
+        let attempt = self.kept.running.get(&seconds).map_or(1, |attempt| attempt + 1);
+        if attempt == 1 {
+            self.kept.begun += 1;
+        }
+        self.kept.running.insert(seconds, attempt);
+        let spec = &self.kept.spec;
+        let mut task = spec.work.task(task_id(spec, seconds), Attempt(attempt));
+        task.grants.env.insert("SLOT".into(), seconds.to_string());
+        task
+    }
+
+    fn ended(&mut self, slot: u64, attempt: Attempt, outcome: &Outcome) {
+        if self.kept.running.get(&slot).is_none_or(|known| Attempt(*known) != attempt) {
+            return;
+        }
+        let never_ran = match outcome {
+            Outcome::Lost { why } => matches!(why, LostBy::Unknown | LostBy::UnknownToAgent),
+            Outcome::Refused { rejection } => {
+                !matches!(rejection, Rejection::UnknownBlob { .. } | Rejection::Invalid { .. })
+            }
+            _ => false,
+        };
+        if never_ran {
+            // Kept in `running`, so that the next attempt is another.
+            self.due.push(Time::from_micros(slot * 1_000_000));
+            self.due.sort();
+            return;
+        }
+        self.kept.running.remove(&slot);
+        self.kept.ended = format!("{}: {outcome}", task_id(&self.kept.spec, slot));
+    }
+
+    fn slot_of(&self, task: &TaskId) -> Option<u64> {
+        let name = &self.kept.spec.name;
+        let slot = task.as_str().strip_prefix(name.as_str())?.strip_prefix('.')?.parse().ok()?;
+        self.kept.running.contains_key(&slot).then_some(slot)
+    }
+
+    fn report(&self) -> Report {
+        let Kept { spec, until, running, begun, skipped, missed, ended } = self.kept.clone();
+        let next = self.times.after(until).map_or_else(|| "never".into(), |at| self.times.text(at));
+        let running = running.keys().map(|slot| task_id(&spec, *slot).to_string()).collect();
+        Report { spec, next, running, begun, skipped, missed, ended }
+    }
+}
+
+fn task_id(spec: &Spec, slot: u64) -> TaskId {
+    // The name was checked when the schedule was taken.
+    TaskId::new(format!("{}.{slot}", spec.name)).expect("a plain name")
+}
+
+fn keep(driver: &mut Driver, kept: &Kept) {
+    let value = serde_json::to_vec(kept).unwrap_or_default();
+    driver.save(format!("cron/{}", kept.spec.name), value);
+}

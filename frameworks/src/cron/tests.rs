@@ -1,0 +1,126 @@
+//! Exact stories of schedules. Time begins with the first of January 2030.
+
+use super::{Cron, Missed, Order, Overlap, Report, Spec};
+use crate::Work;
+use skep_protocol::outcome::LostBy;
+use skep_scheduler::{prelude::*, testing::Cluster};
+use std::{collections::BTreeMap, time::Duration};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// The seconds of the begin.
+const BEGIN: u64 = 1_893_456_000;
+
+fn spec(overlap: Overlap, missed: Missed) -> Spec {
+    let work = Work {
+        module: Digest::of(b"module"),
+        name: "backup".into(),
+        args: Vec::new(),
+        env: BTreeMap::new(),
+        resources: "cpus:1;mem:64".parse().expect("resources"),
+        deadline: None,
+        kill_grace: None,
+        heartbeat: None,
+        lost_after: None,
+    };
+    let (name, schedule, zone) = ("backup".into(), "* * * * *".into(), "UTC".into());
+    Spec { name, schedule, zone, overlap, missed, work }
+}
+
+fn order(cluster: &mut Cluster<Cron>, order: &Order) -> Result<Vec<Report>, String> {
+    let message = serde_json::to_vec(order).expect("an order");
+    let answer = cluster.ask(&message).expect("an answer at once")?;
+    Ok(serde_json::from_slice(&answer).expect("reports"))
+}
+
+fn scheduled(overlap: Overlap, missed: Missed) -> Cluster<Cron> {
+    let mut cluster = Cluster::new(framework_info("cron"), Cron::default());
+    order(&mut cluster, &Order::Apply { spec: Box::new(spec(overlap, missed)) }).expect("taken");
+    cluster
+}
+
+fn slot(minute: u64) -> String {
+    format!("backup.{}", BEGIN + 60 * minute)
+}
+
+#[test]
+fn a_task_begins_at_each_slot_and_is_told_which() {
+    let mut cluster = scheduled(Overlap::Skip, Missed::Last);
+    cluster.offer("n1", "cpus:1;mem:64");
+    assert_eq!(cluster.running(), [""; 0], "no slot has come");
+    for minute in 1..=2 {
+        cluster.advance(MINUTE);
+        cluster.offer("n1", "cpus:1;mem:64");
+        assert_eq!(cluster.running(), [slot(minute)]);
+        let task = &cluster.launched()[0];
+        assert_eq!(task.grants.env["SLOT"], (BEGIN + 60 * minute).to_string());
+        cluster.finish(&slot(minute));
+    }
+    let report = &order(&mut cluster, &Order::List).expect("a list")[0];
+    assert_eq!((report.begun, report.skipped, report.missed), (2, 0, 0));
+    assert_eq!(report.next, "2030-01-01T00:03:00+00:00");
+}
+
+#[test]
+fn if_the_last_still_runs_the_slot_passes_or_not_as_the_schedule_says() {
+    let expected = [
+        (Overlap::Skip, vec![slot(1)]),
+        (Overlap::Allow, vec![slot(1), slot(2)]),
+        (Overlap::Replace, vec![slot(2)]),
+    ];
+    for (overlap, running) in expected {
+        let mut cluster = scheduled(overlap, Missed::Last);
+        for _ in 0..2 {
+            cluster.advance(MINUTE);
+            cluster.offer("n1", "cpus:4;mem:256");
+        }
+        assert_eq!(cluster.running(), running, "{overlap:?}");
+    }
+}
+
+#[test]
+fn slots_that_nobody_was_there_for_are_made_up_for_as_the_schedule_says() {
+    let expected = [
+        (Missed::Skip, vec![], 3),
+        (Missed::Last, vec![slot(3)], 2),
+        (Missed::All, vec![slot(1), slot(2), slot(3)], 0),
+    ];
+    for (missed, running, passed) in expected {
+        let mut cluster = scheduled(Overlap::Allow, missed);
+        // It is gone for three minutes.
+        cluster.disconnect();
+        cluster.scheduler = Cron::default();
+        cluster.advance(3 * MINUTE);
+        cluster.restart(Cron::default());
+        cluster.offer("n1", "cpus:4;mem:256");
+        assert_eq!(cluster.running(), running, "{missed:?}");
+        assert_eq!(order(&mut cluster, &Order::List).expect("a list")[0].missed, passed);
+    }
+}
+
+#[test]
+fn a_slot_is_run_once_whoever_dies() {
+    let mut cluster = scheduled(Overlap::Allow, Missed::All);
+    cluster.advance(MINUTE);
+    cluster.offer("n1", "cpus:1;mem:64");
+    cluster.restart(Cron::default());
+    cluster.offer("n1", "cpus:4;mem:256");
+    assert_eq!(cluster.launched().len(), 1, "the first instance had launched it");
+    cluster.end(&slot(1), Outcome::Lost { why: LostBy::AgentLost });
+    cluster.offer("n1", "cpus:4;mem:256");
+    assert_eq!(cluster.running(), [""; 0], "it may have run");
+    cluster.advance(MINUTE);
+    cluster.offer("n1", "cpus:1;mem:64");
+    cluster.end(&slot(2), Outcome::Lost { why: LostBy::Unknown });
+    cluster.offer("n1", "cpus:1;mem:64");
+    assert_eq!(cluster.running(), [slot(2)], "it has never come to run");
+    assert_eq!(cluster.launched().last().expect("launched").attempt, Attempt(2));
+}
+
+#[test]
+fn what_cannot_be_had_is_refused() {
+    let mut cluster = Cluster::new(framework_info("cron"), Cron::default());
+    let wrong = Spec { schedule: "soon".into(), ..spec(Overlap::Skip, Missed::Skip) };
+    let refused = order(&mut cluster, &Order::Apply { spec: Box::new(wrong) });
+    assert!(refused.expect_err("no schedule").starts_with("schedule:"));
+    order(&mut cluster, &Order::Remove { name: "x".into() }).expect_err("there is none");
+}

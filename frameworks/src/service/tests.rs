@@ -1,0 +1,138 @@
+//! Exact stories of services.
+
+use super::{Order, Report, Services, Spec};
+use crate::Work;
+use skep_protocol::outcome::LostBy;
+use skep_scheduler::{prelude::*, testing::Cluster};
+use std::{collections::BTreeMap, time::Duration};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn spec(version: &str, copies: u32) -> Spec {
+    let work = Work {
+        module: Digest::of(version.as_bytes()),
+        name: "web".into(),
+        args: Vec::new(),
+        env: BTreeMap::new(),
+        resources: "cpus:1;mem:64".parse().expect("resources"),
+        deadline: None,
+        kill_grace: None,
+        heartbeat: None,
+        lost_after: None,
+    };
+    Spec {
+        name: "web".into(),
+        work,
+        copies,
+        spread: "hostname".into(),
+        healthy_after: SECOND,
+        surge: 1,
+        unavailable: 0,
+    }
+}
+
+fn order(cluster: &mut Cluster<Services>, order: &Order) -> Result<Vec<Report>, String> {
+    let message = serde_json::to_vec(order).expect("an order");
+    let answer = cluster.ask(&message).expect("an answer at once")?;
+    Ok(serde_json::from_slice(&answer).expect("reports"))
+}
+
+fn healthy(cluster: &mut Cluster<Services>) -> u32 {
+    order(cluster, &Order::List).expect("a list")[0].healthy
+}
+
+/// Three copies on three agents, all healthy.
+fn three() -> Cluster<Services> {
+    let mut cluster = Cluster::new(framework_info("service"), Services::default());
+    order(&mut cluster, &Order::Apply { spec: Box::new(spec("one", 3)) }).expect("taken");
+    for agent in ["n1", "n2", "n3"] {
+        cluster.offer(agent, "cpus:1;mem:64");
+    }
+    assert_eq!(healthy(&mut cluster), 0, "they have just begun");
+    cluster.advance(SECOND);
+    assert_eq!(healthy(&mut cluster), 3);
+    cluster
+}
+
+#[test]
+fn a_copy_that_ends_is_replaced_after_a_wait_and_one_that_is_lost_at_once() {
+    let mut cluster = three();
+    cluster.end("web.0", Outcome::Exited { code: 1 });
+    cluster.offer("n1", "cpus:1;mem:64");
+    assert_eq!(cluster.running(), ["web.1", "web.2"]);
+    cluster.advance(SECOND);
+    cluster.offer("n1", "cpus:1;mem:64");
+    assert_eq!(cluster.running(), ["web.1", "web.2", "web.3"]);
+    cluster.end("web.1", Outcome::Lost { why: LostBy::AgentLost });
+    cluster.offer("n4", "cpus:1;mem:64");
+    assert_eq!(cluster.running(), ["web.2", "web.3", "web.4"]);
+}
+
+#[test]
+fn copies_are_spread() {
+    let mut cluster = three();
+    order(&mut cluster, &Order::Scale { name: "web".into(), copies: 5 }).expect("scaled");
+    cluster.offer("n1", "cpus:1;mem:64");
+    cluster.offer("n2", "cpus:8;mem:640");
+    assert_eq!(cluster.agent_of("web.3"), Some("n1"));
+    assert_eq!(cluster.agent_of("web.4"), Some("n2"));
+    let zones = Spec { name: "zoned".into(), spread: "zone".into(), ..spec("one", 2) };
+    order(&mut cluster, &Order::Apply { spec: Box::new(zones) }).expect("taken");
+    cluster.offer_with("n5", "cpus:1;mem:64", &[("zone", "a")]);
+    cluster.offer_with("n6", "cpus:1;mem:64", &[("zone", "b")]);
+    assert_eq!(cluster.agent_of("zoned.0"), Some("n5"));
+    assert_eq!(cluster.agent_of("zoned.1"), Some("n6"));
+}
+
+#[test]
+fn a_new_version_replaces_the_old_without_one_healthy_copy_less() {
+    let mut cluster = three();
+    order(&mut cluster, &Order::Apply { spec: Box::new(spec("two", 3)) }).expect("taken");
+    cluster.launched();
+    for round in 0..3 {
+        cluster.offer("n4", "cpus:1;mem:64");
+        assert_eq!(cluster.launched().len(), 1, "round {round}: one more at a time");
+        assert_eq!(cluster.killed(), [""; 0], "it is not healthy yet");
+        assert_eq!(healthy(&mut cluster), 3);
+        cluster.advance(SECOND);
+        assert_eq!(cluster.killed(), [format!("web.{round}")]);
+        assert_eq!(healthy(&mut cluster), 3);
+    }
+    assert_eq!(cluster.running(), ["web.3", "web.4", "web.5"]);
+    cluster.offer("n4", "cpus:1;mem:64");
+    assert_eq!(cluster.launched(), []);
+}
+
+#[test]
+fn another_instance_knows_the_copies_and_what_was_to_end() {
+    let mut cluster = three();
+    cluster.restart(Services::default());
+    cluster.offer("n4", "cpus:4;mem:256");
+    assert_eq!(cluster.running(), ["web.0", "web.1", "web.2"]);
+    cluster.end("web.2", Outcome::Lost { why: LostBy::AgentLost });
+    cluster.restart(Services::default());
+    cluster.offer("n4", "cpus:4;mem:256");
+    assert_eq!(cluster.running(), ["web.0", "web.1", "web.3"]);
+}
+
+#[test]
+fn fewer_copies_and_none() {
+    let mut cluster = three();
+    order(&mut cluster, &Order::Scale { name: "web".into(), copies: 1 }).expect("scaled");
+    assert_eq!(cluster.killed(), ["web.2", "web.1"]);
+    order(&mut cluster, &Order::Remove { name: "web".into() }).expect("removed");
+    assert_eq!(cluster.killed(), ["web.0"]);
+    assert!(cluster.state().is_empty());
+    order(&mut cluster, &Order::Scale { name: "web".into(), copies: 1 }).expect_err("gone");
+}
+
+#[test]
+fn what_cannot_be_had_is_refused() {
+    let mut cluster = Cluster::new(framework_info("service"), Services::default());
+    let mut refused = |spec: Spec| {
+        order(&mut cluster, &Order::Apply { spec: Box::new(spec) }).expect_err("refused")
+    };
+    assert!(refused(Spec { name: "a b".into(), ..spec("one", 1) }).starts_with("name:"));
+    assert!(refused(Spec { surge: 0, ..spec("one", 1) }).starts_with("surge and unavailable:"));
+    assert!(refused(spec("one", 100_000)).starts_with("copies:"));
+}

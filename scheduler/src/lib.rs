@@ -1,0 +1,35 @@
+//! What a framework decides, and its side of the conversation with the master, without I/O.
+//!
+//! A framework implements [`Scheduler`]; a [`Driver`] keeps its place in the conversation. Who
+//! carries the messages is somebody else's matter: `skep-framework` outside of the sandbox,
+//! `skep-guest` within it. One scheduler serves both, and a test without either: [`testing`].
+//!
+//! ```text
+//! master -> Event -> Driver::handle -> Scheduler's callback -> orders to the Driver
+//! master <- Call <- Driver::take_calls <-----------------------+
+//! ```
+
+mod driver;
+mod scheduler;
+pub mod testing;
+
+pub use driver::{Driver, Ending, Question};
+pub use scheduler::Scheduler;
+pub use skep_protocol::{TaskSpec, framework::Offer};
+
+/// The names that most schedulers need.
+pub mod prelude {
+    pub use crate::{Driver, Ending, Question, Scheduler};
+    pub use skep_protocol::{
+        Amount, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources, Role,
+        StatusUpdate, TaskId, TaskSpec, TaskState, Time,
+        framework::{Consent, Demand, FrameworkInfo, InverseOffer, Offer, Operation, State},
+        task::Terms,
+        wishes::{Constraint, Wishes},
+    };
+
+    /// A framework of this name in the role `default`, with the default failover time-out.
+    pub fn framework_info(name: impl Into<String>) -> FrameworkInfo {
+        FrameworkInfo { name: name.into(), ..FrameworkInfo::default() }
+    }
+}

@@ -1,0 +1,425 @@
+//! A cluster in a plain unit test: a scheduler talks to a master that does as the test says.
+//!
+//! ```
+//! use skep_scheduler::{prelude::*, testing::Cluster};
+//!
+//! struct OneTask;
+//! impl Scheduler for OneTask {
+//!     fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
+//!         let id = TaskId::new("only").expect("an id");
+//!         let task = TaskSpec::new(id, Digest::of(b""), offers[0].resources.clone());
+//!         driver.launch(&offers[0], [task]);
+//!     }
+//!     fn status_update(&mut self, driver: &mut Driver, update: &StatusUpdate) {
+//!         if update.state.is_terminal() {
+//!             driver.stop();
+//!         }
+//!     }
+//! }
+//!
+//! let mut cluster = Cluster::new(framework_info("test"), OneTask);
+//! cluster.offer("agent-1", "cpus:1;mem:64");
+//! assert_eq!(cluster.running(), ["only"]);
+//! cluster.finish("only");
+//! assert_eq!(cluster.ending(), Some(&Ending::Done));
+//! ```
+//!
+//! Its time stands still until [`Cluster::advance`]. Tasks run as soon as they are launched, and
+//! as long as the test likes. What it does not do: share anything; offers are what the test says.
+
+use crate::{Driver, Ending, Scheduler};
+use skep_protocol::{
+    AgentId, AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources,
+    Role, Source, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
+    framework::{Answer, Call, Event, FrameworkInfo, Offer, Operation, State},
+    outcome::LostBy,
+    task::Feature,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    time::Duration,
+};
+
+/// When the time of a test begins: the first of January 2030, an ordinary Tuesday.
+pub const BEGIN: Time = Time::from_micros(1_893_456_000_000_000);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Cluster<S> {
+    info: FrameworkInfo,
+    driver: Driver,
+    /// What is tested.
+    pub scheduler: S,
+    now: Time,
+    /// What the framework keeps at the master.
+    state: State,
+    offers: BTreeMap<OfferId, Offer>,
+    numbers: u64,
+    tasks: BTreeMap<TaskId, Task>,
+    launched: Vec<TaskSpec>,
+    killed: Vec<TaskId>,
+    answers: BTreeMap<u64, Result<Vec<u8>, String>>,
+    is_connected: bool,
+    blobs: BTreeMap<Digest, Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct Task {
+    spec: TaskSpec,
+    agent: AgentId,
+    seq: u64,
+}
+
+impl<S: Scheduler> Cluster<S> {
+    /// A cluster without agents, at which the framework has subscribed.
+    pub fn new(info: FrameworkInfo, scheduler: S) -> Self {
+        let mut cluster = Self {
+            driver: Driver::new(info.clone(), None).with_run(1),
+            info,
+            scheduler,
+            now: BEGIN,
+            state: State::new(),
+            offers: BTreeMap::new(),
+            numbers: 0,
+            tasks: BTreeMap::new(),
+            launched: Vec::new(),
+            killed: Vec::new(),
+            answers: BTreeMap::new(),
+            is_connected: false,
+            blobs: BTreeMap::new(),
+        };
+        cluster.reconnect();
+        cluster
+    }
+
+    /// The framework dies, and another instance takes over; tasks run on. What the dead one has
+    /// ordered was heard.
+    pub fn restart(&mut self, scheduler: S) {
+        self.scheduler = scheduler;
+        self.numbers += 1;
+        self.driver = Driver::new(self.info.clone(), None).with_run(self.numbers);
+        self.offers.clear();
+        self.reconnect();
+    }
+
+    /// The connection to the master breaks: orders are lost until [`Self::reconnect`].
+    pub fn disconnect(&mut self) {
+        self.is_connected = false;
+        self.offers.clear();
+        self.driver.disconnected(self.now, &mut self.scheduler);
+    }
+
+    /// A connection is there; the framework is told where its tasks stand.
+    pub fn reconnect(&mut self) {
+        self.is_connected = true;
+        self.driver.connected();
+        let (framework, state) = (framework(), self.state.clone());
+        self.tell(Event::Subscribed { framework, state });
+        let names: Vec<TaskId> = self.tasks.keys().cloned().collect();
+        for task in names {
+            self.update(&task, TaskState::Running, Vec::new());
+        }
+    }
+
+    /// Offers resources of an agent, such as `cpus:1;mem:64`.
+    ///
+    /// # Panics
+    /// If that is no resources, or no agent's name.
+    pub fn offer(&mut self, agent: &str, resources: &str) -> OfferId {
+        self.offer_with(agent, resources, &[])
+    }
+
+    /// Offers resources of an agent that has these attributes.
+    ///
+    /// # Panics
+    /// As [`Self::offer`].
+    pub fn offer_with(
+        &mut self,
+        agent: &str,
+        resources: &str,
+        attributes: &[(&str, &str)],
+    ) -> OfferId {
+        self.numbers += 1;
+        let id = OfferId(self.numbers);
+        let text = |(key, value): &(&str, &str)| ((*key).into(), (*value).into());
+        let offer = Offer {
+            id,
+            agent: AgentId::new(agent).expect("an agent's name"),
+            hostname: agent.into(),
+            role: self.info.role.clone(),
+            resources: resources.parse().expect("resources, such as cpus:1;mem:64"),
+            attributes: attributes.iter().map(text).collect(),
+            architecture: "x86_64".into(),
+            enforces: Feature::ALL.iter().map(|feature| feature.name().into()).collect(),
+            expires: self.now + Duration::from_secs(30),
+            reserved: BTreeMap::<Role, Resources>::new(),
+            revocable: Resources::none(),
+            unavailable: None,
+            volumes: Vec::new(),
+        };
+        self.offers.insert(id, offer.clone());
+        self.tell(Event::Offers { offers: vec![offer] });
+        id
+    }
+
+    /// A running task ends well.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn finish(&mut self, task: &str) {
+        self.end(task, Outcome::Exited { code: 0 });
+    }
+
+    /// A running task ends well and leaves this result.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn finish_with(&mut self, task: &str, result: &[u8]) {
+        let ended = TaskState::Ended(Outcome::Exited { code: 0 });
+        self.update(&id(task), ended, result.to_vec());
+    }
+
+    /// A running task ends.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn end(&mut self, task: &str, outcome: Outcome) {
+        self.update(&id(task), TaskState::Ended(outcome), Vec::new());
+    }
+
+    /// An agent dies with all its tasks, and the framework is told at once.
+    pub fn lose_agent(&mut self, agent: &str) {
+        let on_it = self.tasks.iter().filter(|(_, task)| task.agent.as_str() == agent);
+        for task in on_it.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            let lost = Outcome::Lost { why: LostBy::AgentGone };
+            self.update(&task, TaskState::Ended(lost), Vec::new());
+        }
+    }
+
+    /// Time passes; the framework is woken whenever it wants to be.
+    pub fn advance(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(due) = self.driver.deadline().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.driver.woken(self.now, &mut self.scheduler);
+            self.carry_out();
+        }
+        self.now = end;
+    }
+
+    /// Asks the framework something. None: it has not answered yet.
+    pub fn ask(&mut self, message: &[u8]) -> Option<Result<Vec<u8>, String>> {
+        self.numbers += 1;
+        let question = self.numbers;
+        self.tell(Event::Asked { question, by: "operator/test".into(), message: message.into() });
+        self.answers.remove(&question)
+    }
+
+    /// The tasks that run, in the order of their names.
+    pub fn running(&self) -> Vec<String> {
+        self.tasks.keys().map(ToString::to_string).collect()
+    }
+
+    /// On which agent a task runs.
+    pub fn agent_of(&self, task: &str) -> Option<&str> {
+        self.tasks.get(&id(task)).map(|task| task.agent.as_str())
+    }
+
+    /// The specs of the tasks that were launched since this was last asked, in order.
+    pub fn launched(&mut self) -> Vec<TaskSpec> {
+        mem::take(&mut self.launched)
+    }
+
+    /// The tasks that were killed since this was last asked, in order.
+    pub fn killed(&mut self) -> Vec<String> {
+        mem::take(&mut self.killed).iter().map(ToString::to_string).collect()
+    }
+
+    /// What the framework keeps at the master.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// A blob that the framework has stored.
+    pub fn blob(&self, digest: &Digest) -> Option<&[u8]> {
+        self.blobs.get(digest).map(Vec::as_slice)
+    }
+
+    /// The offers that the framework holds without having answered.
+    pub fn unanswered(&self) -> BTreeSet<OfferId> {
+        self.offers.keys().copied().collect()
+    }
+
+    /// Why the framework has stopped, if it has.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.driver.ending()
+    }
+
+    /// The time of day.
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.is_connected && self.driver.ending().is_none() {
+            self.driver.handle(self.now, event, &mut self.scheduler);
+        }
+        self.carry_out();
+    }
+
+    fn update(&mut self, task: &TaskId, state: TaskState, result: Vec<u8>) {
+        let known = self.tasks.get_mut(task).unwrap_or_else(|| panic!("{task} does not run"));
+        known.seq += 1;
+        let update = StatusUpdate {
+            key: key(task, known.spec.attempt),
+            seq: known.seq,
+            agent: Some(known.agent.clone()),
+            state,
+            source: Source::Agent,
+            at: self.now,
+            usage: None,
+            result,
+            last_words: String::new(),
+        };
+        if update.state.is_terminal() {
+            self.tasks.remove(task);
+        }
+        self.tell(Event::StatusUpdates { updates: vec![update] });
+    }
+
+    /// Does what the framework has ordered, until it orders no more.
+    fn carry_out(&mut self) {
+        loop {
+            let calls = self.driver.take_calls();
+            if calls.is_empty() {
+                return;
+            }
+            for call in calls {
+                if self.is_connected {
+                    self.obey(call);
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, call: Call) {
+        match call {
+            Call::Accept { offers, operations, .. } => {
+                let taken: Vec<_> =
+                    offers.iter().filter_map(|offer| self.offers.remove(offer)).collect();
+                let [offer, ..] = taken.as_slice() else {
+                    let rejection = Rejection::InvalidOffer { offer: offers[0] };
+                    return self.reject(&offers, operations, &rejection);
+                };
+                let agent = offer.agent.clone();
+                for (number, operation) in (0..).zip(operations) {
+                    if let Operation::Launch { tasks } = operation {
+                        self.launch(offers.first().copied(), number, &agent, tasks);
+                    }
+                }
+            }
+            Call::Enqueue { tasks, allocation } => {
+                if let Some(agent) = self.tasks.values().map(|task| task.agent.clone()).next() {
+                    self.launch(None, u32::try_from(allocation.0).unwrap_or(0), &agent, tasks);
+                }
+            }
+            Call::Decline { offers, .. } => {
+                self.offers.retain(|id, _| !offers.contains(id));
+            }
+            Call::Kill { task } => {
+                self.killed.push(task.clone());
+                if self.tasks.contains_key(&task) {
+                    let by = skep_protocol::outcome::KilledBy::Framework;
+                    let killed = TaskState::Ended(Outcome::Killed { by });
+                    self.update(&task, killed, Vec::new());
+                }
+            }
+            Call::Save { entries } => {
+                for (key, value) in entries {
+                    match value {
+                        Some(value) => self.state.insert(key, value),
+                        None => self.state.remove(&key),
+                    };
+                }
+            }
+            Call::Put { blob } => {
+                self.blobs.insert(Digest::of(&blob), blob);
+            }
+            Call::Reply { question, answer } => {
+                self.answers.insert(question, answer);
+            }
+            Call::Reconcile { tasks } => self.reconcile(tasks),
+            Call::Teardown => self.tasks.clear(),
+            Call::Subscribe { .. }
+            | Call::Suppress { .. }
+            | Call::Revive { .. }
+            | Call::Acknowledge { .. }
+            | Call::Demand { .. }
+            | Call::AnswerInverse { .. } => {}
+        }
+    }
+
+    fn launch(
+        &mut self,
+        offer: Option<OfferId>,
+        operation: u32,
+        agent: &AgentId,
+        tasks: Vec<skep_protocol::framework::LaunchTask>,
+    ) {
+        self.numbers += 1;
+        let allocation = AllocationId(self.numbers);
+        let specs: Vec<TaskSpec> = tasks.into_iter().flatten().collect();
+        let answer = Answer::Launched { allocation, agent: agent.clone(), refused: Vec::new() };
+        self.tell(Event::Answered { offer, operation, answer });
+        for spec in specs {
+            let task = spec.task.clone();
+            self.launched.push(spec.clone());
+            self.tasks.insert(task.clone(), Task { spec, agent: agent.clone(), seq: 0 });
+            self.update(&task, TaskState::Running, Vec::new());
+        }
+    }
+
+    fn reject(&mut self, offers: &[OfferId], operations: Vec<Operation>, why: &Rejection) {
+        for (operation, order) in (0..).zip(operations) {
+            let Operation::Launch { tasks } = order else { continue };
+            let named = tasks.into_iter().flatten().map(|spec| (spec.task, spec.attempt));
+            let answer = Answer::Rejected { rejection: why.clone(), tasks: named.collect() };
+            self.tell(Event::Answered { offer: offers.first().copied(), operation, answer });
+        }
+    }
+
+    /// Attempts that are not known are lost.
+    fn reconcile(&mut self, tasks: Vec<(TaskId, Attempt)>) {
+        for (task, attempt) in tasks {
+            let is_known = self.tasks.get(&task).is_some_and(|task| task.spec.attempt == attempt);
+            if is_known {
+                continue;
+            }
+            let update = StatusUpdate {
+                key: key(&task, attempt),
+                seq: 0,
+                agent: None,
+                state: TaskState::Ended(Outcome::Lost { why: LostBy::Unknown }),
+                source: Source::Master,
+                at: self.now,
+                usage: None,
+                result: Vec::new(),
+                last_words: String::new(),
+            };
+            self.tell(Event::StatusUpdates { updates: vec![update] });
+        }
+    }
+}
+
+fn framework() -> FrameworkId {
+    FrameworkId::new("f-test").expect("an id")
+}
+
+fn id(task: &str) -> TaskId {
+    TaskId::new(task).expect("a task's id")
+}
+
+fn key(task: &TaskId, attempt: Attempt) -> TaskKey {
+    TaskKey { framework: framework(), task: task.clone(), attempt }
+}
