@@ -26,6 +26,8 @@ const MODULES: [&str; 2] = ["wasi_snapshot_preview1", "skep"];
 const PACKAGES: [&str; 6] =
     ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 const VERSION: &str = "@0.2.";
+/// skep's own interfaces.
+const OWN: [&str; 2] = ["skep:cluster/guest@0.1.0", "skep:cluster/conversation@0.1.0"];
 /// The functions that open the network, by interface.
 const NETWORK: [(&str, &str); 3] = [
     ("wasi:sockets/tcp-create-socket", "create-tcp-socket"),
@@ -144,21 +146,24 @@ impl Needs {
         if let Some(import) = self.imports.iter().find(|import| !self.is_provided(&import.from)) {
             let provided = if self.component {
                 "its interfaces are those of wasi:cli, clocks, filesystem, io, random and sockets, \
-                 version 0.2"
+                 version 0.2, and skep:cluster 0.1"
             } else {
                 "its modules are skep and wasi_snapshot_preview1"
             };
             return Some(Lacking::Provider { import: import.clone(), provided });
         }
         match self.network() {
-            Some(import) if grants.network.is_empty() => Some(lacks_network(import.clone())),
+            Some(import) if grants.network.is_empty() && !grants.network_denied => {
+                Some(lacks_network(import.clone()))
+            }
             _ => None,
         }
     }
 
     fn is_provided(&self, from: &str) -> bool {
         if self.component {
-            PACKAGES.iter().any(|package| from.starts_with(package)) && from.contains(VERSION)
+            let of_wasi = PACKAGES.iter().any(|package| from.starts_with(package));
+            (of_wasi && from.contains(VERSION)) || OWN.contains(&from)
         } else {
             MODULES.contains(&from)
         }
@@ -167,7 +172,8 @@ impl Needs {
 
 /// That a program wants the network and its task grants none.
 pub fn lacks_network(import: Import) -> Lacking {
-    let grant = "name the peers that it may connect to (grants.network, --net HOST:PORT)";
+    let grant = "name the peers that it may connect to (grants.network, --net HOST:PORT), \
+                 or --net none to have each call denied";
     Lacking::Grant { import, grant }
 }
 
@@ -200,11 +206,13 @@ mod tests {
     fn a_component_that_opens_sockets_needs_a_peer() {
         let why = "it imports create-tcp-socket of wasi:sockets/tcp-create-socket@0.2.3, for which \
                    its task has no grant: name the peers that it may connect to (grants.network, \
-                   --net HOST:PORT)";
+                   --net HOST:PORT), or --net none to have each call denied";
         assert_eq!(lacking(OPENS, &Grants::default()).as_deref(), Some(why));
         let mut grants = Grants::default();
         grants.network.insert("example.org:443".parse().expect("a peer"));
         assert_eq!(lacking(OPENS, &grants), None);
+        let denied = Grants { network_denied: true, ..Grants::default() };
+        assert_eq!(lacking(OPENS, &denied), None);
     }
 
     #[test]

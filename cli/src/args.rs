@@ -23,9 +23,11 @@ pub(crate) use sharing::{
 };
 pub(crate) use trouble::Trouble;
 
-use crate::units::{Bytes, ClockArg, Env, Fuel, HostDir, IndexRange, Scalars, Span, VolumeDir};
+use crate::units::{
+    Bytes, ClockArg, Env, Fuel, HostDir, IndexRange, Net, Scalars, Span, VolumeDir,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use skep_protocol::{ModuleLimits, Role, operator::PeerKind, task::NetGrant};
+use skep_protocol::{ModuleLimits, Role, operator::PeerKind};
 use std::{
     net::SocketAddr,
     num::{NonZeroU64, NonZeroUsize},
@@ -180,6 +182,10 @@ pub(crate) struct Run {
         default_missing_value = "core",
     )]
     pub(crate) coredump: Option<PathBuf>,
+    /// Hand the tasks to `batch` in the cluster and go: `skep job wait NAME` waits for them. One
+    /// task has 256 MiB of memory then, unless --mem says otherwise
+    #[arg(long, requires = "master")]
+    pub(crate) detach: bool,
     /// Name of the job, for lists (the module's file name if not given)
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -252,9 +258,10 @@ pub(crate) struct Grants {
     /// Give the guest an empty folder of its own as its working directory
     #[arg(long)]
     pub(crate) scratch: bool,
-    /// Let the guest, a component, connect to a peer: a name or an address, and a port
+    /// Let the guest, a component, connect to a peer: a name or an address, and a port; `none`: it
+    /// may import what opens the network, and is denied it
     #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) net: Vec<NetGrant>,
+    pub(crate) net: Vec<Net>,
     /// Set a variable, or pass one on from here
     #[arg(long, value_name = "K[=V]")]
     pub(crate) env: Vec<Env>,
@@ -279,6 +286,21 @@ pub(crate) struct Grants {
         conflicts_with_all = ["clock", "random_seed"],
     )]
     pub(crate) deterministic: Option<u64>,
+}
+
+impl Grants {
+    /// What is granted of the network, and nothing else.
+    pub(crate) fn network(&self) -> skep_protocol::task::Grants {
+        let peer = |net: &Net| match net {
+            Net::Peer(peer) => Some(peer.clone()),
+            Net::None => None,
+        };
+        skep_protocol::task::Grants {
+            network: self.net.iter().filter_map(peer).collect(),
+            network_denied: self.net.contains(&Net::None),
+            ..skep_protocol::task::Grants::default()
+        }
+    }
 }
 
 /// Many tasks of one module.

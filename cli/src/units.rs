@@ -2,7 +2,7 @@
 
 use skep_protocol::{
     Amount, Resources, TaskId, Time,
-    task::{Access, Clock},
+    task::{Access, Clock, NetGrant, NetGrantError},
 };
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
 
@@ -216,6 +216,24 @@ impl FromStr for VolumeDir {
 /// Volumes are named as tasks are.
 pub(crate) fn is_volume_name(name: &str) -> bool {
     TaskId::new(name).is_ok()
+}
+
+/// A peer that a guest may connect to, or `none`: whatever it imports, it may connect to nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Net {
+    None,
+    Peer(NetGrant),
+}
+
+impl FromStr for Net {
+    type Err = NetGrantError;
+
+    fn from_str(text: &str) -> Result<Self, NetGrantError> {
+        match text {
+            "none" => Ok(Self::None),
+            peer => peer.parse().map(Self::Peer),
+        }
+    }
 }
 
 /// `K=V`, or `K` for the value it has here.

@@ -6,9 +6,9 @@
 //! ```
 //! A conversation is opened by the guest's Subscribe and ends when the agent says so, when the
 //! agent is gone, or when the guest takes too little of what it is told; then it is told that it
-//! ended, and may open another. Always holds: what a guest says waits for the agent, and the guest with
-//! it; what a guest is told waits for it, but not without bounds. Deliberately absent: what is said
-//! and whether it is allowed, which the agent and the master judge.
+//! ended, and may open another. Always holds: what a guest says waits for the agent, and the guest
+//! with it; what a guest is told waits for it, but not without bounds. Deliberately absent: what is
+//! said and whether it is allowed, which the agent and the master judge.
 
 use skep_protocol::{codec::Message as _, executor::ToAgent, framework::Call, ids::TaskKey};
 use std::{

@@ -63,7 +63,7 @@ impl Hosted {
             attempt,
             args: self.args.clone(),
             limits: Limits::default(),
-            grants: Grants { env, framework: true, ..Grants::default() },
+            grants: Grants { env, framework: true, network_denied: true, ..Grants::default() },
             policies: Policies {
                 kill_grace: Some(KILL_GRACE),
                 lost_after: Some(LOST_AFTER),

@@ -2,6 +2,7 @@
 
 use crate::{
     etcd::Server,
+    hosting,
     kit::{Cluster, Ended, Home, Process, signal, until},
 };
 use rustix::process::Signal;
@@ -260,4 +261,25 @@ fn a_master_without_the_key_to_the_store_says_what_to_do() {
     let address = etcd.address();
     let said = home.output(words.into_iter().chain([address.as_str()]));
     said.expect_code(1).expect_words(&["copy the key", "--store-key"]);
+}
+
+#[test]
+fn a_schedule_fires_once_a_slot_when_another_master_takes_over() {
+    let mut hive = Hive::start();
+    fs::write(hive.home.path("tick.toml"), hosting::tick()).unwrap();
+    let apply = ["cron", "apply", "tick.toml", "--master", &hive.addresses];
+    hive.home.output(apply).expect_code(0);
+    let begun = |hive: &Hive| hive.view("cron list")?[0]["begun"].as_u64();
+    until("it has fired", || (begun(&hive)? >= 3).then_some(()));
+    let (leader, reigns) = hive.leader();
+    hive.masters[leader].kill();
+    until("another leads", || (hive.leader().1 > reigns).then_some(()));
+    let before = until("the scheduler is heard there", || begun(&hive));
+    until("it fires on", || (begun(&hive)? >= before + 5).then_some(()));
+    let ran = until("each slot has its task", || {
+        let slots = hosting::slots_that_ran(&hive.home.path("agent"));
+        hosting::has_each(&slots, 10).then_some(slots)
+    });
+    assert!(ran.values().all(|tasks| *tasks == 1), "{ran:?}");
+    assert_eq!(hive.view("cron list").unwrap()[0]["missed"], 0);
 }

@@ -136,6 +136,27 @@ fn a_graph_of_a_thousand_tasks_outlives_two_machines_of_its_scheduler() {
 }
 
 #[test]
+fn a_run_that_is_handed_over_goes_on_without_its_command() {
+    let cluster = Cluster::start(&["cpus:2;mem:1024"]);
+    let hello = module("hello");
+    let many = ["--detach", "--name", "later", "--count", "5", text(&hello), "number {}"];
+    let words = [&["run", "--master", &cluster.address], &many[..]].concat();
+    let said = cluster.home.output(words).expect_code(0).stdout;
+    assert!(said.contains("skep job wait later"), "{said}");
+    let waited = skep(&cluster, &["job", "wait", "later", "-o", "json"]).expect_code(0).json();
+    assert_eq!(waited[0]["groups"][0]["done"], 5);
+    let task = ["logs", "--master", &cluster.address, "later-1.run.3"];
+    let said = cluster.home.output(task).expect_code(0).stdout;
+    assert!(said.contains("number 3"), "{said}");
+    let exit = module("exit");
+    let failing = ["--detach", "--name", "never", text(&exit), "3"];
+    let words = [&["run", "--master", &cluster.address], &failing[..]].concat();
+    cluster.home.output(words).expect_code(0);
+    let waited = skep(&cluster, &["job", "wait", "never"]).expect_code(1);
+    waited.expect_words(&["never-2.run.0: exited with code 3"]);
+}
+
+#[test]
 fn a_service_keeps_its_copies_through_a_death_and_a_replacement() {
     const EACH: &str = "cpus:2;mem:512";
     const ZONES: [&str; 3] = ["zone:a", "zone:b", "zone:c"];
@@ -203,13 +224,7 @@ fn a_service_keeps_its_copies_through_a_death_and_a_replacement() {
 #[test]
 fn a_schedule_fires_once_a_slot_over_the_death_of_the_master() {
     let mut cluster = Cluster::start(&["cpus:2;mem:512"]);
-    let hello = module("hello");
-    let schedule = format!(
-        "name = \"tick\"\nschedule = \"* * * * * *\"\noverlap = \"allow\"\nmissed = \"all\"\n\
-         [work]\nmodule = {:?}\ncpus = 0.1\nmem = \"16MiB\"\n",
-        text(&hello)
-    );
-    let file = write(&cluster, "tick.toml", &schedule);
+    let file = write(&cluster, "tick.toml", &tick());
     skep(&cluster, &["cron", "apply", &file]).expect_code(0);
     let report = |cluster: &Cluster| -> Option<Value> {
         let shown = skep(cluster, &["cron", "list", "-o", "json"]);
@@ -229,22 +244,34 @@ fn a_schedule_fires_once_a_slot_over_the_death_of_the_master() {
     // Each task that ran has a folder of its own on the agent. One that was on its way when the
     // master died is launched again once it is known that nobody has it.
     let ran = until("each slot has its task", || {
-        let slots = slots_that_ran(&cluster);
-        let (first, end) = (*slots.keys().next()?, *slots.keys().last()?);
-        let has_all = (first..=end).all(|slot| slots.contains_key(&slot));
-        (has_all && end - first >= 7).then_some(slots)
+        let slots = slots_that_ran(&cluster.home.path("agent-0"));
+        has_each(&slots, 7).then_some(slots)
     });
     assert!(ran.values().all(|tasks| *tasks == 1), "{ran:?}");
 }
 
-/// How many tasks of `tick` an agent has begun, by slot.
-fn slots_that_ran(cluster: &Cluster) -> BTreeMap<u64, u32> {
+/// Whether tasks ran in so many slots, and in each between the first and the last.
+pub(crate) fn has_each(slots: &BTreeMap<u64, u32>, count: u64) -> bool {
+    let (Some(first), Some(end)) = (slots.keys().next(), slots.keys().last()) else {
+        return false;
+    };
+    (*first..=*end).all(|slot| slots.contains_key(&slot)) && end - first >= count
+}
+
+/// A schedule of one slot a second, of which none is to be left out.
+pub(crate) fn tick() -> String {
+    format!(
+        "name = \"tick\"\nschedule = \"* * * * * *\"\noverlap = \"allow\"\nmissed = \"all\"\n\
+         [work]\nmodule = {:?}\ncpus = 0.1\nmem = \"16MiB\"\n",
+        text(&module("hello"))
+    )
+}
+
+/// How many tasks of `tick` an agent has begun, by slot: each has a folder of its own there.
+pub(crate) fn slots_that_ran(agent: &Path) -> BTreeMap<u64, u32> {
     let mut slots = BTreeMap::new();
-    let found = std::process::Command::new("find")
-        .arg(cluster.home.path("agent-0"))
-        .args(["-name", "*tick.*"])
-        .output()
-        .unwrap();
+    let found =
+        std::process::Command::new("find").arg(agent).args(["-name", "*tick.*"]).output().unwrap();
     for line in String::from_utf8(found.stdout).unwrap().lines() {
         let name = line.rsplit('/').next().unwrap();
         let digits = name.split("tick.").nth(1).unwrap();

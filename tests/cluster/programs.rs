@@ -311,3 +311,62 @@ fn esbuild_bundles_a_program_of_two_files() {
     assert!(!bundle.contains("number") && !bundle.contains("never"), "{bundle}");
     assert!(!bundle.contains("import"), "{bundle}");
 }
+
+/// Makes a component of a Python program of `examples/python-component`, in this folder.
+fn componentize(folder: &Path, world: &str, program: &str) -> PathBuf {
+    let site = Path::new(env!("CARGO_TARGET_TMPDIR")).join("programs/componentize-py");
+    {
+        let _one_at_a_time = FETCHING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !site.exists() {
+            let making = site.with_extension("making");
+            let to = making.to_str().unwrap();
+            let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", to];
+            tool(folder, "python3", &[&pip[..], &["componentize-py==0.25.1"]].concat());
+            fs::rename(&making, &site).unwrap();
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
+    let component = folder.join(format!("{program}.wasm"));
+    let made = Command::new("python3")
+        .args(["-c", "from componentize_py import script; script()", "-d"])
+        .arg(root.join("wit"))
+        .args(["-w", world, "componentize", program, "-p"])
+        .arg(root.join("examples/python-component"))
+        .arg("-p")
+        .arg(root.join("python/skep/src"))
+        .arg("-o")
+        .arg(&component)
+        .env("PYTHONPATH", &site)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    component
+}
+
+#[test]
+fn python_compiled_to_a_component_is_a_task() {
+    let home = home_with(&[("text", "the hive and the bee")]);
+    let component = componentize(home.0.path(), "skep:cluster/task", "task");
+    let options = ["run", "--net", "none", "--mem", "256MiB", "--stdin", "work/text"];
+    let run = home.output([&options[..], &[component.to_str().unwrap()]].concat());
+    assert_eq!(run.expect_code(0).stdout, "0: 5 words\n");
+}
+
+#[test]
+fn python_compiled_to_a_component_is_a_framework_that_the_cluster_hosts() {
+    let cluster = crate::kit::Cluster::start(&["cpus:2;mem:2048"]);
+    let folder = cluster.home.0.path().to_owned();
+    let component = componentize(&folder, "skep:cluster/framework", "framework");
+    let hello = crate::kit::module("hello");
+    let words = ["framework", "run", "--master", &cluster.address, "--mem", "256MiB", "--file"];
+    let files = [hello.to_str().unwrap(), component.to_str().unwrap()];
+    cluster.home.output([&words[..], &files].concat()).expect_code(0);
+    crate::kit::until("it has done its work", || {
+        let shown = cluster.view("framework show");
+        (shown[0]["state"] == "ended").then_some(())
+    });
+    let logs = ["framework", "logs", "--master", &cluster.address, "framework"];
+    let said = cluster.home.output(logs).expect_code(0).stdout;
+    assert_eq!(said.matches("FINISHED").count(), 3, "{said}");
+}

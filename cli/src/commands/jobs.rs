@@ -10,7 +10,7 @@ use crate::{
     signals::stop_signal,
 };
 use skep_framework::{Cluster, Driver, Offer, Question, Scheduler};
-use skep_frameworks::batch::{Batch, Order, Report, Standing};
+use skep_frameworks::batch::{Batch, Job, Order, Report, Standing};
 use skep_protocol::{
     FrameworkId, StatusUpdate,
     framework::{FrameworkInfo, State},
@@ -124,6 +124,13 @@ async fn submit(args: JobSubmit) -> Result<ExitCode> {
     cluster.close().await;
     output::print(&format!("job {name} is the cluster's now: skep job wait {name}"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Hands a job to `batch`, which is started if it is not there.
+pub(crate) async fn hand_over(cluster: &Cluster, job: Job) -> Result {
+    host_builtin(cluster, BATCH).await?;
+    let submit = Order::Submit { job: Box::new(job) };
+    question_when_there::<Vec<Report>>(cluster, BATCH, &submit).await.map(drop)
 }
 
 async fn wait(args: OneJob) -> Result<ExitCode> {

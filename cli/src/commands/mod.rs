@@ -6,7 +6,7 @@ mod compile;
 mod dev;
 mod doctor;
 mod frameworks;
-mod jobs;
+pub(crate) mod jobs;
 mod keeping;
 mod kept;
 mod lists;

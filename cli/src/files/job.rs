@@ -72,6 +72,8 @@ impl JobPlan {
                 needs: task.needs.iter().flat_map(|needs| needs.as_ref().clone()).collect(),
                 input: task.input.as_ref().map(|input| input.as_ref().clone()),
                 retries: task.retries.as_ref().map_or(0, |retries| *retries.as_ref()),
+                template: None,
+                first: 0,
             };
             groups.insert(name.clone(), group);
         }

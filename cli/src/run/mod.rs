@@ -15,21 +15,24 @@ mod summary;
 use crate::{
     args,
     client::connect,
+    commands::jobs,
     failure::{Failure, Result, Sentence},
     output,
     private::Private,
     signals::stop_signal,
 };
 use collect::{Collected, Collector};
-use plan::{Fitting, Inputs, Job};
+use plan::{Fitting, Inputs, Job, Shape};
 use scheduler::{Order, RunScheduler};
 use skep_framework::Cluster;
+use skep_frameworks::batch::{self, Group};
 use skep_protocol::{
     Amount, Digest, Resources, Role,
     bounds::MODULE_BYTES_MAX,
     framework::FrameworkInfo,
     operator::{Request, Response, view},
-    task::{Grants, Terms},
+    resources::MEM,
+    task::Terms,
     wishes::Wishes,
 };
 use skep_transport::RequestError;
@@ -44,6 +47,8 @@ use tokio::sync::mpsc;
 
 /// How long the tasks of a command live on whose connection broke: it reconnects, or is gone.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The memory of a task that is handed over, if it is not said.
+const DETACHED_MEM_MIB: Amount = Amount::units(256);
 /// How often to look for agents while there is none.
 const AGENTS_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -104,12 +109,40 @@ impl Program {
 
 async fn run_on(cluster: Cluster, args: &args::Run, program: &Program) -> Result<ExitCode> {
     let job = prepare(&cluster, args, program).await?;
+    if args.detach {
+        return detach(cluster, args, job).await;
+    }
     let Collected { summary, code } = execute(&cluster, args, job).await?;
     cluster.close().await;
     if let Some(summary) = summary {
         output::json(&summary)?;
     }
     Ok(ExitCode::from(code))
+}
+
+/// Hands a job to `batch`, which goes on with it when this command is gone.
+async fn detach(cluster: Cluster, args: &args::Run, job: Job) -> Result<ExitCode> {
+    if args.many.each_line.is_some() {
+        let why = "--each-line cannot be handed over: write a job file, or use --array and {}";
+        return Err(Sentence(why.into()).into());
+    }
+    let first = job.tasks.first().ok_or_else(|| Sentence("there are no tasks".into()))?;
+    let (place, count) = (first.index.unwrap_or(0), job.tasks.len() as u64);
+    let mut template = first.clone();
+    // As it was typed: each task puts its own place there.
+    template.args = args.args().to_vec();
+    if args.limits.mem.is_none() && job.shape == Shape::One {
+        // There is no offer in hand whose memory it could have.
+        template.resources = template.resources.with(MEM, DETACHED_MEM_MIB);
+    }
+    let name = args.name.clone().unwrap_or_else(|| format!("{}-{}", template.name, job.id));
+    let groups = [("run".to_owned(), Group::of_template(template, place, count))].into();
+    let handed = batch::Job { name: name.clone(), priority: 0, groups };
+    handed.check().map_err(|fault| Sentence(fault.to_string()))?;
+    jobs::hand_over(&cluster, handed).await?;
+    cluster.close().await;
+    output::print(&format!("job {name} is the cluster's now: skep job wait {name}"))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Reads a module far enough to say what is wrong with it before anything is started.
@@ -131,9 +164,7 @@ pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>> {
 
 /// Refuses a program that imports what its tasks do not grant, before anything is sent.
 fn check_needs(args: &args::Run, module: &[u8]) -> Result<()> {
-    let network = args.grants.net.iter().cloned().collect();
-    let grants = Grants { network, ..Grants::default() };
-    match skep_admission::needs(module).lacking(&grants) {
+    match skep_admission::needs(module).lacking(&args.grants.network()) {
         Some(lacking) => {
             let why = format!("{}: module rejected: {lacking}", args.module().display());
             Err(Sentence(why).into())

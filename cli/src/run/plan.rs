@@ -186,8 +186,8 @@ fn grants(
         Some(seed) => (Clock::Virtual { start: Clock::VIRTUAL_START }, Random::Seeded { seed }),
         None => (clock, random),
     };
-    let network = asked.net.iter().cloned().collect();
-    Ok(Grants { env, stdin: inputs.stdin, dirs, clock, random, network, framework: false })
+    let (stdin, net) = (inputs.stdin, asked.network());
+    Ok(Grants { env, stdin, dirs, clock, random, ..net })
 }
 
 /// A single task that named no amount takes what the agent has; all others need what they ask.

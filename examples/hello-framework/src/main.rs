@@ -1,4 +1,5 @@
-//! The classic first framework: launches a one-cpu task on every offer it gets, five in all.
+//! The classic first framework: launches a one-cpu task on every offer it gets, five in all if it
+//! is not told otherwise.
 //!
 //! The same source is a program of its own (`cargo run -p hello-framework`) and, compiled to
 //! wasm32-wasip1, a guest that the cluster hosts (`skep framework run`).
@@ -10,10 +11,9 @@ use skep_guest::framework as skep;
 
 use skep::{ProgramError, prelude::*, run};
 
-const TASKS: u32 = 5;
-
 struct HelloScheduler {
     module: Digest,
+    tasks: u32,
     launched: u32,
     ended: u32,
 }
@@ -22,7 +22,7 @@ impl Scheduler for HelloScheduler {
     fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
         let one_cpu = Resources::new(Amount::units(1), Amount::units(64));
         for offer in offers {
-            if self.launched == TASKS || !offer.resources.contains(&one_cpu) {
+            if self.launched == self.tasks || !offer.resources.contains(&one_cpu) {
                 driver.decline(offer.id, None);
                 continue;
             }
@@ -39,15 +39,17 @@ impl Scheduler for HelloScheduler {
         if update.state.is_terminal() {
             self.ended += 1;
         }
-        if self.ended == TASKS {
+        if self.ended == self.tasks {
             driver.stop();
         }
     }
 }
 
 fn main() -> Result<(), ProgramError> {
-    let file = std::env::args().nth(1).unwrap_or_else(|| "examples/hello/hello.wasm".into());
+    let mut args = std::env::args().skip(1);
+    let file = args.next().unwrap_or_else(|| "examples/hello/hello.wasm".into());
+    let tasks = args.next().and_then(|tasks| tasks.parse().ok()).unwrap_or(5);
     run(framework_info("hello"), |modules| {
-        Ok(HelloScheduler { module: modules.find(&file)?, launched: 0, ended: 0 })
+        Ok(HelloScheduler { module: modules.find(&file)?, tasks, launched: 0, ended: 0 })
     })
 }

@@ -102,7 +102,7 @@ fn generous() -> Grants {
 /// # Errors
 /// The outcome of the task: rejected, with the import and the grant that is missing.
 pub(crate) fn granted(program: &CommandPre<GuestState>, grants: &Grants) -> Result<(), Outcome> {
-    if !grants.network.is_empty() {
+    if !grants.network.is_empty() || grants.network_denied {
         return Ok(());
     }
     let engine = program.engine();

@@ -6,6 +6,7 @@
 //! | `streams` | what moves through streams and waits, and what is charged for it? |
 //! | `network` | which peers may it connect to, which names may it look up? |
 //! | `world` | clocks and random numbers |
+//! | `skep` | skep's own interfaces: progress, checkpoints, speaking as a framework |
 //! | `admit` | which components are compiled, and what must a task grant them? |
 //!
 //! The work is wasmtime-wasi's; what a cluster needs stands around it, as in `host/` for preview 1.
@@ -16,6 +17,7 @@
 pub(crate) mod admit;
 mod files;
 pub(crate) mod network;
+mod skep;
 mod streams;
 mod world;
 
@@ -66,6 +68,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
     random::insecure::add_to_linker::<_, HasSelf<GuestState>>(l, |state| state)?;
     ip_name_lookup::add_to_linker::<_, HasSelf<GuestState>>(l, |state| state)?;
     l.allow_shadowing(false);
+    skep::add(l)?;
     Ok(linker)
 }
 

@@ -76,24 +76,25 @@ async fn call(caller: &mut Caller<'_, GuestState>, pointer: i32, length: i32) ->
     }
 }
 
-/// The length of the event, which is copied and gone if it fits, and stays if not.
-async fn event(
-    caller: &mut Caller<'_, GuestState>,
-    pointer: i32,
-    capacity: i32,
-    wait: Duration,
-) -> i32 {
-    let state = caller.data();
-    let Some(speech) = state.speech.clone() else { return NoEvent::NotGranted as i32 };
-    state.life.sign();
+/// What came of a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Event,
+    Nothing,
+    Ended,
+}
+
+/// Waits for an event, for the end of the conversation, for the notice to end, or for so long.
+pub(crate) async fn wait(state: &mut GuestState, speech: &Speech, longest: Duration) -> Waited {
     let life = Arc::clone(&state.life);
-    let due = Instant::now() + wait.min(WAIT_MAX);
+    life.sign();
+    let due = Instant::now() + longest.min(WAIT_MAX);
     loop {
         match speech.next() {
-            Next::Event(length) => return hand_over(caller, &speech, pointer, capacity, length),
-            Next::Ended => return NoEvent::Ended as i32,
+            Next::Event(_) => return Waited::Event,
+            Next::Ended => return Waited::Ended,
             Next::Nothing if life.notice().is_some() || due <= Instant::now() => {
-                return NoEvent::NotYet as i32;
+                return Waited::Nothing;
             }
             Next::Nothing => {}
         }
@@ -105,13 +106,28 @@ async fn event(
     }
 }
 
+/// The length of the event, which is copied and gone if it fits, and stays if not.
+async fn event(
+    caller: &mut Caller<'_, GuestState>,
+    pointer: i32,
+    capacity: i32,
+    longest: Duration,
+) -> i32 {
+    let Some(speech) = caller.data().speech.clone() else { return NoEvent::NotGranted as i32 };
+    match wait(caller.data_mut(), &speech, longest).await {
+        Waited::Event => hand_over(caller, &speech, pointer, capacity),
+        Waited::Nothing => NoEvent::NotYet as i32,
+        Waited::Ended => NoEvent::Ended as i32,
+    }
+}
+
 fn hand_over(
     caller: &mut Caller<'_, GuestState>,
     speech: &Speech,
     pointer: i32,
     capacity: i32,
-    length: usize,
 ) -> i32 {
+    let Next::Event(length) = speech.next() else { return NoEvent::NotYet as i32 };
     let length = i32::try_from(length).unwrap_or(i32::MAX);
     if length.cast_unsigned() > capacity.cast_unsigned() {
         return length;

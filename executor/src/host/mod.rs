@@ -17,14 +17,14 @@ pub(crate) mod clock;
 pub(crate) mod disk;
 mod errno;
 pub(crate) mod files;
-mod framework;
+pub(crate) mod framework;
 pub(crate) mod listing;
 mod memory;
 mod names;
 mod p1;
 pub(crate) mod price;
 pub(crate) mod random;
-mod skep;
+pub(crate) mod skep;
 pub(crate) mod transcript;
 mod wait;
 

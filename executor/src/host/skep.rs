@@ -73,7 +73,7 @@ fn add_policies(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
             Box::new(async move {
                 price::enter(caller.as_context_mut(), LOOK_UP).await?;
                 let wait = Duration::from_millis(u64::try_from(wait_millis).unwrap_or(0));
-                Ok(i32::from(cancelled(&mut caller, wait).await))
+                Ok(i32::from(cancelled(caller.data_mut(), wait).await))
             })
         },
     )?;
@@ -103,8 +103,7 @@ fn add_policies(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
 }
 
 /// A run that is to be the same each time is not told, and does not wait: its clock is moved.
-async fn cancelled(caller: &mut Caller<'_, GuestState>, wait: Duration) -> bool {
-    let state = caller.data();
+pub(crate) async fn cancelled(state: &mut GuestState, wait: Duration) -> bool {
     if let Some(clock) = &state.clock {
         clock.waited(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
         return false;
@@ -116,19 +115,25 @@ async fn cancelled(caller: &mut Caller<'_, GuestState>, wait: Duration) -> bool 
 /// The host holds the checkpoint as long as the guest runs, so it counts as the guest's memory.
 fn checkpoint(caller: &mut Caller<'_, GuestState>, pointer: i32, length: i32) -> Answer {
     match read(caller, pointer, length, CHECKPOINT_BYTES_MAX) {
-        Ok(bytes) => {
-            let state = caller.data_mut();
-            state.life.sign();
-            state.limiter.release(state.checkpoint.len() as u64);
-            if !state.limiter.hold(bytes.len() as u64) {
-                state.checkpoint.clear();
-                return Answer::TooLarge;
-            }
-            state.leave_checkpoint(bytes);
-            Answer::Done
-        }
+        Ok(bytes) => match keep_checkpoint(caller.data_mut(), bytes) {
+            true => Answer::Done,
+            false => Answer::TooLarge,
+        },
         Err(answer) => answer,
     }
+}
+
+/// Keeps the state to go on from, if the memory limit has room for it.
+pub(crate) fn keep_checkpoint(state: &mut GuestState, bytes: Vec<u8>) -> bool {
+    state.life.sign();
+    state.limiter.release(state.checkpoint.len() as u64);
+    let fits = state.limiter.hold(bytes.len() as u64);
+    if fits {
+        state.leave_checkpoint(bytes);
+    } else {
+        state.checkpoint.clear();
+    }
+    fits
 }
 
 /// The length of the state to go on from; copied if it fits. -1: it does not lie in the memory.
@@ -170,18 +175,23 @@ fn progress(
 /// The host holds the result until the guest has ended, so it counts as the guest's memory.
 fn result(caller: &mut Caller<'_, GuestState>, pointer: i32, length: i32) -> Answer {
     match read(caller, pointer, length, RESULT_BYTES_MAX) {
-        Ok(bytes) => {
-            let state = caller.data_mut();
-            state.limiter.release(state.result.len() as u64);
-            state.result.clear();
-            if !state.limiter.hold(bytes.len() as u64) {
-                return Answer::TooLarge;
-            }
-            state.result = bytes;
-            Answer::Done
-        }
+        Ok(bytes) => match keep_result(caller.data_mut(), bytes) {
+            true => Answer::Done,
+            false => Answer::TooLarge,
+        },
         Err(answer) => answer,
     }
+}
+
+/// Keeps a result, if the memory limit has room for it; an earlier one is gone.
+pub(crate) fn keep_result(state: &mut GuestState, bytes: Vec<u8>) -> bool {
+    state.limiter.release(state.result.len() as u64);
+    state.result.clear();
+    let fits = state.limiter.hold(bytes.len() as u64);
+    if fits {
+        state.result = bytes;
+    }
+    fits
 }
 
 pub(super) fn read(

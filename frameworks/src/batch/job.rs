@@ -2,7 +2,7 @@
 
 use crate::Work;
 use serde::{Deserialize, Serialize};
-use skep_protocol::TaskId;
+use skep_protocol::{Attempt, TaskId, TaskSpec};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -47,6 +47,18 @@ pub struct Group {
     /// How often a task that has failed is started again.
     #[serde(default)]
     pub retries: u32,
+    /// What each of them is in full, for those who want more than [`Work`] says: its id, attempt
+    /// and place are this framework's. `{}` in an argument stands for the place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Box<TaskSpec>>,
+    /// The place of the first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+const fn is_zero(first: &u64) -> bool {
+    *first == 0
 }
 
 const fn one() -> u64 {
@@ -115,6 +127,9 @@ impl Job {
                 return Err(("needs", why));
             }
         }
+        if let Some(template) = &group.template {
+            template.check().map_err(|rejection| ("template", rejection.to_string()))?;
+        }
         group.work.check().map_err(|why| ("work", why))
     }
 
@@ -142,7 +157,39 @@ impl Job {
     }
 }
 
+/// What stands in an argument for the task's place.
+const PLACE: &str = "{}";
+
 impl Group {
+    /// A group of tasks that are all this.
+    pub fn of_template(template: TaskSpec, first: u64, count: u64) -> Self {
+        let work = Work {
+            module: template.module,
+            name: template.name.clone(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            resources: template.resources.clone(),
+            deadline: None,
+            kill_grace: None,
+            heartbeat: None,
+            lost_after: None,
+        };
+        let template = Some(Box::new(template));
+        Self { work, count, needs: [].into(), input: None, retries: 0, template, first }
+    }
+
+    /// One attempt of one task.
+    pub(crate) fn task(&self, id: TaskId, attempt: Attempt, index: usize) -> TaskSpec {
+        let place = self.first + index as u64;
+        let Some(template) = &self.template else {
+            let task = self.work.task(id, attempt);
+            return TaskSpec { index: Some(place), ..task };
+        };
+        let args = template.args.iter().map(|arg| arg.replace(PLACE, &place.to_string()));
+        let args = args.collect();
+        TaskSpec { task: id, attempt, index: Some(place), args, ..TaskSpec::clone(template) }
+    }
+
     /// All groups that must be done before it.
     pub(crate) fn all_needs(&self) -> BTreeSet<&str> {
         self.needs.iter().chain(&self.input).map(String::as_str).collect()

@@ -409,10 +409,11 @@ impl Active {
                 let attempt = before.attempt + 1;
                 progress.set(index, Task { attempt, stage: Stage::Launched, ..before });
                 pieces.insert(index / super::progress::PIECE);
-                let mut task = group.work.task(self.id(&name, index), Attempt(attempt));
+                let mut task = group.task(self.id(&name, index), Attempt(attempt), index);
                 task.policies.lost_after.get_or_insert(LOST_AFTER);
-                task.index = Some(index as u64);
-                task.grants.stdin = self.input(driver, &group, index);
+                if let Some(input) = self.input(driver, &group, index) {
+                    task.grants.stdin = Some(input);
+                }
                 tasks.push((task, index, name.clone()));
             }
             // Kept before the launch, which is given after.

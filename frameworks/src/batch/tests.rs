@@ -22,7 +22,8 @@ fn work() -> Work {
 
 fn group(count: u64, needs: &[&str]) -> Group {
     let needs = needs.iter().map(|name| (*name).to_owned()).collect();
-    Group { work: work(), count, needs, input: None, retries: 0 }
+    let (work, input, retries) = (work(), None, 0);
+    Group { work, count, needs, input, retries, template: None, first: 0 }
 }
 
 fn job(name: &str, groups: &[(&str, Group)]) -> Job {
@@ -151,6 +152,22 @@ fn results_are_the_input_of_the_next_by_place_or_all_together() {
     let [task] = &cluster.launched()[..] else { panic!("one task") };
     let input = task.grants.stdin.expect("an input");
     assert_eq!(cluster.blob(&input), Some(&b"AB"[..]));
+}
+
+#[test]
+fn a_group_of_a_template_has_its_grants_and_its_places_in_the_arguments() {
+    let mut cluster = serving();
+    let id = TaskId::new("template").expect("an id");
+    let mut template = TaskSpec::new(id, Digest::of(b"module"), work().resources);
+    template.args = vec!["page-{}.svg".into()];
+    template.limits.fuel = Some(7);
+    let groups = [("run", Group::of_template(template, 5, 2))];
+    submit(&mut cluster, job("j", &groups));
+    cluster.offer("n1", "cpus:2;mem:128");
+    let launched = cluster.launched();
+    let shown: Vec<_> = launched.iter().map(|task| (task.index, task.args[0].as_str())).collect();
+    assert_eq!(shown, [(Some(5), "page-5.svg"), (Some(6), "page-6.svg")]);
+    assert_eq!(launched[0].limits.fuel, Some(7));
 }
 
 #[test]

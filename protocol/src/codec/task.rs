@@ -267,7 +267,7 @@ impl Convert for Grants {
     type Wire = wire::Grants;
 
     fn to_wire(&self) -> wire::Grants {
-        let Self { env, stdin, dirs, clock, random, network, framework } = self;
+        let Self { env, stdin, dirs, clock, random, network, framework, network_denied } = self;
         wire::Grants {
             env: env.clone(),
             stdin: stdin.to_wire(),
@@ -276,6 +276,7 @@ impl Convert for Grants {
             random: Some(random.to_wire()),
             network: network.iter().map(ToString::to_string).collect(),
             framework: *framework,
+            network_denied: *network_denied,
         }
     }
 
@@ -292,6 +293,7 @@ impl Convert for Grants {
             random: or_default("random", wire.random)?,
             network: network.collect::<Result<_, _>>()?,
             framework: wire.framework,
+            network_denied: wire.network_denied,
         })
     }
 }
@@ -391,6 +393,7 @@ mod tests {
             "grant.env",
             "grant.framework",
             "grant.network",
+            "grant.network.denied",
             "grant.random.seeded",
             "grant.stdin",
             "limit.cpus",

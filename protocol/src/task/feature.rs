@@ -38,11 +38,12 @@ pub enum Feature {
     LostAfter,
     Checkpoint,
     Framework,
+    NetworkDenied,
 }
 
 impl Feature {
     /// All features of this build, in the order of the enum.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Cpus,
         Self::Memory,
         Self::Output,
@@ -71,6 +72,7 @@ impl Feature {
         Self::LostAfter,
         Self::Checkpoint,
         Self::Framework,
+        Self::NetworkDenied,
     ];
 
     /// What every task uses, whatever its spec says.
@@ -108,6 +110,7 @@ impl Feature {
             Self::LostAfter => "policy.lost_after",
             Self::Checkpoint => "policy.checkpoint",
             Self::Framework => "grant.framework",
+            Self::NetworkDenied => "grant.network.denied",
         }
     }
 
@@ -119,7 +122,7 @@ impl Feature {
     /// The features that a guest with these limits and grants needs.
     pub fn used_by(limits: &Limits, grants: &Grants, diagnostics: Diagnostics) -> BTreeSet<Self> {
         let Limits { fuel, deadline, random_bytes, host_calls_per_second, .. } = limits;
-        let Grants { env, stdin, dirs, clock, random, network, framework } = grants;
+        let Grants { env, stdin, dirs, clock, random, network, framework, network_denied } = grants;
         let from = |is_it: fn(&DirSource) -> bool| dirs.iter().any(|dir| is_it(&dir.source));
         let sometimes = [
             (Self::Fuel, fuel.is_some()),
@@ -137,6 +140,7 @@ impl Feature {
             (Self::SeededRandom, matches!(random, Random::Seeded { .. })),
             (Self::Network, !network.is_empty()),
             (Self::Framework, *framework),
+            (Self::NetworkDenied, *network_denied),
             (Self::Coredump, diagnostics == Diagnostics::Coredump),
         ];
         let used = sometimes.into_iter().filter_map(|(feature, used)| used.then_some(feature));

@@ -32,6 +32,10 @@ pub struct Grants {
     /// Whether it may speak as a framework: subscribe, take offers, launch tasks.
     #[serde(skip_serializing_if = "is_false")]
     pub framework: bool,
+    /// Whether it may import what opens the network though it is granted no peer: interpreters do,
+    /// whatever they run. Each call is denied.
+    #[serde(skip_serializing_if = "is_false")]
+    pub network_denied: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

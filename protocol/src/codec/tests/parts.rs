@@ -72,6 +72,7 @@ pub(super) fn spec() -> impl Strategy<Value = TaskSpec> {
             random,
             network,
             framework,
+            network_denied: framework,
         },
     );
     let ids = (task(), 1..u32::MAX, digest(), text());

@@ -71,6 +71,7 @@ pub(in crate::codec) fn rich_spec() -> TaskSpec {
             random: Random::Seeded { seed: 42 },
             network: ["example.org:443".parse().expect("a peer")].into(),
             framework: true,
+            network_denied: true,
         },
         diagnostics: Diagnostics::Coredump,
         terms: Terms::Revocable,

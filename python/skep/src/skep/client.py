@@ -5,11 +5,15 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import ssl
 import threading
 import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
+
+try:
+    import ssl
+except ImportError:  # Within a component there is none, and no need of it.
+    ssl = None  # type: ignore[assignment]
 
 from .errors import CallError, SkepError, UnreachableError
 from .identity import MASTER_NAME

@@ -87,6 +87,14 @@ class SchedulerDriver:
         masters = addresses(master_url or os.environ.get("SKEP_MASTER") or "")
         folder = identities.find(identity, shown(masters[0]))
         self._client = Client(masters, identities.tls(folder))
+        self._set_up(scheduler, framework_info, implicit_acknowledgements)
+
+    def _set_up(
+        self,
+        scheduler: Scheduler,
+        framework_info: FrameworkInfo,
+        implicit_acknowledgements: bool,
+    ) -> None:
         self._scheduler = scheduler
         self._info = framework_info
         self._implicit = implicit_acknowledgements

@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import os
 import re
-import ssl
 import tempfile
 from pathlib import Path
 from typing import Optional, Union
+
+try:
+    import ssl
+except ImportError:  # Within a component there is none, and no need of it.
+    ssl = None  # type: ignore[assignment]
 
 from .errors import IdentityError
 
