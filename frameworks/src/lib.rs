@@ -10,6 +10,8 @@
 
 pub mod batch;
 pub mod cron;
+#[cfg(test)]
+mod kit;
 mod program;
 pub mod service;
 mod work;

@@ -1,7 +1,20 @@
 //! What all of these frameworks answer to questions, and how.
 
 use serde::{Serialize, de::DeserializeOwned};
+use skep_protocol::TaskId;
 use skep_scheduler::{Driver, Question};
+
+/// What a name may have: it is a part of its tasks' ids.
+const NAME_BYTES_MAX: usize = 60;
+
+/// Checks the name of what is kept.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    if name.len() > NAME_BYTES_MAX || TaskId::new(name).is_err() {
+        let max = NAME_BYTES_MAX;
+        return Err(format!("name: {name:?}: letters, digits, '.', '_' and '-', {max} at most"));
+    }
+    Ok(())
+}
 
 /// Reads the order in a question, obeys, and answers.
 pub(crate) fn answer<O: DeserializeOwned, A: Serialize>(

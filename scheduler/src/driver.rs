@@ -5,6 +5,9 @@
 //! of the framework, in order, and every task it launched ends in exactly one terminal update.
 //! Deliberately absent: connections and clocks, which are those of whoever carries the calls.
 
+mod ended;
+
+use self::ended::Ended;
 use crate::scheduler::Scheduler;
 use skep_protocol::{
     AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Role, Source,
@@ -16,13 +19,7 @@ use skep_protocol::{
         Operation, State,
     },
 };
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Duration,
-};
-
-/// How many ended attempts are remembered so that a repeated last update is not delivered twice.
-const ENDED_MAX: usize = 100_000;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Takes a scheduler's orders and keeps its place in the conversation with the master.
 #[derive(Debug)]
@@ -222,6 +219,15 @@ impl Driver {
     /// [`Outcome::Refused`] the same way.
     pub fn launch(&mut self, offer: &Offer, tasks: impl IntoIterator<Item = TaskSpec>) {
         self.accept(&[offer.id], tasks, Filters::default());
+    }
+
+    /// Launches tasks on an offer, or gives it back if there are none.
+    pub fn launch_or_decline(&mut self, offer: &Offer, tasks: Vec<TaskSpec>) {
+        if tasks.is_empty() {
+            self.decline(offer.id, None);
+        } else {
+            self.launch(offer, tasks);
+        }
     }
 
     /// Launches tasks on several offers of one agent, and says how to treat what is left over.
@@ -570,29 +576,6 @@ const fn refused_update(at: Time, key: TaskKey, rejection: Rejection) -> StatusU
         usage: None,
         result: Vec::new(),
         last_words: String::new(),
-    }
-}
-
-/// The last [`ENDED_MAX`] attempts that have ended.
-#[derive(Debug, Default)]
-struct Ended {
-    keys: BTreeSet<TaskKey>,
-    oldest_first: VecDeque<TaskKey>,
-}
-
-impl Ended {
-    fn contains(&self, key: &TaskKey) -> bool {
-        self.keys.contains(key)
-    }
-
-    fn insert(&mut self, key: TaskKey) {
-        if self.oldest_first.len() == ENDED_MAX
-            && let Some(oldest) = self.oldest_first.pop_front()
-        {
-            self.keys.remove(&oldest);
-        }
-        self.keys.insert(key.clone());
-        self.oldest_first.push_back(key);
     }
 }
 

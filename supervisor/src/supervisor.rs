@@ -122,11 +122,7 @@ impl Scheduler for Supervisor {
                 keep(driver, &entry.kept);
                 tasks.push(entry.kept.hosted.task(Attempt(entry.kept.attempt)));
             }
-            if tasks.is_empty() {
-                driver.decline(offer.id, None);
-            } else {
-                driver.launch(&offer, tasks);
-            }
+            driver.launch_or_decline(&offer, tasks);
         }
         self.ask_for_room(driver);
     }

@@ -139,11 +139,7 @@ impl Scheduler for Batch {
     fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
         for offer in offers {
             let tasks = self.tasks_for(driver, &offer);
-            if tasks.is_empty() {
-                driver.decline(offer.id, None);
-            } else {
-                driver.launch(&offer, tasks);
-            }
+            driver.launch_or_decline(&offer, tasks);
         }
         self.settle(driver);
     }

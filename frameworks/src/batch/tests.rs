@@ -1,28 +1,13 @@
 //! Exact stories of jobs.
 
 use super::{Batch, Group, Job, Order, Report, Standing};
-use crate::Work;
+use crate::kit;
 use skep_protocol::outcome::LostBy;
 use skep_scheduler::{prelude::*, testing::Cluster};
-use std::collections::BTreeMap;
-
-fn work() -> Work {
-    Work {
-        module: Digest::of(b"module"),
-        name: "work".into(),
-        args: Vec::new(),
-        env: BTreeMap::new(),
-        resources: "cpus:1;mem:64".parse().expect("resources"),
-        deadline: None,
-        kill_grace: None,
-        heartbeat: None,
-        lost_after: None,
-    }
-}
 
 fn group(count: u64, needs: &[&str]) -> Group {
     let needs = needs.iter().map(|name| (*name).to_owned()).collect();
-    let (work, input, retries) = (work(), None, 0);
+    let (work, input, retries) = (kit::work("module"), None, 0);
     Group { work, count, needs, input, retries, template: None, first: 0 }
 }
 
@@ -158,7 +143,7 @@ fn results_are_the_input_of_the_next_by_place_or_all_together() {
 fn a_group_of_a_template_has_its_grants_and_its_places_in_the_arguments() {
     let mut cluster = serving();
     let id = TaskId::new("template").expect("an id");
-    let mut template = TaskSpec::new(id, Digest::of(b"module"), work().resources);
+    let mut template = TaskSpec::new(id, Digest::of(b"module"), kit::work("module").resources);
     template.args = vec!["page-{}.svg".into()];
     template.limits.fuel = Some(7);
     let groups = [("run", Group::of_template(template, 5, 2))];

@@ -1,12 +1,8 @@
 //! What people order of `cron`, and what it tells them: the JSON of its questions.
 
 use super::times::Times;
-use crate::Work;
+use crate::{Work, program::check_name};
 use serde::{Deserialize, Serialize};
-use skep_protocol::TaskId;
-
-/// A schedule's name: it is a part of its tasks' ids.
-const NAME_BYTES_MAX: usize = 60;
 
 /// A schedule as its owner wants it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,12 +62,7 @@ impl Spec {
     /// # Errors
     /// A sentence that names the field.
     pub fn check(&self) -> Result<(), String> {
-        if self.name.len() > NAME_BYTES_MAX || TaskId::new(&self.name).is_err() {
-            return Err(format!(
-                "name: {:?}: letters, digits, '.', '_' and '-', 60 at most",
-                self.name
-            ));
-        }
+        check_name(&self.name)?;
         Times::new(&self.schedule, &self.zone)?;
         self.work.check().map_err(|why| format!("work: {why}"))
     }

@@ -85,11 +85,7 @@ impl Scheduler for Cron {
                     keep(driver, &schedule.kept);
                 }
             }
-            if tasks.is_empty() {
-                driver.decline(offer.id, None);
-            } else {
-                driver.launch(&offer, tasks);
-            }
+            driver.launch_or_decline(&offer, tasks);
         }
         self.settle(driver);
     }

@@ -1,27 +1,17 @@
 //! Exact stories of schedules. Time begins with the first of January 2030.
 
 use super::{Cron, Missed, Order, Overlap, Report, Spec};
-use crate::Work;
+use crate::kit;
 use skep_protocol::outcome::LostBy;
 use skep_scheduler::{prelude::*, testing::Cluster};
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// The seconds of the begin.
 const BEGIN: u64 = 1_893_456_000;
 
 fn spec(overlap: Overlap, missed: Missed) -> Spec {
-    let work = Work {
-        module: Digest::of(b"module"),
-        name: "backup".into(),
-        args: Vec::new(),
-        env: BTreeMap::new(),
-        resources: "cpus:1;mem:64".parse().expect("resources"),
-        deadline: None,
-        kill_grace: None,
-        heartbeat: None,
-        lost_after: None,
-    };
+    let work = kit::work("module");
     let (name, schedule, zone) = ("backup".into(), "* * * * *".into(), "UTC".into());
     Spec { name, schedule, zone, overlap, missed, work }
 }

@@ -1,15 +1,11 @@
 //! What people order of `service`, and what it tells them: the JSON of its questions.
 
-use crate::Work;
+use crate::{Work, program::check_name};
 use serde::{Deserialize, Serialize};
-use skep_protocol::TaskId;
 use std::time::Duration;
 
 /// Copies of one service.
 const COPIES_MAX: u32 = 10_000;
-/// A service's name: it is a part of its tasks' ids.
-const NAME_BYTES_MAX: usize = 60;
-
 /// A service as its owner wants it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,12 +48,7 @@ impl Spec {
     /// # Errors
     /// A sentence that names the field.
     pub fn check(&self) -> Result<(), String> {
-        if self.name.len() > NAME_BYTES_MAX || TaskId::new(&self.name).is_err() {
-            return Err(format!(
-                "name: {:?}: letters, digits, '.', '_' and '-', 60 at most",
-                self.name
-            ));
-        }
+        check_name(&self.name)?;
         if self.copies > COPIES_MAX {
             return Err(format!("copies: at most {COPIES_MAX}"));
         }

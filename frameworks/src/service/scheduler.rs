@@ -63,11 +63,7 @@ impl Scheduler for Services {
             }
         }
         for Room { offer, tasks, .. } in rooms {
-            if tasks.is_empty() {
-                driver.decline(offer.id, None);
-            } else {
-                driver.launch(&offer, tasks);
-            }
+            driver.launch_or_decline(&offer, tasks);
         }
         self.settle(driver);
     }

@@ -1,25 +1,15 @@
 //! Exact stories of services.
 
 use super::{Order, Report, Services, Spec};
-use crate::Work;
+use crate::kit;
 use skep_protocol::outcome::LostBy;
 use skep_scheduler::{prelude::*, testing::Cluster};
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn spec(version: &str, copies: u32) -> Spec {
-    let work = Work {
-        module: Digest::of(version.as_bytes()),
-        name: "web".into(),
-        args: Vec::new(),
-        env: BTreeMap::new(),
-        resources: "cpus:1;mem:64".parse().expect("resources"),
-        deadline: None,
-        kill_grace: None,
-        heartbeat: None,
-        lost_after: None,
-    };
+    let work = kit::work(version);
     Spec {
         name: "web".into(),
         work,
