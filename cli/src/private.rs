@@ -1,7 +1,11 @@
 //! A whole cluster in this process: a master and agents, joined over real QUIC, each guest in a
 //! real executor process. Nothing of it is kept but the cache of compiled modules.
 
-use crate::failure::{Failure, Result, Sentence};
+use crate::{
+    args::{Client, Walls},
+    client::connect,
+    failure::{Failure, Result, Sentence},
+};
 use skep_agent::{Config, HostDirs, NetRule, Sandbox, Volume};
 use skep_framework::Cluster;
 use skep_master::{Keep, Master, Policy};
@@ -26,6 +30,29 @@ const ALONE_MAX: Duration = Duration::from_secs(2);
 const CACHE_BYTES_MAX: u64 = 8 << 30;
 /// For how long the agents' token is valid: they use it at once.
 const TOKEN_TTL: Duration = Duration::from_secs(60);
+
+/// Does a command's work on the cluster that it names, or, if it names none, on a private one that
+/// ends with it.
+///
+/// # Errors
+/// That of the work; and of a private cluster, that it did not start, or lost its agent.
+pub(crate) async fn on_its_cluster<T>(
+    client: &Client,
+    walls: &Walls,
+    work: impl AsyncFnOnce(Cluster) -> Result<T>,
+) -> Result<T> {
+    if !client.masters().is_empty() {
+        return work(connect(client).await?).await;
+    }
+    let private = Private::start(1, (Ipv4Addr::LOCALHOST, 0).into(), walls.mode()).await?;
+    let cluster = private.connect().await?;
+    let result = tokio::select! {
+        result = work(cluster) => result,
+        failure = private.failed() => Err(failure),
+    };
+    private.stop().await;
+    result
+}
 
 /// A running private cluster.
 pub(crate) struct Private {

@@ -1,6 +1,6 @@
 //! Arrays: many tasks of one module.
 
-use crate::kit::Home;
+use crate::kit::{Home, module};
 
 #[test]
 fn the_output_of_an_array_comes_in_the_order_of_its_tasks() {
@@ -49,4 +49,27 @@ fn a_thousand_tasks_finish() {
     let document = ended.json();
     assert_eq!(document["outcomes"]["exited"], 1_000);
     assert_eq!(document["tasks"].as_array().unwrap().len(), 1_000);
+}
+
+#[test]
+fn a_job_file_runs_where_there_is_no_cluster() {
+    let home = Home::new();
+    let (echo, exit) = (module("echo"), module("exit"));
+    let job = format!(
+        "name = \"graph\"\n\
+         [tasks.first]\nmodule = {echo:?}\nargs = [\"{{}}\"]\ncount = 3\n\
+         [tasks.second]\nmodule = {exit:?}\nargs = [\"{{}}\"]\ncount = 2\nneeds = [\"first\"]\n\
+         [tasks.third]\nmodule = {echo:?}\nneeds = [\"second\"]\n"
+    );
+    std::fs::write(home.path("graph.toml"), job).unwrap();
+    let ended = home.output(["job", "run", "graph.toml", "-o", "json"]).expect_code(1);
+    let failure = "graph-1.second.1: exited with code 1";
+    let report = ended.expect_words(&[failure]).json();
+    let counts = |of: &str| -> Vec<(&str, u64)> {
+        let groups = report[0]["groups"].as_array().unwrap().iter();
+        groups.map(|g| (g["group"].as_str().unwrap(), g[of].as_u64().unwrap())).collect()
+    };
+    assert_eq!(counts("done"), [("first", 3), ("second", 1), ("third", 0)]);
+    assert_eq!(counts("failed"), [("first", 0), ("second", 1), ("third", 0)]);
+    assert_eq!(report[0]["standing"], "failed");
 }

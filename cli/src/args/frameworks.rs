@@ -1,7 +1,7 @@
 //! `skep framework`, `job`, `service`, `cron`: schedulers that the cluster hosts, and what those
 //! that come with skep are told.
 
-use super::Client;
+use super::{Client, Walls};
 use crate::units::{Bytes, Env, Span};
 use clap::{Args, Subcommand};
 use skep_protocol::{Amount, Role, TaskId};
@@ -78,7 +78,7 @@ pub(crate) struct OneHosted {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobCommand {
-    /// Run a job file and wait for it
+    /// Run a job file and wait for it: on a private cluster of this machine, or that of --master
     Run(JobRun),
     /// Hand a job file to the cluster, which runs it without us
     Submit(JobSubmit),
@@ -108,6 +108,8 @@ pub(crate) enum JobCommand {
 pub(crate) struct JobRun {
     #[command(flatten)]
     pub(crate) client: Client,
+    #[command(flatten)]
+    pub(crate) walls: Walls,
     /// Role to ask for resources in
     #[arg(long, default_value_t, value_name = "ROLE")]
     pub(crate) role: Role,

@@ -7,6 +7,7 @@ use crate::{
     failure::{Result, Sentence},
     files::{JOB_TO_BEGIN_WITH, JobPlan, Modules},
     output::{self, Row},
+    private::on_its_cluster,
     signals::stop_signal,
 };
 use skep_framework::{Cluster, Driver, Offer, Question, Scheduler};
@@ -156,12 +157,17 @@ async fn wait(args: OneJob) -> Result<ExitCode> {
 }
 
 async fn run(args: JobRun) -> Result<ExitCode> {
-    let JobPlan { job, modules } = JobPlan::read(&args.file)?;
-    let cluster = connect(&args.client).await?;
+    let plan = JobPlan::read(&args.file)?;
+    let work = async |cluster| run_on(cluster, plan, &args).await;
+    on_its_cluster(&args.client, &args.walls, work).await
+}
+
+async fn run_on(cluster: Cluster, plan: JobPlan, args: &JobRun) -> Result<ExitCode> {
+    let JobPlan { job, modules } = plan;
     push(&cluster, modules).await?;
     let name = job.name.clone();
     let mut scheduler = Shown { batch: Batch::once(job), last: Vec::new() };
-    let info = FrameworkInfo { name, role: args.role, ..FrameworkInfo::default() };
+    let info = FrameworkInfo { name, role: args.role.clone(), ..FrameworkInfo::default() };
     let waker = cluster.waker();
     let interrupted = async {
         let _ = stop_signal().await;

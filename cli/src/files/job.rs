@@ -25,7 +25,8 @@ mem = "64MiB"                # and the most that it can have
 
 [tasks.work]
 module = "work.wasm"
-count = 8                    # each finds its number from 0 on in SKEP_TASK_INDEX
+args = ["--piece", "{}"]     # its number, from 0 on; SKEP_TASK_INDEX, too
+count = 8
 needs = ["split"]            # begins when all of these have ended well
 input = "split"              # what split left as its result is the standard input
 retries = 2                  # a task that fails is started again so often

@@ -14,11 +14,10 @@ mod summary;
 
 use crate::{
     args,
-    client::connect,
     commands::jobs,
     failure::{Failure, Result, Sentence},
     output,
-    private::Private,
+    private::on_its_cluster,
     signals::stop_signal,
 };
 use collect::{Collected, Collector};
@@ -67,18 +66,8 @@ async fn run_job(args: &args::Run) -> Result<ExitCode> {
                    input over by --stdin";
         return Err(Sentence(why.into()).into());
     }
-    if args.client.masters().is_empty() {
-        let private = Private::start(1, "127.0.0.1:0".parse()?, args.walls.mode()).await?;
-        let cluster = private.connect().await?;
-        let result = tokio::select! {
-            result = run_on(cluster, args, &program) => result,
-            failure = private.failed() => Err(failure),
-        };
-        private.stop().await;
-        result
-    } else {
-        run_on(connect(&args.client).await?, args, &program).await
-    }
+    let work = async |cluster| run_on(cluster, args, &program).await;
+    on_its_cluster(&args.client, &args.walls, work).await
 }
 
 /// What is to run.

@@ -178,16 +178,18 @@ impl Group {
         Self { work, count, needs: [].into(), input: None, retries: 0, template, first }
     }
 
-    /// One attempt of one task.
+    /// One attempt of one task. In an array, `{}` in an argument is its place.
     pub(crate) fn task(&self, id: TaskId, attempt: Attempt, index: usize) -> TaskSpec {
         let place = self.first + index as u64;
-        let Some(template) = &self.template else {
-            let task = self.work.task(id, attempt);
-            return TaskSpec { index: Some(place), ..task };
+        let mut task = match &self.template {
+            Some(template) => TaskSpec { task: id, attempt, ..TaskSpec::clone(template) },
+            None => self.work.task(id, attempt),
         };
-        let args = template.args.iter().map(|arg| arg.replace(PLACE, &place.to_string()));
-        let args = args.collect();
-        TaskSpec { task: id, attempt, index: Some(place), args, ..TaskSpec::clone(template) }
+        if self.count > 1 || task.index.is_some() {
+            let place = place.to_string();
+            task.args.iter_mut().for_each(|arg| *arg = arg.replace(PLACE, &place));
+        }
+        TaskSpec { index: Some(place), ..task }
     }
 
     /// All groups that must be done before it.

@@ -156,6 +156,21 @@ fn a_group_of_a_template_has_its_grants_and_its_places_in_the_arguments() {
 }
 
 #[test]
+fn the_tasks_of_an_array_have_their_places_in_the_arguments_and_a_single_one_what_was_written() {
+    let mut cluster = serving();
+    let group = |count, needs| {
+        let mut group = group(count, needs);
+        group.work.args = vec!["<{}>".into()];
+        group
+    };
+    submit(&mut cluster, job("j", &[("many", group(2, &[])), ("one", group(1, &[]))]));
+    cluster.offer("n1", "cpus:3;mem:192");
+    let launched = cluster.launched();
+    let args: Vec<_> = launched.iter().map(|task| task.args[0].as_str()).collect();
+    assert_eq!(args, ["<0>", "<1>", "<{}>"]);
+}
+
+#[test]
 fn of_two_jobs_the_one_of_higher_priority_goes_first() {
     let mut cluster = serving();
     submit(&mut cluster, job("first", &[("a", group(2, &[]))]));
