@@ -271,7 +271,7 @@ impl Sim {
         self.promises.all_end(self.now, number);
         self.standstills.end(Whose::Peer(Peer::Agent(number)));
         if let Some(link) = process.link {
-            self.hang_up(link, Side::Peer);
+            self.leave(link, Side::Peer);
         }
         self.restart_agent_later(number);
     }

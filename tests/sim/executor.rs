@@ -126,6 +126,12 @@ fn key_of(report: &Report) -> &TaskKey {
     }
 }
 
+/// How long a guest with these arguments runs: the first of them, in milliseconds.
+pub(crate) fn run_time(args: &[String]) -> Duration {
+    let millis = args.first().and_then(|millis| millis.parse().ok());
+    Duration::from_millis(millis.unwrap_or(0))
+}
+
 impl Sim {
     fn executor(&mut self, run: &ExecutorRun) -> Option<&mut Executor> {
         let known = self.agents[run.agent].executors.running.get_mut(&run.key)?;
@@ -276,9 +282,8 @@ impl Sim {
     fn guest_starts(&mut self, run: &ExecutorRun, guest: StartGuest) {
         let since = self.now;
         let Some(executor) = self.executor(run) else { return };
-        let number = |place: usize| guest.args.get(place).and_then(|arg| arg.parse::<u32>().ok());
-        let time = Duration::from_millis(number(0).unwrap_or(0).into());
-        let code = number(1).and_then(|code| i32::try_from(code).ok()).unwrap_or(0);
+        let time = run_time(&guest.args);
+        let code = guest.args.get(1).and_then(|code| code.parse().ok()).unwrap_or(0);
         let key = guest.key;
         executor.guests.insert(key.clone(), Guest { code, since, killed: None });
         self.promises.starts(since, run.agent, &key);

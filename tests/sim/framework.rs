@@ -11,7 +11,7 @@ mod conversation;
 
 pub(crate) use conversation::Older;
 
-use crate::network::Link;
+use crate::{executor, network::Link};
 use skep_protocol::{
     AllocationId, Attempt, FrameworkId, Outcome, Resources, Role, StatusUpdate, TaskId, TaskKey,
     TaskSpec, TaskState, Time, framework::FrameworkInfo, outcome::KilledBy,
@@ -164,6 +164,12 @@ impl Framework {
         }
     }
 
+    /// How long its tasks that are not done would run, one after the other.
+    pub(crate) fn work_left(&self) -> Duration {
+        let left = self.jobs.values().filter(|job| job.stage != JobStage::Done);
+        left.map(|job| executor::run_time(&job.spec.args)).sum()
+    }
+
     pub(crate) fn key(&self, task: &TaskId) -> Option<TaskKey> {
         let (framework, task) = (self.id.clone()?, task.clone());
         let attempt = self.jobs.get(&task)?.spec.attempt;
@@ -172,6 +178,15 @@ impl Framework {
 
     fn resources(&self, task: &TaskId) -> Resources {
         self.jobs.get(task).map(|job| job.spec.resources.clone()).unwrap_or_default()
+    }
+
+    /// Whether an attempt that was called lost is back, and no later one is launched to end it.
+    fn is_back_unwanted(&self, update: &StatusUpdate) -> bool {
+        let StatusUpdate { key, seq, state, .. } = update;
+        let has_gone_on = |job: &Job| {
+            key.attempt < job.spec.attempt && !matches!(job.stage, JobStage::Launched(_))
+        };
+        *seq == 0 && !state.is_terminal() && self.jobs.get(&key.task).is_some_and(has_gone_on)
     }
 
     /// The attempt has come to nothing.

@@ -225,6 +225,14 @@ impl Sim {
         }
     }
 
+    /// Hangs up for good: the process ends, and who comes after it hears nothing on its connection.
+    pub(crate) fn leave(&mut self, link: Link, side: Side) {
+        self.hang_up(link, side);
+        if let Some(end) = self.network.end(link, side) {
+            end.stage = Stage::Over;
+        }
+    }
+
     /// The next word arrives at one side.
     pub(crate) fn arrives(&mut self, link: Link, to: Side) {
         let now = self.now;
@@ -323,10 +331,11 @@ impl Sim {
     /// One side's process stands still: the other gives the connection up, and it finds that out
     /// when it goes on.
     pub(crate) fn fall_silent(&mut self, link: Link, silent: Side) {
+        let was_deaf = self.network.end(link, silent).is_some_and(|end| end.is_deaf);
         self.break_link(link, GIVEN_UP);
-        // What has arrived before is still read.
+        // What has arrived before is still read, unless something on the way was lost already.
         if let Some(end) = self.network.end(link, silent) {
-            end.is_deaf = false;
+            end.is_deaf = was_deaf;
         }
     }
 

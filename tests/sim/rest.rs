@@ -1,11 +1,12 @@
 //! Coming to rest: with all faults ended, everything that was asked for gets done, and then nobody
 //! holds or waits for anything.
 
-use crate::{schedule::Event, sim::Sim};
+use crate::{framework::Framework, schedule::Event, sim::Sim};
 use skep_protocol::operator::{Ended, Request, Response, view::TaskView};
 use std::time::Duration;
 
-/// How long a sound cluster may take to get everything done.
+/// How long a sound cluster may take to get everything done, beyond what the tasks themselves take
+/// one after the other: the smallest has room for no more at once.
 const RECOVERY_MAX: Duration = Duration::from_secs(1_200);
 /// How often it is looked at. Looking costs more than most steps.
 const LOOK: Duration = Duration::from_millis(1_000);
@@ -13,7 +14,8 @@ const LOOK: Duration = Duration::from_millis(1_000);
 impl Sim {
     /// Runs until everything is at rest.
     pub(crate) fn come_to_rest(&mut self) {
-        let end = self.now + RECOVERY_MAX;
+        let work: Duration = self.frameworks.iter().map(Framework::work_left).sum();
+        let end = self.now + RECOVERY_MAX + work;
         while let Some(why) = self.unrest() {
             assert!(self.now <= end, "it does not come to rest: {why}");
             self.run_for(LOOK);

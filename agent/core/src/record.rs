@@ -19,7 +19,7 @@ use crate::profile::{ExecutorKey, ExecutorRun};
 use serde::{Deserialize, Serialize};
 use skep_protocol::{
     AgentId, AllocationId, Incarnation, Resources, Role, StatusUpdate, TaskKey, TaskSpec,
-    agent::Volume, outcome::Checkpoint,
+    TaskState, agent::Volume, outcome::Checkpoint,
 };
 
 /// One durable change. See the module's table for what replaces what.
@@ -79,6 +79,9 @@ pub enum Record {
         key: TaskKey,
         /// Up to which number.
         seq: u64,
+        /// What that update said. Rows of earlier versions have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<TaskState>,
     },
     /// A guest has left a state to go on from.
     Checkpointed(Checkpoint),
@@ -119,7 +122,7 @@ impl Record {
             | Self::TaskRefused { key, .. }
             | Self::TaskForgotten { key, .. } => format!("task/{key}"),
             Self::Updated(update) => update_key(&update.key, update.seq),
-            Self::Acknowledged { key, seq } => update_key(key, *seq),
+            Self::Acknowledged { key, seq, .. } => update_key(key, *seq),
             Self::Checkpointed(Checkpoint { key, .. }) | Self::CheckpointForgotten { key } => {
                 format!("task/{key}/checkpoint")
             }

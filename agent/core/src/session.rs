@@ -175,9 +175,9 @@ impl Agent {
         match self.live.get(key).map(|live| (&live.stage, live.arrival)) {
             Some((Stage::Queued, _)) => TaskState::Staging,
             Some((Stage::Running, arrival)) => self.stand_of(arrival),
-            Some((Stage::Recovered(_) | Stage::Placed | Stage::Preparing(_) | Stage::Sent, _)) => {
-                TaskState::Starting
-            }
+            // Not known yet: what it was when it was last told, for it is not told again.
+            Some((Stage::Recovered(_), _)) => task.told().cloned().unwrap_or(TaskState::Starting),
+            Some((Stage::Placed | Stage::Preparing(_) | Stage::Sent, _)) => TaskState::Starting,
             // What is not live has ended, and its last update says how.
             None => task.updates().back().map_or(TaskState::Staging, |last| brief(&last.state)),
         }

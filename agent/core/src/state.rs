@@ -10,7 +10,7 @@ use crate::{
 };
 use skep_protocol::{
     AgentId, AllocationId, FrameworkId, Incarnation, Resources, Role, StatusUpdate, TaskId,
-    TaskKey, TaskSpec, agent::Volume, ids::Attempt, outcome::Checkpoint,
+    TaskKey, TaskSpec, TaskState, agent::Volume, ids::Attempt, outcome::Checkpoint,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -37,6 +37,8 @@ pub(crate) struct Task {
     pub(crate) work: Work,
     /// The number of its newest update, acknowledged or not.
     numbered: u64,
+    /// What that one said.
+    told: Option<TaskState>,
     /// Not yet acknowledged, oldest first.
     updates: VecDeque<StatusUpdate>,
     /// The state that another attempt would go on from; empty if it left none.
@@ -73,12 +75,16 @@ impl State {
             Record::Updated(update) => {
                 if let Some(task) = self.tasks.get_mut(&update.key) {
                     task.numbered = task.numbered.max(update.seq);
+                    task.told = Some(update.state.clone());
                     task.updates.push_back(update.clone());
                 }
             }
-            Record::Acknowledged { key, seq } => {
+            Record::Acknowledged { key, seq, state } => {
                 if let Some(task) = self.tasks.get_mut(key) {
                     // Replayed, this record stands in the row of its update.
+                    if task.numbered <= *seq && state.is_some() {
+                        task.told.clone_from(state);
+                    }
                     task.numbered = task.numbered.max(*seq);
                     task.updates.retain(|update| update.seq > *seq);
                 }
@@ -144,12 +150,17 @@ impl State {
 impl Task {
     fn new(role: &Role, allocation: AllocationId, granted: &Resources, work: Work) -> Self {
         let (role, granted, updates) = (role.clone(), granted.clone(), VecDeque::new());
-        let checkpoint = Vec::new();
-        Self { role, allocation, granted, arrival: 0, work, numbered: 0, updates, checkpoint }
+        let (told, checkpoint) = (None, Vec::new());
+        Self { role, allocation, granted, arrival: 0, work, numbered: 0, told, updates, checkpoint }
     }
 
     pub(crate) const fn numbered(&self) -> u64 {
         self.numbered
+    }
+
+    /// What its framework was told last, or is about to be.
+    pub(crate) const fn told(&self) -> Option<&TaskState> {
+        self.told.as_ref()
     }
 
     pub(crate) fn checkpoint(&self) -> &[u8] {

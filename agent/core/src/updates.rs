@@ -142,13 +142,13 @@ impl Agent {
         let Some(task) = self.state.task(key) else { return };
         let covered = task.updates().iter().take_while(|update| update.seq <= *seq);
         let Some(last) = covered.last() else { return };
-        let (seq, ends) = (last.seq, last.state.is_terminal());
+        let (seq, state) = (last.seq, last.state.clone());
         self.retries.remove(key);
-        if ends {
+        if state.is_terminal() {
             self.forget_task(key.clone(), seq);
             return;
         }
-        self.persist(Record::Acknowledged { key: key.clone(), seq });
+        self.persist(Record::Acknowledged { key: key.clone(), seq, state: Some(state) });
         self.tell_stand_again(key);
         if !self.unacknowledged(key).is_empty() {
             self.schedule(key.clone(), self.policy.update_retry);

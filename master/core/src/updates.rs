@@ -75,11 +75,11 @@ impl Master {
             }
             return acknowledge;
         }
+        update.state = as_its_framework_sees_it(update.state);
         if seq > task.seen {
             if task.is_reported() {
                 return acknowledge;
             }
-            update.state = as_its_framework_sees_it(update.state);
             task.seen = seq;
             if seq > task.acknowledged {
                 task.keep(update.clone());

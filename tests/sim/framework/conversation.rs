@@ -304,7 +304,7 @@ impl Sim {
 
     fn updated(&mut self, number: usize, updates: Vec<StatusUpdate>) {
         let mut acknowledgements = Vec::new();
-        let mut left = Vec::new();
+        let (mut left, mut unwanted) = (Vec::new(), Vec::new());
         for update in updates {
             let StatusUpdate { key, seq, .. } = &update;
             if *seq > 0 {
@@ -320,11 +320,17 @@ impl Sim {
             if update.state == TaskState::Unreachable && framework.temper == Temper::Hasty {
                 self.promises.gives_up(key.clone());
             }
+            if framework.is_back_unwanted(&update) {
+                unwanted.push(key.task.clone());
+            }
             let room = framework.resources(&key.task);
             left.extend(framework.follow(&update).map(|allocation| (allocation, room)));
         }
         if !acknowledgements.is_empty() {
             self.call(number, Call::Acknowledge { acknowledgements });
+        }
+        for task in unwanted {
+            self.call(number, Call::Kill { task });
         }
         for (allocation, room) in left {
             self.refill(number, allocation, &room);

@@ -38,7 +38,8 @@ impl Promises {
                 };
                 for update in updates.iter().filter(is_kept_at_all) {
                     let (key, seq) = (update.key.clone(), update.seq);
-                    let row = AgentRecord::Acknowledged { key: key.clone(), seq }.key();
+                    let row =
+                        AgentRecord::Acknowledged { key: key.clone(), seq, state: None }.key();
                     let is_kept = is_kept(&key, &row);
                     assert!(is_kept, "agent {agent} tells update {seq} of {key}, on no disk");
                 }

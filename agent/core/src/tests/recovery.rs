@@ -266,3 +266,18 @@ fn records_survive_their_json() {
     let row = serde_json::to_string(&bench.disk["executor/1-1"]).expect("a record is JSON");
     assert_eq!(row, golden);
 }
+
+#[test]
+fn until_its_executor_has_answered_a_task_is_where_it_was_told_to_be() {
+    let mut second = restarted(at_work());
+    second.act(Input::Tick);
+    let effects = second.act(Input::Connected);
+    let [Effect::SendMaster(ToMaster::Register(registration))] = &effects[..] else {
+        panic!("a registration, not {effects:?}")
+    };
+    // That `a` runs is acknowledged, and is not told again.
+    let states = registration.tasks.iter().map(|held| (held.key.task.as_str(), &held.state));
+    let (running, starting) = (&TaskState::Running, &TaskState::Starting);
+    let expected = [("a", running), ("b", starting), ("c", starting), ("d", starting)];
+    assert_eq!(states.collect::<Vec<_>>(), expected);
+}

@@ -46,7 +46,8 @@ fn an_acknowledged_update_is_not_sent_again() {
     let mut bench = Bench::warm();
     bench.launch(1, [spec("a")]);
     bench.report([started("a")]);
-    let acknowledged = Record::Acknowledged { key: key("a"), seq: 1 };
+    let acknowledged =
+        Record::Acknowledged { key: key("a"), seq: 1, state: Some(TaskState::Running) };
     assert_eq!(bench.acknowledge("a", 1), [Effect::Persist(acknowledged)]);
     assert_eq!(bench.acknowledge("a", 1), []);
     assert_eq!(updates_in(bench.pass(100)), []);

@@ -101,8 +101,11 @@ fn what_the_old_master_gave_up_is_lost_and_not_killed_for_an_attempt_that_nobody
     s.resubscribe("f", "r");
     s.register("a", &[t]);
     s.take_effects();
-    s.update("a", "f", "t", 3, killed);
-    s.expect(["f: t#1 lost: its agent was not heard of for too long (3)"]);
+    // However often the agent says it.
+    for _ in 0..2 {
+        s.update("a", "f", "t", 3, killed.clone());
+        s.expect(["f: t#1 lost: its agent was not heard of for too long (3)"]);
+    }
 }
 
 #[test]
