@@ -497,6 +497,8 @@ impl Driver {
             }
             if self.is_news(&update) {
                 scheduler.status_update(self, &update);
+            } else if self.is_back_unwanted(&update) {
+                self.kill(update.key.task);
             }
         }
         if !acknowledgements.is_empty() {
@@ -529,6 +531,14 @@ impl Driver {
             self.ended.insert(key.clone());
         }
         true
+    }
+
+    /// Whether an attempt that was called lost is back, after its scheduler has made up its mind:
+    /// masters that were restarted cannot know that. Later attempts end it by themselves.
+    fn is_back_unwanted(&self, update: &StatusUpdate) -> bool {
+        let StatusUpdate { key, seq, state, .. } = update;
+        let is_live = *seq == 0 && !state.is_terminal();
+        is_live && self.ended.contains(key) && !self.live.contains_key(&key.task)
     }
 
     fn refused(&mut self, rejection: Rejection, scheduler: &mut impl Scheduler) {

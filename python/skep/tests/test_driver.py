@@ -107,6 +107,13 @@ class DriverTest(unittest.TestCase):
         events.put(event("RESCINDED", offer="o-1"))
         self.assertEqual(self.scheduler.next(), ("rescinded", "o-1"))
 
+    def test_a_task_that_was_called_lost_is_killed_when_it_turns_up(self):
+        _, events = self.subscribed()
+        events.put(updates(update("t", 0, "LOST", True)))
+        self.assertEqual(self.scheduler.next(), ("update", "t", "LOST"))
+        events.put(updates(update("t", 0, "RUNNING")))
+        self.assertEqual(self.master.call("KILL"), {"task": "t"})
+
     def test_an_update_whose_callback_fails_is_not_acknowledged(self):
         def fail(_, status):
             if status.seq == 2:

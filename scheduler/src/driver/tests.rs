@@ -4,6 +4,7 @@ use super::*;
 use skep_protocol::{
     AgentId, Amount, Digest, Resources, Role,
     framework::{InverseOffer, Window},
+    outcome::LostBy,
 };
 
 /// Writes down what it is told.
@@ -262,4 +263,20 @@ fn a_driver_whose_framework_was_taken_over_stops() {
     let rejection = Rejection::FailedOver { framework: framework() };
     driver.handle(Time::ZERO, Event::Refused { rejection: rejection.clone() }, &mut told);
     assert_eq!(driver.ending(), Some(&Ending::Refused(rejection)));
+}
+
+#[test]
+fn an_attempt_that_was_called_lost_is_killed_when_it_turns_up_unless_a_later_one_lives() {
+    let (mut driver, mut told) = subscribed();
+    let lost = TaskState::Ended(Outcome::Lost { why: LostBy::Unknown });
+    assert_eq!(deliver(&mut driver, &mut told, vec![update("a", 1, 0, lost)]), []);
+    let back = || vec![update("a", 1, 0, TaskState::Running)];
+    let task = key("a", 1).task;
+    assert_eq!(deliver(&mut driver, &mut told, back()), [Call::Kill { task: task.clone() }]);
+    // What its agent repeats was on its way before the end.
+    let late = vec![update("a", 1, 1, TaskState::Running)];
+    assert_eq!(deliver(&mut driver, &mut told, late), acknowledge("a", 1, 1));
+    driver.adopt(task, Attempt(2));
+    assert_eq!(deliver(&mut driver, &mut told, back()), []);
+    assert_eq!(told.0, ["a 1 LOST"]);
 }

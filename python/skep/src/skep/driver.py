@@ -531,6 +531,8 @@ class SchedulerDriver:
                 if self._is_news(status):
                     self._scheduler.status_update(self, status)
                     self._note(status)
+                elif self._is_back_unwanted(status):
+                    self.kill_task(status.task_id)
                 if status.seq > 0:
                     done[status.task_id, status.attempt] = (status.key, status.seq)
         finally:
@@ -547,6 +549,15 @@ class SchedulerDriver:
             if live is None or status.attempt > live.attempt:
                 return True
             return status.attempt == live.attempt and not 0 < status.seq <= live.seen
+
+    def _is_back_unwanted(self, status: TaskStatus) -> bool:
+        """Whether an attempt that was called lost is back, after the scheduler has made up its
+        mind: masters that were restarted cannot know that. Later attempts end it by themselves."""
+        if status.seq > 0 or status.terminal:
+            return False
+        with self._lock:
+            ended = (status.task_id, status.attempt) in self._ended
+            return ended and status.task_id not in self._live
 
     def _note(self, status: TaskStatus) -> None:
         """Notes that the scheduler has seen it."""
