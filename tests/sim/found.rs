@@ -34,19 +34,19 @@ fn what_was_given_up_is_lost_whoever_is_left_to_say_so() {
 /// that it was starting; that it runs was acknowledged, and so nobody said it again.
 #[test]
 fn what_runs_is_not_said_to_start() {
-    holds(0x1a22_4c58_8742_00f);
+    holds(0x01a2_24c5_8874_200f);
 }
 
 /// A master that was started anew said that nobody knew a task; its framework went on without it,
 /// and when the agent came after all nobody ended the task.
 #[test]
 fn what_was_called_lost_is_ended_when_it_turns_up() {
-    holds(0x1a22_4c58_8741_79d);
+    holds(0x01a2_24c5_8874_179d);
 }
 
 /// An end that was ordered for a later attempt, which nobody had launched, was told as a loss; when
 /// the agent repeated it, it was told as it was.
 #[test]
 fn an_end_that_is_repeated_is_told_in_the_same_words() {
-    holds(0x1a22_4cc7_2704_6fc);
+    holds(0x01a2_24cc_7270_46fc);
 }

@@ -26,8 +26,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "an acknowledgement is not recorded",
         file: "agent/core/src/updates.rs",
-        right: "        self.persist(Record::Acknowledged { key: key.clone(), seq });",
-        wrong: "        self.state.apply(&Record::Acknowledged { key: key.clone(), seq });",
+        right: "        self.persist(Record::Acknowledged { key: key.clone(), seq,",
+        wrong: "        self.state.apply(&Record::Acknowledged { key: key.clone(), seq,",
     },
     Mutation {
         name: "updates are not sent again after a reconnect",
