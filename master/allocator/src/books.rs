@@ -39,6 +39,12 @@ pub enum Origin {
 impl Allocator {
     /// Books an offer.
     pub(crate) fn book_offer(&mut self, client: ClientId, key: &AgentKey, lot: &Lot) {
+        self.book_piece(client, key, lot);
+        self.count_offer(client, Sign::More);
+    }
+
+    /// Books that an offer holds this, too.
+    pub(crate) fn book_piece(&mut self, client: ClientId, key: &AgentKey, lot: &Lot) {
         if let Some(agent) = self.agents.get_mut(key) {
             agent.offered.add(lot);
             agent.holdings.entry(client).or_default().offered.add(lot);
@@ -46,7 +52,7 @@ impl Allocator {
         self.client_mut(client).places.insert(key.clone());
         self.change_offered(client, lot, Sign::More);
         self.hold_chosen(client, lot, Sign::More, 1);
-        self.count_offer(client, Sign::More);
+        self.refresh_hunger(client);
         self.refresh_agent(key);
     }
 

@@ -14,6 +14,7 @@
 //! | `share.rs`, `order.rs` | the dominant share, and who comes first by it |
 //! | `quota.rs`, `filters.rs`, `constraints.rs` | what keeps an offer from somebody |
 //! | `judge.rs` | what one client may be offered of one agent, or why nothing |
+//! | `pieces.rs` | how much of it at a time, while others wait |
 //! | `pass.rs` | one run |
 //! | `explain.rs`, `report.rs` | what people are told |
 //! | `projection.rs` | where roles will stand once something has moved |
@@ -36,6 +37,7 @@ mod frameworks;
 mod judge;
 mod order;
 mod pass;
+mod pieces;
 mod policy;
 mod projection;
 mod quota;

@@ -1,5 +1,6 @@
-//! One run: agents are visited in their order; each goes, cut to what may be offered, to the first
-//! in the tree's order who takes it, and its rest to the next, by the order as it is then.
+//! One run: agents are visited in their order; of each a piece, at most all that may be offered,
+//! goes to the first in the tree's order who takes it, and the next one to the first by the order
+//! as it is then.
 //!
 //! ```text
 //! 1. those who lack something that they are guaranteed
@@ -76,13 +77,23 @@ impl Allocator {
         let mut last: Option<AgentKey> = None;
         while self.tree.at(TOP).hungry > 0 {
             let Some((key, look)) = self.next_agent(dirty, last.as_ref()) else { break };
+            let mut offers: Vec<(ClientId, Lot)> = Vec::new();
             while let Some((client, lot)) = self.taker(&key, &look, &dirty.clients, stage, now) {
-                self.book_offer(client, &key, &lot);
-                grants.push(self.grant(client, &key, &lot));
+                match offers.iter_mut().find(|(taker, _)| *taker == client) {
+                    Some((_, offer)) => {
+                        offer.add(&lot);
+                        self.book_piece(client, &key, &lot);
+                    }
+                    None => {
+                        self.book_offer(client, &key, &lot);
+                        offers.push((client, lot));
+                    }
+                }
                 if !self.spare.contains(&key) {
                     break;
                 }
             }
+            grants.extend(offers.iter().map(|(client, lot)| self.grant(*client, &key, lot)));
             last = Some(key);
         }
     }
@@ -110,7 +121,7 @@ impl Allocator {
         }
     }
 
-    /// The first who takes something of the agent.
+    /// The first who takes something of the agent, and the piece that it takes.
     fn taker(
         &mut self,
         key: &AgentKey,
@@ -135,7 +146,9 @@ impl Allocator {
                 _ => self.judge(id, agent, stage, now),
             };
             match self.first(TOP, &judge)? {
-                Found::Taker(client, lot) => return Some((client, lot)),
+                Found::Taker(client, lot) => {
+                    return Some((client, self.piece(client, agent, lot, now)));
+                }
                 Found::Stale(node) => self.freshen(node),
             }
         }
