@@ -17,13 +17,7 @@ fn speaker(name: &str) -> TaskSpec {
 
 /// A framework `f` with the task `t` running on agent `a`, which may speak.
 fn running() -> Story {
-    let mut s = Story::new();
-    s.framework("f", "r");
-    s.agent("a", "cpus:2;mem:128");
-    s.idle();
-    s.take_effects();
-    s.run("f", "o1", "a", &[speaker("t")]);
-    s
+    Story::with_task(speaker("t"))
 }
 
 fn subscribe(info: FrameworkInfo, run: u64) -> Call {

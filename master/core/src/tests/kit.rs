@@ -367,6 +367,17 @@ impl Story {
         }
     }
 
+    /// A framework `f` with one task, on agent `a` with two cpus.
+    pub(crate) fn with_task(spec: TaskSpec) -> Self {
+        let mut story = Self::new();
+        story.framework("f", "r");
+        story.agent("a", "cpus:2;mem:128");
+        story.idle();
+        story.take_effects();
+        story.run("f", "o1", "a", &[spec]);
+        story
+    }
+
     /// Launches tasks on an offer, has them recorded, and looks away.
     #[track_caller]
     pub(crate) fn run(&mut self, framework: &str, offer: &str, agent: &str, tasks: &[TaskSpec]) {
