@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// An order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "order", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Order {
     /// Host a scheduler. Answered by a list of one.
     Run(Hosted),

@@ -5,21 +5,28 @@
 //! each `x.wasm` lies `x.wasm.lock`, its [`Record`]. A module's bytes depend on source, lock file
 //! and compiler alone, not on the folder it was built in; so wherever the recorded compiler is
 //! present, a check is a second build that must give the same bytes. Elsewhere digests must do.
+//! The large ones, which `skep` has inside, lie there as `x.wasm.gz`; records are of what is in it.
 
 mod record;
 mod toolchain;
 
 use crate::repo;
 use anyhow::{Context, Result, bail, ensure};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use record::{Record, digest};
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read as _, Write as _},
+    path::PathBuf,
+};
 use toolchain::Toolchain;
 
 /// Whoever clones the repository downloads every module of its history. The largest, which asks for
 /// all of WASI with a sentence for each wrong answer, has 230,000.
 const MODULE_BYTES_MAX: usize = 240_000;
 /// Schedulers bring the messages of the protocol along, and `cron` the time zones of the world.
-const SCHEDULER_BYTES_MAX: usize = 1_300_000;
+const SCHEDULER_BYTES_MAX: usize = 400_000;
 
 /// A package whose programs are guests.
 struct Guest {
@@ -29,13 +36,54 @@ struct Guest {
     modules: &'static str,
     /// How they are compiled.
     profile: &'static str,
-    /// How large each may be.
+    /// How they lie there.
+    form: Form,
+    /// How large each may be there.
     bytes_max: usize,
+}
+
+/// How a module lies in the repository.
+#[derive(Clone, Copy)]
+enum Form {
+    Plain,
+    Compressed,
+}
+
+impl Form {
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Plain => "wasm",
+            Self::Compressed => "wasm.gz",
+        }
+    }
+
+    fn pack(self, module: &[u8]) -> Result<Vec<u8>> {
+        match self {
+            Self::Plain => Ok(module.to_vec()),
+            Self::Compressed => {
+                let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+                packed.write_all(module)?;
+                Ok(packed.finish()?)
+            }
+        }
+    }
+
+    fn unpack(self, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        match self {
+            Self::Plain => Ok(bytes),
+            Self::Compressed => {
+                let mut module = Vec::new();
+                GzDecoder::new(bytes.as_slice()).read_to_end(&mut module)?;
+                Ok(module)
+            }
+        }
+    }
 }
 
 /// With names, for backtraces, and without debug information.
 const PLAIN: &str = "guest";
 const WITH_LINES: &str = "guest-lines";
+const NAMELESS: &str = "guest-nameless";
 
 const GUESTS: [Guest; 8] = [
     Guest {
@@ -43,6 +91,7 @@ const GUESTS: [Guest; 8] = [
         folder: "examples/counter",
         modules: "examples/counter",
         profile: PLAIN,
+        form: Form::Plain,
         bytes_max: MODULE_BYTES_MAX,
     },
     Guest {
@@ -50,6 +99,7 @@ const GUESTS: [Guest; 8] = [
         folder: "examples/hello",
         modules: "examples/hello",
         profile: PLAIN,
+        form: Form::Plain,
         bytes_max: MODULE_BYTES_MAX,
     },
     Guest {
@@ -57,6 +107,7 @@ const GUESTS: [Guest; 8] = [
         folder: "examples/render/guest",
         modules: "examples/render",
         profile: PLAIN,
+        form: Form::Plain,
         bytes_max: MODULE_BYTES_MAX,
     },
     Guest {
@@ -64,20 +115,23 @@ const GUESTS: [Guest; 8] = [
         folder: "guests/compute",
         modules: "guests/modules",
         profile: PLAIN,
+        form: Form::Plain,
         bytes_max: MODULE_BYTES_MAX,
     },
     Guest {
         package: "hello-framework",
         folder: "examples/hello-framework",
         modules: "examples/hello-framework",
-        profile: PLAIN,
+        profile: NAMELESS,
+        form: Form::Plain,
         bytes_max: SCHEDULER_BYTES_MAX,
     },
     Guest {
         package: "skep-frameworks",
         folder: "frameworks",
         modules: "frameworks",
-        profile: PLAIN,
+        profile: NAMELESS,
+        form: Form::Compressed,
         bytes_max: SCHEDULER_BYTES_MAX,
     },
     Guest {
@@ -85,6 +139,7 @@ const GUESTS: [Guest; 8] = [
         folder: "guests/lines",
         modules: "guests/modules",
         profile: WITH_LINES,
+        form: Form::Plain,
         bytes_max: MODULE_BYTES_MAX,
     },
     Guest {
@@ -92,6 +147,7 @@ const GUESTS: [Guest; 8] = [
         folder: "guests",
         modules: "guests/modules",
         profile: PLAIN,
+        form: Form::Plain,
         bytes_max: MODULE_BYTES_MAX,
     },
 ];
@@ -106,14 +162,15 @@ pub(crate) fn rebuild() -> Result<()> {
         fs::create_dir_all(repo::root().join(guest.modules))?;
         for (path, binary) in guest.modules()? {
             let module = &built[binary.as_str()];
-            println!("{:>7} bytes  {}", module.len(), path.display());
+            let packed = guest.form.pack(module)?;
+            println!("{:>7} bytes  {}", packed.len(), path.display());
             let record = Record {
                 module: digest(module),
                 sources: sources.clone(),
                 dependencies: dependencies.clone(),
                 compiler: toolchain.compiler.clone(),
             };
-            fs::write(repo::root().join(&path), module)?;
+            fs::write(repo::root().join(&path), packed)?;
             record.write(&path)?;
         }
     }
@@ -161,12 +218,16 @@ fn faults() -> Result<Vec<String>> {
         let dependencies = record::dependencies(guest)?;
         for (path, _) in guest.modules()? {
             let name = path.display();
-            let Ok(module) = fs::read(repo::root().join(&path)) else {
+            let Ok(packed) = fs::read(repo::root().join(&path)) else {
                 faults.push(format!("{name} is missing"));
                 continue;
             };
             let record = Record::read(&path)?;
-            let (bytes, max) = (module.len(), guest.bytes_max);
+            let (bytes, max) = (packed.len(), guest.bytes_max);
+            let Ok(module) = guest.form.unpack(packed) else {
+                faults.push(format!("{name} cannot be unpacked"));
+                continue;
+            };
             if bytes > max {
                 faults.push(format!("{name} has {bytes} bytes, more than {max}"));
             }
@@ -225,7 +286,8 @@ impl Guest {
         let module = |name: &str| {
             // `render-guest` keeps its program apart from the framework `render` beside it.
             let stem = name.strip_suffix("-guest").unwrap_or(name);
-            (PathBuf::from(self.modules).join(format!("{stem}.wasm")), name.to_owned())
+            let file = format!("{stem}.{}", self.form.suffix());
+            (PathBuf::from(self.modules).join(file), name.to_owned())
         };
         Ok(names.into_iter().map(module).collect())
     }
@@ -235,7 +297,7 @@ impl Guest {
 fn build(toolchain: &Toolchain) -> Result<BTreeMap<String, Vec<u8>>> {
     let target = repo::root().join("target/guests");
     let mut built = BTreeMap::new();
-    for profile in [PLAIN, WITH_LINES] {
+    for profile in [PLAIN, WITH_LINES, NAMELESS] {
         let of_profile = || GUESTS.iter().filter(|guest| guest.profile == profile);
         let packages: Vec<_> =
             of_profile().map(|guest| format!("--package {}", guest.package)).collect();

@@ -48,7 +48,7 @@ async fn run(args: HostArgs) -> Result {
     let cluster = connect(&args.client).await?;
     let (file, words) = args.words.split_first().ok_or_else(|| sentence("no scheduler"))?;
     let (module, stem) = match builtin::module(file) {
-        Some(bytes) => (cluster.push(bytes).await?, file.clone()),
+        Some(bytes) => (cluster.push(&bytes).await?, file.clone()),
         None => {
             let stem = Path::new(file).file_stem().unwrap_or_default().to_string_lossy();
             (cluster.push_file(file.as_ref()).await?, stem.into_owned())
@@ -153,7 +153,7 @@ pub(super) async fn host_builtin(cluster: &Cluster, name: &str) -> Result {
         return Ok(());
     }
     let bytes = builtin::module(name).ok_or_else(|| sentence("it does not come with skep"))?;
-    let module: Digest = cluster.push(bytes).await?;
+    let module: Digest = cluster.push(&bytes).await?;
     let hosted = Hosted {
         name: TaskId::new(name)?,
         module,

@@ -253,6 +253,10 @@ impl Scheduler for Shown {
         self.show();
     }
 
+    fn woken(&mut self, driver: &mut Driver) {
+        self.batch.woken(driver);
+    }
+
     fn asked(&mut self, driver: &mut Driver, question: Question) {
         self.batch.asked(driver, question);
     }

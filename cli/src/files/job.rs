@@ -73,6 +73,7 @@ impl JobPlan {
                 needs: task.needs.iter().flat_map(|needs| needs.as_ref().clone()).collect(),
                 input: task.input.as_ref().map(|input| input.as_ref().clone()),
                 retries: task.retries.as_ref().map_or(0, |retries| *retries.as_ref()),
+                stragglers: reader.stragglers(task)?,
                 template: None,
                 first: 0,
             };
@@ -94,6 +95,7 @@ fn place(file: &JobFile, fault: &Fault) -> Range<usize> {
     let fields = task.as_ref();
     let field = match fault.field {
         "count" => fields.count.as_ref().map(Spanned::span),
+        "stragglers" => fields.stragglers.as_ref().map(Spanned::span),
         "needs" => {
             let needs = fields.needs.as_ref().map(Spanned::span);
             needs.or_else(|| fields.input.as_ref().map(Spanned::span))

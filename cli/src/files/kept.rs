@@ -97,9 +97,11 @@ fn work(
         fields.needs.as_ref().map(Spanned::span),
         fields.input.as_ref().map(Spanned::span),
         fields.retries.as_ref().map(Spanned::span),
+        fields.stragglers.as_ref().map(Spanned::span),
     ];
     if let Some(span) = strange.into_iter().flatten().next() {
-        return Err(reader.fault(span, "count, needs, input and retries are for jobs only"));
+        let why = "count, needs, input, retries and stragglers are for jobs only";
+        return Err(reader.fault(span, why));
     }
     reader.work(fields)
 }

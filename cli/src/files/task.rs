@@ -3,7 +3,7 @@
 use super::fault::FileFault;
 use crate::units::{Bytes, Span};
 use serde::Deserialize;
-use skep_frameworks::Work;
+use skep_frameworks::{Work, batch::Stragglers};
 use skep_protocol::{Amount, Digest, Resources};
 use std::{
     collections::BTreeMap,
@@ -37,6 +37,16 @@ pub(super) struct TaskFile {
     pub(super) needs: Option<Spanned<Vec<String>>>,
     pub(super) input: Option<Spanned<String>>,
     pub(super) retries: Option<Spanned<u32>>,
+    pub(super) stragglers: Option<Spanned<StragglersFile>>,
+}
+
+/// When a task that runs for long is copied, as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StragglersFile {
+    after: Spanned<f64>,
+    least: Option<Spanned<String>>,
+    done: Option<Spanned<f64>>,
 }
 
 /// The modules that a file names: to be stored before the work that runs them is ordered.
@@ -102,6 +112,25 @@ impl<'a> Reader<'a> {
         let bytes = bytes.map_err(|error| self.fault(mem.span(), &error.to_string()))?;
         let millis = bytes.0.saturating_mul(1_000).div_ceil(1 << 20);
         Ok(Amount::millis(millis))
+    }
+
+    /// When one of the tasks is copied, if ever.
+    pub(super) fn stragglers(&self, task: &TaskFile) -> Result<Option<Stragglers>, FileFault> {
+        let Some(stragglers) = &task.stragglers else { return Ok(None) };
+        let StragglersFile { after, least, done } = stragglers.as_ref();
+        let done = done.as_ref().map(|done| self.number(done)).transpose()?;
+        Ok(Some(Stragglers {
+            after: self.number(after)?,
+            least: self.time(least.as_ref())?.unwrap_or_else(Stragglers::default_least),
+            done: done.unwrap_or_else(Stragglers::default_done),
+        }))
+    }
+
+    fn number(&self, number: &Spanned<f64>) -> Result<Amount, FileFault> {
+        let read = number.as_ref().to_string().parse::<Amount>();
+        read.map_err(|_| {
+            self.fault(number.span(), "a number with at most three decimals, such as 1.5")
+        })
     }
 
     pub(super) fn time(

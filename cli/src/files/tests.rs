@@ -55,6 +55,27 @@ fn a_fault_is_told_with_its_line() {
 }
 
 #[test]
+fn stragglers_are_read_and_their_faults_have_the_line() {
+    let task = "name = \"j\"\n[tasks.a]\nmodule = \"a.wasm\"\ncount = 4\n";
+    let read = |stragglers: &str| {
+        let (_folder, path) = folder(&["a.wasm"], &format!("{task}stragglers = {stragglers}\n"));
+        JobPlan::read(&path).expect("a job").job.groups["a"].stragglers.expect("stragglers")
+    };
+    assert_eq!(read("{ after = 2 }"), read("{ after = 2.0, least = \"10s\", done = 0.75 }"));
+    let told = |stragglers: &str| fault(&["a.wasm"], &format!("{task}stragglers = {stragglers}\n"));
+    let number = told("{ after = 1.2345 }");
+    assert_eq!(number[0], "job.toml:5:24: a number with at most three decimals, such as 1.5");
+    let share = told("{ after = 2, done = 1 }");
+    assert!(share[0].starts_with("job.toml:5:14: a.stragglers: done: 1: the share"), "{share:?}");
+    let time = told("{ after = 2, least = \"10\" }");
+    assert!(time[0].starts_with("job.toml:5:35: \"10\" is no time"), "{time:?}");
+    let missing = told("{ least = \"10s\" }");
+    assert!(missing[0].contains("missing field `after`"), "{missing:?}");
+    let unknown = told("{ after = 2, most = 1 }");
+    assert!(unknown[0].starts_with("job.toml:5:27: unknown field `most`"), "{unknown:?}");
+}
+
+#[test]
 fn a_module_must_be_one() {
     let (folder, path) = folder(&[], "name = \"j\"\n[tasks.a]\nmodule = \"a.txt\"\n");
     fs::write(folder.path().join("a.txt"), "hello").expect("written");
@@ -70,7 +91,7 @@ fn services_and_schedules_are_read_and_their_faults_have_lines_too() {
     assert_eq!((spec.copies, spec.spread.as_str(), modules.len()), (3, "zone", 1));
     let (_folder, path) = folder(&["a.wasm"], &format!("{text}count = 2\n"));
     let why = service(&path).expect_err("not here").to_string();
-    assert!(why.contains("count, needs, input and retries are for jobs only"), "{why}");
+    assert!(why.contains("count, needs, input, retries and stragglers are for jobs only"), "{why}");
 
     let text = "name = \"b\"\nschedule = \"0 3 * *\"\n[work]\nmodule = \"a.wasm\"\n";
     let (_folder, path) = folder(&["a.wasm"], text);

@@ -1,11 +1,13 @@
 //! What a job is, and what makes a text one.
 
+use super::stragglers::Stragglers;
 use crate::Work;
 use serde::{Deserialize, Serialize};
 use skep_protocol::{Attempt, TaskId, TaskSpec};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
 
 /// Tasks of one job: what an instance keeps of each must fit its state.
@@ -47,6 +49,9 @@ pub struct Group {
     /// How often a task that has failed is started again.
     #[serde(default)]
     pub retries: u32,
+    /// When a task that runs for long is started a second time. None: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stragglers: Option<Stragglers>,
     /// What each of them is in full, for those who want more than [`Work`] says: its id, attempt
     /// and place are this framework's. `{}` in an argument stands for the place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,6 +132,9 @@ impl Job {
                 return Err(("needs", why));
             }
         }
+        if let Some(stragglers) = &group.stragglers {
+            stragglers.check(group).map_err(|why| ("stragglers", why))?;
+        }
         if let Some(template) = &group.template {
             template.check().map_err(|rejection| ("template", rejection.to_string()))?;
         }
@@ -175,7 +183,13 @@ impl Group {
             lost_after: None,
         };
         let template = Some(Box::new(template));
-        Self { work, count, needs: [].into(), input: None, retries: 0, template, first }
+        let (needs, input, stragglers) = ([].into(), None, None);
+        Self { work, count, needs, input, retries: 0, stragglers, template, first }
+    }
+
+    /// How long each of them may take.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.template.as_ref().map_or(self.work.deadline, |template| template.limits.deadline)
     }
 
     /// One attempt of one task. In an array, `{}` in an argument is its place.

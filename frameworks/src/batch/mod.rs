@@ -9,15 +9,23 @@
 //! before it is launched, so that another instance goes on where this one was; a job ends when no
 //! task of it can begin any more. Ready tasks are taken by their job's priority, then in the order
 //! of the jobs.
+//!
+//! Of a launched task that takes far longer than the others of its group a copy is launched, if
+//! the job wants that and no ready task could use the room. The first of the two that ends well
+//! does the task; one that is left, of this or of a job that was stopped, is remembered until it
+//! has ended, and told to end again on each connection.
 
+mod active;
 mod job;
 mod orders;
 mod progress;
 mod scheduler;
+mod stragglers;
 
 pub use job::{Fault, Group, Job};
 pub use orders::{GroupReport, Order, Report, Standing};
 pub use scheduler::{Batch, Mode};
+pub use stragglers::Stragglers;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// An order. Each is answered by a list of [`Report`]s.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "order", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Order {
     /// Run a job.
     Submit {
@@ -53,8 +53,19 @@ pub struct GroupReport {
     pub done: u64,
     /// How many have failed for good.
     pub failed: u64,
-    /// How many attempts there were.
+    /// How many attempts there were, copies left out.
     pub attempts: u64,
+    /// How many copies of stragglers were launched.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub copies: u64,
+    /// How many of these were the first to end well.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub copies_won: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Where a job stands as a whole.

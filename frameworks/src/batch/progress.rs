@@ -3,15 +3,17 @@
 //! What is kept of a group is cut into pieces, so that one task's end does not write all of it.
 
 use serde::{Deserialize, Serialize};
-use skep_protocol::Digest;
+use skep_protocol::{Attempt, Digest, Time};
 
 /// Tasks in one piece of what is kept.
 pub(super) const PIECE: usize = 128;
+/// How often a copy of one task is launched at most, however the copies end.
+const COPIES_MAX: u32 = 3;
 
 /// One task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Task {
-    /// The last attempt that was launched; 0: none.
+    /// The last attempt that was launched, copies left out; 0: none.
     #[serde(rename = "a")]
     pub(super) attempt: u32,
     #[serde(rename = "s")]
@@ -22,13 +24,29 @@ pub(super) struct Task {
     /// What it left, if another needs it.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub(super) result: Option<Digest>,
+    /// How often a copy was launched: the copy's attempt.
+    #[serde(rename = "c", default, skip_serializing_if = "is_zero")]
+    pub(super) copies: u32,
+    /// Whether a copy was the first to end well.
+    #[serde(rename = "w", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) won: bool,
+    /// Since when it runs, if its group has an eye on that.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub(super) begun: Option<Time>,
+    /// Since when its copy runs.
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub(super) copy_begun: Option<Time>,
+    /// How many milliseconds that run took that ended well.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub(super) took: Option<u64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
-const fn is_zero(failures: &u32) -> bool {
-    *failures == 0
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
+/// Where a task stands, and which of its runs have not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Stage {
     #[default]
@@ -36,10 +54,124 @@ pub(super) enum Stage {
     Waiting,
     #[serde(rename = "l")]
     Launched,
+    /// A copy of it is launched besides.
+    #[serde(rename = "lc")]
+    Copied,
+    /// It has failed since; its copy has not.
+    #[serde(rename = "c")]
+    CopyAlone,
     #[serde(rename = "d")]
     Done,
+    /// Its copy has ended well; it is yet to end.
+    #[serde(rename = "dl")]
+    DoneByCopy,
+    /// It has ended well; its copy is yet to end.
+    #[serde(rename = "dc")]
+    DoneBeforeCopy,
     #[serde(rename = "f")]
     Failed,
+}
+
+/// A task runs by two ids: by its own a copy would be a later attempt, which ends the earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    Own,
+    Copy,
+}
+
+impl Run {
+    pub(super) const BOTH: [Self; 2] = [Self::Own, Self::Copy];
+
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::Own => Self::Copy,
+            Self::Copy => Self::Own,
+        }
+    }
+}
+
+impl Stage {
+    /// Whether one is launched that can still do the task.
+    pub(super) const fn is_launched(self) -> bool {
+        matches!(self, Self::Launched | Self::Copied | Self::CopyAlone)
+    }
+
+    /// Whether this run of it is launched and has not ended.
+    pub(super) const fn has(self, run: Run) -> bool {
+        match run {
+            Run::Own => matches!(self, Self::Launched | Self::Copied | Self::DoneByCopy),
+            Run::Copy => matches!(self, Self::Copied | Self::CopyAlone | Self::DoneBeforeCopy),
+        }
+    }
+
+    /// The stage when this run has ended, other than well.
+    const fn without(self, run: Run) -> Self {
+        match (self, run) {
+            (Self::Copied, Run::Own) => Self::CopyAlone,
+            (Self::Copied, Run::Copy) => Self::Launched,
+            (Self::Launched, Run::Own) | (Self::CopyAlone, Run::Copy) => Self::Waiting,
+            (Self::DoneByCopy, Run::Own) | (Self::DoneBeforeCopy, Run::Copy) => Self::Done,
+            (other, _) => other,
+        }
+    }
+
+    /// The stage when this run has ended well.
+    const fn done_by(self, run: Run) -> Self {
+        match (self, run) {
+            (Self::Copied, Run::Own) => Self::DoneBeforeCopy,
+            (Self::Copied, Run::Copy) => Self::DoneByCopy,
+            _ => Self::Done,
+        }
+    }
+}
+
+impl Task {
+    /// The task when a run of it is launched.
+    pub(super) const fn launch(self, run: Run) -> Self {
+        match run {
+            Run::Own => Self { attempt: self.attempt + 1, stage: Stage::Launched, ..self },
+            Run::Copy => Self { copies: self.copies + 1, stage: Stage::Copied, ..self },
+        }
+    }
+
+    /// The task when a run of it has ended, other than well.
+    pub(super) const fn ended(self, run: Run) -> Self {
+        let task = Self { stage: self.stage.without(run), ..self };
+        match run {
+            Run::Own => Self { begun: None, ..task },
+            Run::Copy => Self { copy_begun: None, ..task },
+        }
+    }
+
+    /// The task when a run of it has ended well, and it was not done before.
+    pub(super) fn done(self, run: Run, now: Time) -> Self {
+        let millis = |begun: Time| u64::try_from(now.since(begun).as_millis()).unwrap_or(u64::MAX);
+        let (stage, took) = (self.stage.done_by(run), self.begun(run).map(millis));
+        Self { stage, took, won: run == Run::Copy, begun: None, copy_begun: None, ..self }
+    }
+
+    /// The task when a run of it was seen to run. None: that was known.
+    pub(super) fn runs(self, run: Run, now: Time) -> Option<Self> {
+        self.begun(run).is_none().then_some(match run {
+            Run::Own => Self { begun: Some(now), ..self },
+            Run::Copy => Self { copy_begun: Some(now), ..self },
+        })
+    }
+
+    const fn begun(&self, run: Run) -> Option<Time> {
+        match run {
+            Run::Own => self.begun,
+            Run::Copy => self.copy_begun,
+        }
+    }
+
+    /// The last attempt of a run of it.
+    pub(super) const fn attempt(&self, run: Run) -> Attempt {
+        match run {
+            Run::Own => Attempt(self.attempt),
+            Run::Copy => Attempt(self.copies),
+        }
+    }
 }
 
 /// All tasks of one group.
@@ -52,6 +184,12 @@ pub(super) struct Progress {
     pub(super) done: u64,
     pub(super) failed: u64,
     pub(super) attempts: u64,
+    pub(super) copies: u64,
+    pub(super) copies_won: u64,
+    /// Runs of tasks that are done already.
+    needless: u64,
+    /// How long those ran that are done, in milliseconds, the shortest first.
+    took: Vec<u64>,
 }
 
 impl Progress {
@@ -81,7 +219,16 @@ impl Progress {
         if let Some(counter) = self.counter(task.stage) {
             *counter += 1;
         }
+        let is_needless = |stage| matches!(stage, Stage::DoneByCopy | Stage::DoneBeforeCopy);
+        self.needless -= u64::from(is_needless(before.stage));
+        self.needless += u64::from(is_needless(task.stage));
         self.attempts += u64::from(task.attempt.saturating_sub(before.attempt));
+        self.copies += u64::from(task.copies.saturating_sub(before.copies));
+        self.copies_won += u64::from(task.won && !before.won);
+        if let (Some(took), None) = (task.took, before.took) {
+            let place = self.took.partition_point(|other| *other < took);
+            self.took.insert(place, took);
+        }
         if task.stage == Stage::Waiting {
             self.first_waiting = self.first_waiting.min(index);
         }
@@ -90,8 +237,8 @@ impl Progress {
     /// Those that wait are all the others, and not counted.
     const fn counter(&mut self, stage: Stage) -> Option<&mut u64> {
         match stage {
-            Stage::Launched => Some(&mut self.launched),
-            Stage::Done => Some(&mut self.done),
+            Stage::Launched | Stage::Copied | Stage::CopyAlone => Some(&mut self.launched),
+            Stage::Done | Stage::DoneByCopy | Stage::DoneBeforeCopy => Some(&mut self.done),
             Stage::Failed => Some(&mut self.failed),
             Stage::Waiting => None,
         }
@@ -107,6 +254,23 @@ impl Progress {
 
     pub(super) const fn is_done(&self) -> bool {
         self.done == self.count()
+    }
+
+    /// Whether nothing of it runs.
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.launched == 0 && self.needless == 0
+    }
+
+    /// How long those ran that are done, in milliseconds, the shortest first.
+    pub(super) fn took(&self) -> &[u64] {
+        &self.took
+    }
+
+    /// The tasks that run and may be copied, and since when.
+    pub(super) fn alone(&self) -> impl Iterator<Item = (usize, Time)> + '_ {
+        let alone = |task: &Task| task.stage == Stage::Launched && task.copies < COPIES_MAX;
+        let tasks = self.tasks.iter().enumerate().filter(move |(_, task)| alone(task));
+        tasks.filter_map(|(index, task)| Some((index, task.begun?)))
     }
 
     /// The piece that a task is in, and what is kept of it.

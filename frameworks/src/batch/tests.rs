@@ -1,5 +1,7 @@
 //! Exact stories of jobs.
 
+mod stragglers;
+
 use super::{Batch, Group, Job, Order, Report, Standing};
 use crate::kit;
 use skep_protocol::outcome::LostBy;
@@ -8,7 +10,8 @@ use skep_scheduler::{prelude::*, testing::Cluster};
 fn group(count: u64, needs: &[&str]) -> Group {
     let needs = needs.iter().map(|name| (*name).to_owned()).collect();
     let (work, input, retries) = (kit::work("module"), None, 0);
-    Group { work, count, needs, input, retries, template: None, first: 0 }
+    let (stragglers, template) = (None, None);
+    Group { work, count, needs, input, retries, stragglers, template, first: 0 }
 }
 
 fn job(name: &str, groups: &[(&str, Group)]) -> Job {

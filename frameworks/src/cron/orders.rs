@@ -70,7 +70,7 @@ impl Spec {
 
 /// An order. Each is answered by a list of [`Report`]s.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "order", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Order {
     /// Make a schedule, or change it.
     Apply {

@@ -62,7 +62,7 @@ impl Spec {
 
 /// An order. Each is answered by a list of [`Report`]s.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "order", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Order {
     /// Make a service, or replace it step by step by this.
     Apply {

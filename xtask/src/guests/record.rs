@@ -49,6 +49,11 @@ impl Record {
     }
 
     fn path(module: &Path) -> PathBuf {
+        let module = if module.extension() == Some("gz".as_ref()) {
+            module.with_extension("")
+        } else {
+            module.to_owned()
+        };
         repo::root().join(module).with_extension("wasm.lock")
     }
 }
