@@ -45,7 +45,8 @@ mod process;
 mod rendezvous;
 mod wire;
 
-/// Orders that may wait for one executor. One that does not read that many is hung up on.
+/// Orders that may wait for one executor, what its hosted schedulers are told included. One that
+/// does not read that many is ended.
 const ORDERS_MAX: usize = 8_192;
 /// How long an executor that was told to stop, or has hung up, may take to end.
 const END_MAX: Duration = Duration::from_secs(5);

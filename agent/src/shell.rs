@@ -1,7 +1,8 @@
 //! The loop that owns the core: takes what happened, carries out what the core decided.
 //!
-//! No decision is made here. Inputs come over one bounded channel; effects leave through the
-//! barrier, which holds each back until the records that it stands on are durable.
+//! No decision is made here; who may speak as a framework the core is asked (`may_speak`), and what
+//! is said passes by, see `hosting.rs`. Inputs come over one bounded channel; effects leave through
+//! the barrier, which holds each back until the records that it stands on are durable.
 
 use crate::{
     barrier::Barrier, config::AtStop, executors::Executors, folders::Folders, hosting::Hosting,

@@ -24,10 +24,16 @@
 //! assert_eq!(cluster.ending(), Some(&Ending::Done));
 //! ```
 //!
-//! Its time stands still until [`Cluster::advance`]. Tasks run as soon as they are launched, and
+//! A guest is tested just so: `skep-guest-testing` runs one where this runs a scheduler.
+//!
+//! Its time stands still until [`ClusterOf::advance`]. Tasks run as soon as they are launched, and
 //! as long as the test likes. What it does not do: share anything; offers are what the test says.
 
-use crate::{Driver, Ending, Scheduler};
+mod party;
+
+pub use party::{Native, Party};
+
+use crate::{Ending, Scheduler};
 use skep_protocol::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources,
     Role, Source, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
@@ -44,13 +50,15 @@ use std::{
 /// When the time of a test begins: the first of January 2030, an ordinary Tuesday.
 pub const BEGIN: Time = Time::from_micros(1_893_456_000_000_000);
 
-/// See the module.
+/// A cluster for a scheduler of this program; see the module.
+pub type Cluster<S> = ClusterOf<Native<S>>;
+
+/// A cluster for whoever can be told and asked.
 #[derive(Debug)]
-pub struct Cluster<S> {
+pub struct ClusterOf<P> {
     info: FrameworkInfo,
-    driver: Driver,
-    /// What is tested.
-    pub scheduler: S,
+    /// Who is tested.
+    pub party: P,
     now: Time,
     /// What the framework keeps at the master.
     state: State,
@@ -74,10 +82,24 @@ struct Task {
 impl<S: Scheduler> Cluster<S> {
     /// A cluster without agents, at which the framework has subscribed.
     pub fn new(info: FrameworkInfo, scheduler: S) -> Self {
+        let party = Native::new(info.clone(), scheduler, 1);
+        Self::with(info, party)
+    }
+
+    /// The framework dies, and another instance takes over; tasks run on. What the dead one has
+    /// ordered was heard.
+    pub fn restart(&mut self, scheduler: S) {
+        let party = Native::new(self.info.clone(), scheduler, self.numbers + 2);
+        self.replace(party);
+    }
+}
+
+impl<P: Party> ClusterOf<P> {
+    /// A cluster without agents, at which this framework has subscribed.
+    pub fn with(info: FrameworkInfo, party: P) -> Self {
         let mut cluster = Self {
-            driver: Driver::new(info.clone(), None).with_run(1),
             info,
-            scheduler,
+            party,
             now: BEGIN,
             state: State::new(),
             offers: BTreeMap::new(),
@@ -93,12 +115,11 @@ impl<S: Scheduler> Cluster<S> {
         cluster
     }
 
-    /// The framework dies, and another instance takes over; tasks run on. What the dead one has
+    /// The framework dies, and this instance takes over; tasks run on. What the dead one has
     /// ordered was heard.
-    pub fn restart(&mut self, scheduler: S) {
-        self.scheduler = scheduler;
+    pub fn replace(&mut self, party: P) {
+        self.party = party;
         self.numbers += 1;
-        self.driver = Driver::new(self.info.clone(), None).with_run(self.numbers);
         self.offers.clear();
         self.reconnect();
     }
@@ -107,13 +128,13 @@ impl<S: Scheduler> Cluster<S> {
     pub fn disconnect(&mut self) {
         self.is_connected = false;
         self.offers.clear();
-        self.driver.disconnected(self.now, &mut self.scheduler);
+        self.party.disconnected(self.now);
     }
 
     /// A connection is there; the framework is told where its tasks stand.
     pub fn reconnect(&mut self) {
         self.is_connected = true;
-        self.driver.connected();
+        self.party.connected(self.now);
         let (framework, state) = (framework(), self.state.clone());
         self.tell(Event::Subscribed { framework, state });
         let names: Vec<TaskId> = self.tasks.keys().cloned().collect();
@@ -200,9 +221,9 @@ impl<S: Scheduler> Cluster<S> {
     /// Time passes; the framework is woken whenever it wants to be.
     pub fn advance(&mut self, time: Duration) {
         let end = self.now + time;
-        while let Some(due) = self.driver.deadline().filter(|due| *due <= end) {
+        while let Some(due) = self.party.deadline().filter(|due| *due <= end) {
             self.now = self.now.max(due);
-            self.driver.woken(self.now, &mut self.scheduler);
+            self.party.woken(self.now);
             self.carry_out();
         }
         self.now = end;
@@ -253,7 +274,7 @@ impl<S: Scheduler> Cluster<S> {
 
     /// Why the framework has stopped, if it has.
     pub fn ending(&self) -> Option<&Ending> {
-        self.driver.ending()
+        self.party.ending()
     }
 
     /// The time of day.
@@ -262,8 +283,8 @@ impl<S: Scheduler> Cluster<S> {
     }
 
     fn tell(&mut self, event: Event) {
-        if self.is_connected && self.driver.ending().is_none() {
-            self.driver.handle(self.now, event, &mut self.scheduler);
+        if self.is_connected && self.party.ending().is_none() {
+            self.party.handle(self.now, event);
         }
         self.carry_out();
     }
@@ -291,7 +312,7 @@ impl<S: Scheduler> Cluster<S> {
     /// Does what the framework has ordered, until it orders no more.
     fn carry_out(&mut self) {
         loop {
-            let calls = self.driver.take_calls();
+            let calls = self.party.take_calls();
             if calls.is_empty() {
                 return;
             }

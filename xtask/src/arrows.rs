@@ -33,8 +33,9 @@ const ABSENCES: &[Absence] = &[
     },
 ];
 
-/// The only packages that may know the engine: its host and the binary that contains it.
-const ENGINE_KNOWN_BY: &[&str] = &["skep-executor", "skep"];
+/// The only packages that may know the engine: its host, the binary that contains it, and what runs
+/// guests in tests.
+const ENGINE_KNOWN_BY: &[&str] = &["skep-executor", "skep", "skep-guest-testing"];
 
 /// Checks every absence and names all arrows that should not be there.
 pub(crate) fn run() -> Result<()> {

@@ -78,7 +78,7 @@ fn slots_that_nobody_was_there_for_are_made_up_for_as_the_schedule_says() {
         let mut cluster = scheduled(Overlap::Allow, missed);
         // It is gone for three minutes.
         cluster.disconnect();
-        cluster.scheduler = Cron::default();
+        cluster.party.scheduler = Cron::default();
         cluster.advance(3 * MINUTE);
         cluster.restart(Cron::default());
         cluster.offer("n1", "cpus:4;mem:256");

@@ -45,6 +45,25 @@ enum Look {
     These,
 }
 
+/// The offers of a run, by stage and, within one, by agent; each of one agent to one client.
+#[derive(Default)]
+struct Offers {
+    made: Vec<(AgentKey, ClientId, Lot)>,
+    /// Where those of this stage begin.
+    stage: usize,
+}
+
+impl Offers {
+    fn of(&mut self, key: &AgentKey, client: ClientId) -> Option<&mut Lot> {
+        let (earlier, now) = self.made.split_at_mut(self.stage);
+        let begin = earlier.partition_point(|(of, ..)| of < key);
+        let of_this = now.iter_mut().rev().take_while(|(of, ..)| of == key);
+        let of_earlier = earlier[begin..].iter_mut().take_while(|(of, ..)| of == key);
+        let mut made = of_this.chain(of_earlier);
+        made.find(|(_, to, _)| *to == client).map(|(.., lot)| lot)
+    }
+}
+
 enum Found {
     Taker(ClientId, Lot),
     /// This order must be made anew first.
@@ -64,36 +83,36 @@ impl Allocator {
             self.held_back.set(false);
             self.capped.set(false);
         }
-        let mut grants = Vec::new();
+        let mut offers = Offers::default();
         if self.guarantees > 0 && !self.tree.at(TOP).unmet_below.is_zero() {
-            self.visit(&dirty, Stage::Guarantees, now, &mut grants);
+            self.visit(&dirty, Stage::Guarantees, now, &mut offers);
         }
-        self.visit(&dirty, Stage::Fairness, now, &mut grants);
+        self.visit(&dirty, Stage::Fairness, now, &mut offers);
         self.surplus_then = self.surplus();
-        grants
+        let grant = |(key, client, lot): &(_, _, _)| self.grant(*client, key, lot);
+        offers.made.iter().map(grant).collect()
     }
 
-    fn visit(&mut self, dirty: &crate::Dirty, stage: Stage, now: Time, grants: &mut Vec<Grant>) {
+    fn visit(&mut self, dirty: &crate::Dirty, stage: Stage, now: Time, offers: &mut Offers) {
+        offers.stage = offers.made.len();
         let mut last: Option<AgentKey> = None;
         while self.tree.at(TOP).hungry > 0 {
             let Some((key, look)) = self.next_agent(dirty, last.as_ref()) else { break };
-            let mut offers: Vec<(ClientId, Lot)> = Vec::new();
             while let Some((client, lot)) = self.taker(&key, &look, &dirty.clients, stage, now) {
-                match offers.iter_mut().find(|(taker, _)| *taker == client) {
-                    Some((_, offer)) => {
+                match offers.of(&key, client) {
+                    Some(offer) => {
                         offer.add(&lot);
                         self.book_piece(client, &key, &lot);
                     }
                     None => {
                         self.book_offer(client, &key, &lot);
-                        offers.push((client, lot));
+                        offers.made.push((key.clone(), client, lot));
                     }
                 }
                 if !self.spare.contains(&key) {
                     break;
                 }
             }
-            grants.extend(offers.iter().map(|(client, lot)| self.grant(*client, &key, lot)));
             last = Some(key);
         }
     }

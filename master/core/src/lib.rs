@@ -15,6 +15,22 @@
 //! by a [`Record`] that is made durable before anybody hears of it; every operation of an ACCEPT
 //! is answered. [`Master::check_invariants`] has the rest.
 //!
+//! | file | owns |
+//! |---|---|
+//! | `master.rs` | where each input goes |
+//! | `agents.rs`, `homecoming.rs` | who is there; what an agent brings when it comes back |
+//! | `frameworks.rs`, `state.rs`, `inquiries.rs` | who subscribes; what they keep, and are asked |
+//! | `hosting.rs` | which task may speak as a framework |
+//! | `offers.rs`, `launch.rs` | what the allocator grants, offered; what is launched on it |
+//! | `ledger/` | allocations, and what the allocator hears of their tasks |
+//! | `tasks.rs`, `history.rs` | live tasks; those that ended last |
+//! | `updates.rs`, `reconcile.rs`, `checkpoints.rs` | what tasks tell, are asked, and leave |
+//! | `quota.rs`, `reservations.rs`, `volumes.rs` | what roles may have, and have set aside |
+//! | `duty.rs`, `maintenance.rs`, `orders.rs`, `tokens.rs` | what operators decide |
+//! | `record.rs`, `snapshot.rs` | what is durable |
+//! | `home.rs`, `view.rs` | whom to ask for what a task wrote; what people are shown |
+//! | `mint.rs`, `invariants.rs` | new ids; what always holds |
+//!
 //! Deliberately absent: tasks and offers are not recorded. After a restart agents bring their
 //! tasks along, and all offers are made anew.
 

@@ -437,7 +437,7 @@ fn what_is_left_of_a_job_does_not_touch_the_next_of_its_name() {
     let kept: Vec<&String> = cluster.state().keys().collect();
     assert_eq!(kept, ["job/j"], "of the first nothing is");
     cluster.offer("n1", "cpus:4;mem:256");
-    cluster.scheduler.holds = false;
+    cluster.party.scheduler.holds = false;
     cluster.offer("n1", ONE);
     assert_eq!(cluster.running(), ["j-2.a.0", "j-2.a.1", "j-2.a.2", "j-2.a.3"]);
     assert_eq!(counts(&mut cluster), [4, 0, 0, 0, 0]);
