@@ -37,7 +37,7 @@ use crate::{Ending, Scheduler};
 use skep_protocol::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources,
     Role, Source, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
-    framework::{Answer, Call, Event, FrameworkInfo, Offer, Operation, State},
+    framework::{Answer, Call, Demand, Event, FrameworkInfo, Offer, Operation, State},
     outcome::LostBy,
     task::Feature,
 };
@@ -66,6 +66,7 @@ pub struct ClusterOf<P> {
     numbers: u64,
     tasks: BTreeMap<TaskId, Task>,
     launched: Vec<TaskSpec>,
+    demands: Vec<Demand>,
     killed: Vec<TaskId>,
     answers: BTreeMap<u64, Result<Vec<u8>, String>>,
     is_connected: bool,
@@ -106,6 +107,7 @@ impl<P: Party> ClusterOf<P> {
             numbers: 0,
             tasks: BTreeMap::new(),
             launched: Vec::new(),
+            demands: Vec::new(),
             killed: Vec::new(),
             answers: BTreeMap::new(),
             is_connected: false,
@@ -252,6 +254,11 @@ impl<P: Party> ClusterOf<P> {
         mem::take(&mut self.launched)
     }
 
+    /// What the framework has said since this was last asked that it waits for, in order.
+    pub fn demands(&mut self) -> Vec<Demand> {
+        mem::take(&mut self.demands)
+    }
+
     /// The tasks that were killed since this was last asked, in order.
     pub fn killed(&mut self) -> Vec<String> {
         mem::take(&mut self.killed).iter().map(ToString::to_string).collect()
@@ -372,11 +379,11 @@ impl<P: Party> ClusterOf<P> {
             }
             Call::Reconcile { tasks } => self.reconcile(tasks),
             Call::Teardown => self.tasks.clear(),
+            Call::Demand { demand, .. } => self.demands.extend(demand),
             Call::Subscribe { .. }
             | Call::Suppress { .. }
             | Call::Revive { .. }
             | Call::Acknowledge { .. }
-            | Call::Demand { .. }
             | Call::AnswerInverse { .. } => {}
         }
     }

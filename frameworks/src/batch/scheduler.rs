@@ -34,8 +34,49 @@ pub struct Batch {
     serial: u64,
     /// Which task each of those is that were launched and have not ended.
     launched: BTreeMap<TaskId, Place>,
-    /// What the master was told to be of use, if it was told.
+    /// What the master was told to wait for, less what may have been launched since.
     demand: Option<Demand>,
+}
+
+/// What tasks need that could begin.
+struct Needs {
+    /// In one offer.
+    least: Resources,
+    /// Together.
+    all: Resources,
+    /// Somewhat more, so that it need not be said anew with each task.
+    about: Resources,
+    /// More than is to be waited for.
+    most: Resources,
+}
+
+impl Needs {
+    fn of(least: &Resources) -> Self {
+        let none = Resources::none;
+        Self { least: least.clone(), all: none(), about: none(), most: none() }
+    }
+
+    fn with(self, needs: &Resources, count: u64) -> Self {
+        let Self { least, mut all, mut about, mut most } = self;
+        for (kind, amount) in needs.iter() {
+            let exact = amount.as_millis().saturating_mul(count);
+            let add = |to: &Resources, more: u64| {
+                let sum = Amount::millis(to.amount(kind).as_millis().saturating_add(more));
+                to.clone().with(kind, sum.min(Amount::MAX))
+            };
+            all = add(&all, exact);
+            let rounded = exact.checked_next_power_of_two().unwrap_or(exact);
+            about = add(&about, rounded);
+            most = add(&most, rounded.saturating_mul(4));
+        }
+        Self { least: least.at_most(needs), all, about, most }
+    }
+
+    /// Whether a demand says this, as far as what was launched since has not used it up.
+    fn are_met_by(&self, said: &Demand) -> bool {
+        let Self { least, all, most, .. } = self;
+        said.least == *least && said.wants.contains(all) && most.contains(&said.wants)
+    }
 }
 
 impl Batch {
@@ -104,6 +145,10 @@ impl Scheduler for Batch {
     fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
         for offer in offers {
             let tasks = self.tasks_for(driver, &offer);
+            if let Some(said) = self.demand.as_mut().filter(|_| !tasks.is_empty()) {
+                // So much of it at most is waited for no more.
+                said.wants.subtract(&offer.resources);
+            }
             driver.launch_or_decline(&offer, tasks);
         }
         self.settle(driver);
@@ -230,11 +275,14 @@ impl Batch {
         if let Some(next) = stragglers.iter().filter_map(|(_, look)| look.next).min() {
             driver.wake_at(next);
         }
-        let demand = self.demand(&stragglers);
-        driver.ask_for_offers(demand.is_some());
-        if demand.is_some() && demand != self.demand {
-            driver.demand(None, demand.clone());
-            self.demand = demand;
+        let needs = self.needs(&stragglers);
+        driver.ask_for_offers(needs.is_some());
+        if let Some(needs) = needs
+            && !self.demand.as_ref().is_some_and(|said| needs.are_met_by(said))
+        {
+            let demand = Demand { least: needs.least, wants: needs.about, terms: None };
+            driver.demand(None, Some(demand.clone()));
+            self.demand = Some(demand);
         }
         let is_over = self.jobs.values().all(|active| active.kept.standing.is_over());
         if self.mode == Mode::Once && is_over && self.waiting.is_empty() {
@@ -242,22 +290,16 @@ impl Batch {
         }
     }
 
-    /// What the tasks need that could begin: the least of it in one offer, and in all about what
-    /// they need together, so that it need not be said anew with each task.
-    fn demand(&self, stragglers: &[(&Resources, Look)]) -> Option<Demand> {
-        let (mut least, mut wants) = (None::<Resources>, Resources::none());
+    /// What the tasks need that could begin.
+    fn needs(&self, stragglers: &[(&Resources, Look)]) -> Option<Needs> {
+        let mut sum = None::<Needs>;
         let waiting = self.jobs.values().flat_map(Active::waiting);
         let copies = stragglers.iter().filter(|(_, look)| !look.due.is_empty());
         let copies = copies.map(|(needs, look)| ((*needs).clone(), look.due.len() as u64));
         for (needs, count) in waiting.chain(copies) {
-            least = Some(least.map_or_else(|| needs.clone(), |least| least.at_most(&needs)));
-            for (kind, amount) in needs.iter() {
-                let all = amount.as_millis().saturating_mul(count).next_power_of_two();
-                let all = Amount::millis(wants.amount(kind).as_millis().saturating_add(all));
-                wants = wants.with(kind, all.min(Amount::MAX));
-            }
+            sum = Some(sum.unwrap_or_else(|| Needs::of(&needs)).with(&needs, count));
         }
-        Some(Demand { least: least?, wants, terms: None })
+        sum
     }
 
     fn forget_oldest(&mut self, driver: &mut Driver) {

@@ -56,6 +56,27 @@ fn a_group_begins_when_all_that_it_needs_has_ended_well() {
     assert_eq!(kept, ["job/j"], "of a job that is over only that is kept");
 }
 
+/// The master waits for no more than it was told, less what was launched.
+#[test]
+fn what_is_waited_for_is_said_again_once_as_much_was_launched() {
+    let mut cluster = serving();
+    submit(&mut cluster, job("j", &[("a", group(1, &[])), ("b", group(1, &["a"]))]));
+    let (least, wants) = ("cpus:1;mem:64", "cpus:1.024;mem:65.536");
+    let resources = |text: &str| text.parse().expect("resources");
+    let one = Demand { least: resources(least), wants: resources(wants), terms: None };
+    let one = vec![one];
+    assert_eq!(cluster.demands(), one);
+    cluster.offer("n1", least);
+    assert_eq!(cluster.demands(), []);
+    cluster.finish("j-1.a.0");
+    assert_eq!(cluster.demands(), one);
+    let many = Group { count: 6, ..group(6, &[]) };
+    submit(&mut cluster, job("k", &[("a", many)]));
+    assert_eq!(cluster.demands().len(), 1);
+    cluster.offer("n1", "cpus:2;mem:128");
+    assert_eq!(cluster.demands(), [], "the rest was said");
+}
+
 #[test]
 fn one_that_runs_a_job_once_stops_when_that_has_ended() {
     let job = job("j", &[("a", group(1, &[]))]);
