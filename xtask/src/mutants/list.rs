@@ -61,6 +61,12 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         wrong: "        if queue.granted.contains(needed) {",
     },
     Mutation {
+        name: "a recovered task is said to start",
+        file: "agent/core/src/session.rs",
+        right: "task.told().cloned().unwrap_or(TaskState::Starting)",
+        wrong: "TaskState::Starting",
+    },
+    Mutation {
         name: "an incarnation is used twice",
         file: "agent/core/src/agent.rs",
         right: "        agent.persist(Record::Incarnation(incarnation));\n",
