@@ -38,6 +38,7 @@ mod inquiries;
 mod launch;
 mod ledger;
 mod maintenance;
+mod messages;
 mod offers;
 mod orders;
 mod reconcile;
