@@ -27,7 +27,8 @@ const PACKAGES: [&str; 6] =
     ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 const VERSION: &str = "@0.2.";
 /// skep's own interfaces.
-const OWN: [&str; 2] = ["skep:cluster/guest@0.1.0", "skep:cluster/conversation@0.1.0"];
+const OWN: [&str; 3] =
+    ["skep:cluster/guest@0.1.0", "skep:cluster/conversation@0.1.0", "skep:cluster/messages@0.1.0"];
 /// The functions that open the network, by interface.
 const NETWORK: [(&str, &str); 3] = [
     ("wasi:sockets/tcp-create-socket", "create-tcp-socket"),

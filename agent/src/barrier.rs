@@ -8,7 +8,7 @@
 
 use skep_agent_core::{Effect, ExecutorKey, Record};
 use skep_protocol::{TaskKey, executor::ToExecutor};
-use skep_shell::{Journal, Row, WriteError};
+use skep_shell::{Journal, Parcel, Room, Row, WriteError};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -17,6 +17,8 @@ use std::{
 /// See the module.
 pub(crate) struct Barrier {
     journal: Journal<Held>,
+    /// For messages that wait for the disk.
+    room: Room,
     /// The tasks whose acceptance is not on the disk.
     unsaved: BTreeSet<TaskKey>,
     /// How many orders are held, per executor that has any.
@@ -28,12 +30,13 @@ pub(crate) enum Held {
     /// A task's acceptance is on the disk.
     Accepted(TaskKey),
     /// An effect, with the connection that it was decided on.
-    Effect(u64, Effect),
+    Effect(u64, Parcel<Effect>),
 }
 
 impl Barrier {
-    pub(crate) const fn new(journal: Journal<Held>) -> Self {
-        Self { journal, unsaved: BTreeSet::new(), orders: BTreeMap::new() }
+    pub(crate) fn new(journal: Journal<Held>) -> Self {
+        let (unsaved, orders) = (BTreeSet::new(), BTreeMap::new());
+        Self { journal, room: Room::new(), unsaved, orders }
     }
 
     pub(crate) fn persist(&mut self, record: &Record) {
@@ -50,15 +53,24 @@ impl Barrier {
         }
     }
 
-    /// Takes an effect; gives it back if it need not wait.
+    /// Takes an effect; gives it back if it need not wait. A message is dropped if too many wait.
     pub(crate) fn pass(&mut self, connection: u64, effect: Effect) -> Option<Effect> {
-        if let Some((executor, message)) = order(&effect) {
-            if !self.orders.contains_key(executor) && self.is_saved(message) {
-                return Some(effect);
+        let executor = match order(&effect) {
+            Some((executor, message)) => {
+                if !self.orders.contains_key(executor) && self.is_saved(message) {
+                    return Some(effect);
+                }
+                Some(executor.clone())
             }
-            *self.orders.entry(executor.clone()).or_default() += 1;
+            None => None,
+        };
+        let message_bytes = effect.message_bytes();
+        if let Some(effect) = self.room.pack(effect, message_bytes) {
+            self.journal.hold(Held::Effect(connection, effect));
+            if let Some(executor) = executor {
+                *self.orders.entry(executor).or_default() += 1;
+            }
         }
-        self.journal.hold(Held::Effect(connection, effect));
         None
     }
 
@@ -72,6 +84,7 @@ impl Barrier {
             | ToExecutor::Resume { .. }
             | ToExecutor::Tell { .. }
             | ToExecutor::HangUp { .. }
+            | ToExecutor::Deliver(_)
             | ToExecutor::Stop => true,
             ToExecutor::Acknowledge { .. } => false,
         }
@@ -83,6 +96,7 @@ impl Barrier {
             match self.journal.release()? {
                 Held::Accepted(key) => drop(self.unsaved.remove(&key)),
                 Held::Effect(connection, effect) => {
+                    let effect = effect.open();
                     if let Some((executor, _)) = order(&effect) {
                         self.one_order_less(executor);
                     }
@@ -126,10 +140,14 @@ mod tests {
     use super::*;
     use skep_agent_core::{ExitReason, Profile};
     use skep_protocol::{
-        Amount, Digest, FrameworkId, Resources, Role, TaskId, TaskSpec, executor::StartGuest,
-        ids::Attempt, outcome::KilledBy,
+        Amount, Digest, FrameworkId, Resources, Role, TaskId, TaskSpec,
+        agent::ToMaster,
+        bounds::MESSAGE_BYTES_MAX,
+        executor::StartGuest,
+        ids::Attempt,
+        outcome::{KilledBy, TaskMessage},
     };
-    use skep_shell::Store;
+    use skep_shell::{MESSAGES_BYTES_MAX, Store};
 
     fn barrier(folder: &tempfile::TempDir) -> Barrier {
         let store = Store::File(folder.path().join("agent.redb"));
@@ -222,6 +240,27 @@ mod tests {
         assert_eq!(barrier.release(), None);
         barrier.committed().await.expect("a commit");
         assert_eq!(barrier.release(), Some((0, acknowledge())));
+    }
+
+    #[tokio::test]
+    async fn of_messages_that_wait_for_the_disk_those_are_dropped_that_find_no_room() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut barrier = barrier(&folder);
+        barrier.persist(&accepted("a"));
+        let sent = |text: &[u8]| {
+            let message = TaskMessage { key: key("a"), bytes: text.repeat(MESSAGE_BYTES_MAX) };
+            Effect::SendMaster(ToMaster::Sent { messages: vec![message] })
+        };
+        for _ in 0..100 {
+            assert_eq!(barrier.pass(0, sent(b"x")), None);
+        }
+        assert_eq!(barrier.pass(0, exit()), None, "what is no message is held in any case");
+        assert_eq!(barrier.release(), None);
+        barrier.committed().await.expect("a commit");
+        let mut released: Vec<_> = std::iter::from_fn(|| barrier.release()).collect();
+        assert_eq!(released.pop(), Some((0, exit())));
+        let room = MESSAGES_BYTES_MAX / sent(b"x").message_bytes().expect("a message");
+        assert_eq!(released, vec![(0, sent(b"x")); room]);
     }
 
     #[tokio::test]

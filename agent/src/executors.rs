@@ -16,8 +16,10 @@ use skep_agent_core::{ExecutorKey, ExecutorRun, Gone, Input, Record};
 use skep_protocol::{
     codec::{DecodeError, Message as _},
     executor::{StartGuest, ToAgent, ToExecutor},
+    frames,
     hello::Hello,
 };
+use skep_shell::{Parcel, Room};
 use std::{
     collections::BTreeMap,
     io,
@@ -58,9 +60,18 @@ const FIND_RETRY: Duration = Duration::from_millis(100);
 /// See the module.
 pub(crate) struct Executors {
     parts: Arc<Parts>,
-    running: BTreeMap<ExecutorKey, mpsc::Sender<ToExecutor>>,
+    running: BTreeMap<ExecutorKey, Orders>,
     loops: TaskTracker,
 }
+
+/// The way to the loop of one executor.
+struct Orders {
+    queue: mpsc::Sender<Parcel<ToExecutor>>,
+    /// For messages to guests.
+    room: Room,
+}
+
+type Queue = mpsc::Receiver<Parcel<ToExecutor>>;
 
 /// What all loops work with.
 struct Parts {
@@ -123,9 +134,9 @@ impl Executors {
         });
     }
 
-    fn place(&mut self, key: ExecutorKey, run: ExecutorRun) -> (Place, mpsc::Receiver<ToExecutor>) {
-        let (orders, queue) = mpsc::channel(ORDERS_MAX);
-        self.running.insert(key.clone(), orders);
+    fn place(&mut self, key: ExecutorKey, run: ExecutorRun) -> (Place, Queue) {
+        let (sender, queue) = mpsc::channel(ORDERS_MAX);
+        self.running.insert(key.clone(), Orders { queue: sender, room: Room::new() });
         let files = Rendezvous::new(self.parts.folder.clone(), run);
         (Place { key, files, parts: self.parts.clone() }, queue)
     }
@@ -137,7 +148,14 @@ impl Executors {
             let launcher = &self.parts.launcher;
             guests.iter_mut().for_each(|guest| launcher.localise(&key.framework, guest));
         }
-        if let Err(mpsc::error::TrySendError::Full(_)) = orders.try_send(message) {
+        let message_bytes = match &message {
+            ToExecutor::Deliver(message) => Some(frames::message_bytes(message)),
+            _ => None,
+        };
+        let Some(message) = orders.room.pack(message, message_bytes) else {
+            return tracing::debug!(executor = %key, "it reads slowly: messages are dropped");
+        };
+        if let Err(mpsc::error::TrySendError::Full(_)) = orders.queue.try_send(message) {
             tracing::warn!(executor = %key, "the executor takes no orders: ending it");
             self.running.remove(key);
         }
@@ -185,7 +203,7 @@ enum Ended {
 
 impl Place {
     /// Runs one executor from its start to its end.
-    async fn start_and_serve(&self, orders: mpsc::Receiver<ToExecutor>) -> io::Result<Ended> {
+    async fn start_and_serve(&self, orders: Queue) -> io::Result<Ended> {
         let mut command = self.parts.launcher.command(&self.key)?;
         let Ends { socket, log, log_reader } = self.files.make()?;
         command.stdin(Stdio::from(socket)).stderr(Stdio::from(log));
@@ -208,7 +226,7 @@ impl Place {
 
     /// Waits until it is known whether an executor of an earlier run is there, or until it is given
     /// up.
-    async fn find(&self, orders: &mut mpsc::Receiver<ToExecutor>) -> Result<Found, Gone> {
+    async fn find(&self, orders: &mut Queue) -> Result<Found, Gone> {
         if self.parts.machine == Machine::Rebooted {
             return Err(Gone::Rebooted);
         }
@@ -228,11 +246,7 @@ impl Place {
         }
     }
 
-    async fn adopt_and_serve(
-        &self,
-        found: Found,
-        orders: mpsc::Receiver<ToExecutor>,
-    ) -> io::Result<Ended> {
+    async fn adopt_and_serve(&self, found: Found, orders: Queue) -> io::Result<Ended> {
         let Found { socket, log_reader, process } = found;
         tracing::info!(executor = %self.key, "executor of an earlier run found");
         let process = Process::adopted(process)?;
@@ -245,7 +259,7 @@ impl Place {
         call: io::Result<OwnedFd>,
         log_reader: OwnedFd,
         mut process: Process,
-        orders: mpsc::Receiver<ToExecutor>,
+        orders: Queue,
     ) -> io::Result<Ended> {
         let log_reader = pipe::Receiver::from_owned_fd(log_reader)?;
         let log = tokio::spawn(keep_log(log_reader, self.log_file()?));
@@ -333,7 +347,7 @@ impl Place {
     /// Passes on orders until there are no more, then the order to stop, and gives the executor its
     /// time to end. Should it have hung up, then what it said before is still to be heard: that it
     /// can no longer be written to ends nothing here.
-    async fn give_orders(&self, writer: OwnedWriteHalf, orders: mpsc::Receiver<ToExecutor>) {
+    async fn give_orders(&self, writer: OwnedWriteHalf, orders: Queue) {
         match self.write_orders(wire::Orders::new(writer), orders).await {
             Ok(()) => sleep(END_MAX).await,
             Err(error) => {
@@ -343,17 +357,13 @@ impl Place {
         }
     }
 
-    async fn write_orders(
-        &self,
-        mut executor: wire::Orders,
-        mut orders: mpsc::Receiver<ToExecutor>,
-    ) -> io::Result<()> {
+    async fn write_orders(&self, mut executor: wire::Orders, mut orders: Queue) -> io::Result<()> {
         executor.say(&Hello::ours())?;
         executor.flush().await?;
         let mut batch = Vec::new();
         while orders.recv_many(&mut batch, ORDERS_MAX).await > 0 {
             for order in batch.drain(..) {
-                match order {
+                match order.open() {
                     ToExecutor::Start { guests } => self.start(&mut executor, guests).await?,
                     order => executor.feed(&order, Vec::new()).await?,
                 }

@@ -1,6 +1,7 @@
 //! What waits to be sent to the master, and the loop that sends it.
 
-use skep_protocol::agent::ToMaster;
+use skep_protocol::{agent::ToMaster, frames};
+use skep_shell::{Parcel, Room};
 use skep_transport::{CloseCode, CloseReason, Connection, ControlSender};
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -11,7 +12,8 @@ const OUTBOX_MAX: usize = 8_192;
 /// The way to one connection's control stream. When it is dropped, what it holds is sent, and then
 /// the connection is closed.
 pub(crate) struct Outbox {
-    queue: mpsc::Sender<ToMaster>,
+    queue: mpsc::Sender<Parcel<ToMaster>>,
+    room: Room,
     connection: Connection,
 }
 
@@ -33,10 +35,17 @@ impl Outbox {
                 }
             }
         });
-        (Self { queue, connection }, sending)
+        (Self { queue, room: Room::new(), connection }, sending)
     }
 
     pub(crate) fn send(&self, message: ToMaster) {
+        let message_bytes = match &message {
+            ToMaster::Sent { messages } => Some(messages.iter().map(frames::message_bytes).sum()),
+            _ => None,
+        };
+        let Some(message) = self.room.pack(message, message_bytes) else {
+            return tracing::debug!("the master reads slowly: messages of tasks are dropped");
+        };
         // A closed queue is a connection that has ended, which its reader reports.
         if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(message) {
             tracing::warn!("the master reads too slowly: hanging up");

@@ -15,6 +15,7 @@ use crate::{
     guest::{self, Carried, End},
     lanes::Lanes,
     life::Life,
+    mail::Mailbox,
     outbox::Outbox,
     speech::Speech,
     wire::GuestFiles,
@@ -40,8 +41,16 @@ pub(crate) struct Runs<'a> {
     pub(crate) life: Arc<Life>,
     /// If it may speak as a framework.
     pub(crate) speech: Option<Speech>,
+    pub(crate) mailbox: Arc<Mailbox>,
     /// When its first instruction was executed.
     pub(crate) began: OnceLock<Instant>,
+}
+
+/// What a guest hears with.
+pub(crate) struct Ears {
+    /// If it may speak as a framework.
+    pub(crate) speech: Option<Speech>,
+    pub(crate) mailbox: Arc<Mailbox>,
 }
 
 /// Runs a guest to its end, or until it is killed.
@@ -51,12 +60,12 @@ pub(crate) async fn run(
     lanes: &Lanes,
     outbox: &Arc<Outbox>,
     gate: &Gate,
-    speech: Option<Speech>,
+    Ears { speech, mailbox }: Ears,
     killed: oneshot::Receiver<KilledBy>,
 ) -> End {
     let life = Arc::new(Life::new());
     let began = OnceLock::new();
-    let attempt = Runs { guest: &guest, lanes, outbox, gate, life, speech, began };
+    let attempt = Runs { guest: &guest, lanes, outbox, gate, life, speech, mailbox, began };
     let mut killed = pin!(attempt.killed(killed));
     let mut carried = Some(Carried::new(&guest));
     let mut so_far = Usage::default();

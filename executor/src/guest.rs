@@ -18,6 +18,7 @@ use crate::{
     lanes::{Program, Seat},
     life::Life,
     limiter::Limiter,
+    mail::{Mailbox, Mailroom},
     outbox::Outbox,
     outcome,
     output::Output,
@@ -28,7 +29,7 @@ use crate::{
 use skep_protocol::{
     executor::StartGuest,
     ids::{Attempt, FrameworkId, TaskId, TaskKey},
-    outcome::{Checkpoint, KilledBy, Outcome, Progress, Usage},
+    outcome::{Checkpoint, KilledBy, Outcome, Progress, TaskMessage, Usage},
     task::{Access, Diagnostics, Limits, NetGrant},
     time::Time,
 };
@@ -76,6 +77,7 @@ pub(crate) struct GuestState {
     pub(crate) life: Arc<Life>,
     /// If it may speak as a framework.
     pub(crate) speech: Option<Speech>,
+    pub(crate) mailbox: Arc<Mailbox>,
     key: TaskKey,
     outbox: Arc<Outbox>,
 }
@@ -126,6 +128,7 @@ impl GuestState {
             checkpoint,
             life: Arc::clone(&attempt.life),
             speech: attempt.speech.clone(),
+            mailbox: Arc::clone(&attempt.mailbox),
             key: key.clone(),
             outbox: Arc::clone(attempt.outbox),
         }
@@ -153,6 +156,7 @@ impl GuestState {
             checkpoint: Vec::new(),
             life: Arc::new(Life::new()),
             speech: None,
+            mailbox: Mailroom::new().mailbox(),
             key: TaskKey { framework, task, attempt: Attempt::FIRST },
             outbox: Arc::new(Outbox::new()),
         }
@@ -170,6 +174,14 @@ impl GuestState {
     pub(crate) fn leave_checkpoint(&mut self, bytes: Vec<u8>) {
         self.checkpoint.clone_from(&bytes);
         self.outbox.checkpoint(Checkpoint { key: self.key.clone(), bytes });
+    }
+}
+
+impl GuestState {
+    /// Sends the framework a message. False: too many have not left yet.
+    pub(crate) fn send(&self, bytes: Vec<u8>) -> bool {
+        self.life.sign();
+        self.outbox.send(TaskMessage { key: self.key.clone(), bytes })
     }
 }
 
@@ -208,6 +220,7 @@ pub(crate) async fn run(
         Ok(prepared) => prepared,
         Err(outcome) => return End::before_start(outcome),
     };
+    attempt.mailbox.begin();
     if !gate.has_begun() {
         gate.begin(&guest.key, outbox);
     }

@@ -17,6 +17,7 @@
 //! | `wasi`, `output`, `limiter` | what may it see, write and hold? |
 //! | `component` | what may it call, if it is a component? |
 //! | `host` | what may it call, and at what price? |
+//! | `life`, `speech`, `mail` | what passes between it and those outside while it runs? |
 //! | `bench` | what does a way of metering cost? |
 //! | `outcome`, `lines` | of what did it die, and where in its source? |
 //! | `coredump`, `outbox` | what is left of it, and how does the agent learn of it? |
@@ -47,6 +48,7 @@ mod guest;
 mod host;
 mod life;
 mod limiter;
+mod mail;
 mod output;
 mod wasi;
 

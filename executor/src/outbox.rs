@@ -2,17 +2,19 @@
 //!
 //! Always holds: what happened to one guest leaves in its order; of its progress only the latest
 //! word is kept, and leaves at most ten times a second, and so does its checkpoint, once a second;
-//! a batch fits a frame; what has left, but for progress, is kept until it is acknowledged, and
-//! leaves again on each new connection.
+//! messages leave fifty times a second, behind all else; a batch fits a frame; what has left, but
+//! for progress and messages, is kept until it is acknowledged, and leaves again on each new
+//! connection.
 //! Whoever takes batches decides how often: all that happens meanwhile goes into the next one.
 
+use crate::mail::Outgoing;
 use bytes::Bytes;
 use skep_protocol::{
-    bounds::FRAME_BYTES_MAX,
+    bounds::{FRAME_BYTES_MAX, MESSAGE_BYTES_MAX},
     codec::Message as _,
     executor::{Report, ToAgent},
     ids::TaskKey,
-    outcome::{Checkpoint, Outcome, Progress},
+    outcome::{Checkpoint, Outcome, Progress, TaskMessage},
 };
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -30,6 +32,10 @@ use tokio::{
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// How long a checkpoint waits for a later one: each is written to three disks.
 const CHECKPOINTS_EVERY: Duration = Duration::from_secs(1);
+/// How long messages wait for more, and how many bytes of them leave at once, two of the longest:
+/// guests that send as much as they can cost fifty frames and six mebibytes a second together.
+const MESSAGES_EVERY: Duration = Duration::from_millis(20);
+const MESSAGES_BYTES_MAX: usize = 2 * (MESSAGE_BYTES_MAX + 1024);
 /// What a batch holds at most: a quarter of a frame leaves room for how it is encoded.
 const BATCH_BYTES_MAX: usize = FRAME_BYTES_MAX / 4;
 /// What waits for the agent before new guests are taken from it. What has left is not counted: the
@@ -54,6 +60,8 @@ struct Waiting {
     progress_due: Instant,
     checkpoints: BTreeMap<TaskKey, Vec<u8>>,
     checkpoints_due: Instant,
+    messages: Outgoing,
+    messages_due: Instant,
     /// The batches that have left, by their numbers, from `first_unacknowledged` on.
     left: VecDeque<Vec<Report>>,
     first_unacknowledged: u64,
@@ -75,14 +83,16 @@ impl Outbox {
             progress_due: Instant::now(),
             checkpoints: BTreeMap::new(),
             checkpoints_due: Instant::now(),
+            messages: Outgoing::default(),
+            messages_due: Instant::now(),
             left: VecDeque::new(),
             first_unacknowledged: 1,
         };
         Self { waiting: Mutex::new(waiting), filled: Notify::new(), drained: Notify::new() }
     }
 
-    /// Adds what happened. An end takes the guest's last progress along, ahead of it; one that is
-    /// not a success, its last checkpoint, too.
+    /// Adds what happened. An end takes the guest's last progress and its messages along, ahead of
+    /// it; one that is not a success, its last checkpoint, too.
     pub(crate) fn push(&self, report: Report) {
         self.add_and(report, || {});
         self.nudge();
@@ -95,6 +105,9 @@ impl Outbox {
         if let Report::Ended { key, outcome, .. } = &report {
             if let Some(last) = waiting.progress.remove(key) {
                 waiting.push(Report::Progressed(last));
+            }
+            for message in waiting.messages.all_of(key) {
+                waiting.push(Report::Sent(message));
             }
             let last = waiting.checkpoints.remove(key).filter(|_| !outcome.is_success());
             if let Some(bytes) = last {
@@ -132,6 +145,18 @@ impl Outbox {
         }
     }
 
+    /// Takes a message of a guest to its framework. False: too many wait.
+    pub(crate) fn send(&self, message: TaskMessage) -> bool {
+        let mut waiting = self.lock();
+        let is_first = waiting.messages.is_empty();
+        let is_taken = waiting.messages.add(message);
+        drop(waiting);
+        if is_first && is_taken {
+            self.filled.notify_one();
+        }
+        is_taken
+    }
+
     /// Waits while so much waits that no new guests should be taken.
     pub(crate) async fn room(&self) {
         while self.lock().bytes > WAITING_BYTES_MAX {
@@ -142,7 +167,7 @@ impl Outbox {
     /// Numbers a batch that was taken and gives its frame. It is kept until it is acknowledged.
     pub(crate) fn leave(&self, reports: Vec<Report>) -> Bytes {
         let mut waiting = self.lock();
-        let matters = |report: &Report| !matches!(report, Report::Progressed(_));
+        let matters = |report: &Report| !matches!(report, Report::Progressed(_) | Report::Sent(_));
         if !reports.iter().any(matters) {
             return ToAgent::Reports { batch: 0, reports }.encode();
         }
@@ -225,7 +250,8 @@ impl Waiting {
     fn due(&self) -> Option<Instant> {
         let progress = (!self.progress.is_empty()).then_some(self.progress_due);
         let checkpoints = (!self.checkpoints.is_empty()).then_some(self.checkpoints_due);
-        progress.into_iter().chain(checkpoints).min()
+        let messages = (!self.messages.is_empty()).then_some(self.messages_due);
+        progress.into_iter().chain(checkpoints).chain(messages).min()
     }
 
     fn batch(&mut self, now: Instant) -> Vec<Report> {
@@ -258,7 +284,16 @@ impl Waiting {
                 None => BTreeMap::new(),
             };
             let told = mem::replace(&mut self.progress, rest);
+            bytes += 2 * REPORT_BYTES * told.len();
             batch.extend(told.into_values().map(Report::Progressed));
+        }
+        if now >= self.messages_due && !self.messages.is_empty() {
+            let room = BATCH_BYTES_MAX.saturating_sub(bytes).min(MESSAGES_BYTES_MAX);
+            let messages = self.messages.leave(room);
+            if !messages.is_empty() {
+                self.messages_due = now + MESSAGES_EVERY;
+            }
+            batch.extend(messages.into_iter().map(Report::Sent));
         }
         batch
     }
@@ -278,6 +313,7 @@ fn weight(report: &Report) -> usize {
         Report::Started { .. } | Report::Paused { .. } | Report::Resumed { .. } => 0,
         Report::Progressed(progress) => progress.message.len(),
         Report::Checkpointed(checkpoint) => checkpoint.bytes.len(),
+        Report::Sent(message) => message.bytes.len(),
         Report::Ended { outcome, result, last_words, .. } => {
             result.len() + last_words.len() + weight_of_outcome(outcome)
         }
@@ -368,6 +404,44 @@ mod tests {
             waiting.batch(start + CHECKPOINTS_EVERY),
             [Report::Checkpointed(checkpoint("c", 5))]
         );
+    }
+
+    fn message(task: &str, text: &str) -> TaskMessage {
+        TaskMessage { key: key(task), bytes: text.into() }
+    }
+
+    #[tokio::test]
+    async fn messages_leave_ahead_of_the_end_and_are_not_kept() {
+        let outbox = Outbox::new();
+        assert!(outbox.send(message("a", "1")) && outbox.send(message("b", "2")));
+        assert!(outbox.send(message("a", "3")));
+        outbox.push(ended("a", Vec::new()));
+        let reports = outbox.take().await;
+        let sent = |task, text| Report::Sent(message(task, text));
+        let expected = [sent("a", "1"), sent("a", "3"), ended("a", Vec::new()), sent("b", "2")];
+        assert_eq!(reports, expected);
+        let kept = ToAgent::Reports { batch: 1, reports: vec![ended("a", Vec::new())] };
+        outbox.leave(reports);
+        assert_eq!(outbox.again(), [kept.encode()]);
+        assert!(outbox.send(message("b", "4")));
+        let alone = outbox.take().await;
+        let frame = ToAgent::Reports { batch: 0, reports: vec![sent("b", "4")] }.encode();
+        assert_eq!(outbox.leave(alone), frame);
+    }
+
+    #[test]
+    fn messages_leave_fifty_times_a_second_and_only_so_many() {
+        let outbox = Outbox::new();
+        let large = |task: &str| TaskMessage { key: key(task), bytes: vec![0; 60 << 10] };
+        assert!(outbox.send(large("a")) && outbox.send(large("a")) && outbox.send(large("b")));
+        let mut waiting = outbox.lock();
+        let start = waiting.messages_due;
+        let sent = |task| Report::Sent(large(task));
+        assert_eq!(waiting.batch(start), [sent("a"), sent("b")]);
+        assert_eq!(waiting.batch(start + MESSAGES_EVERY / 2), []);
+        assert_eq!(waiting.due(), Some(start + MESSAGES_EVERY));
+        assert_eq!(waiting.batch(start + MESSAGES_EVERY), [sent("a")]);
+        assert_eq!(waiting.due(), None);
     }
 
     #[tokio::test]

@@ -6,10 +6,11 @@
 //! guest that does not run is harmless.
 
 use crate::{
-    attempt,
+    attempt::{self, Ears},
     cpu::{Gate, Id, Workers},
     guest::{End, now},
     lanes::Lanes,
+    mail::{Mailbox, Mailroom},
     outbox::{News, Outbox},
     speech::{Conversation, Said, Speech},
     wire::GuestFiles,
@@ -19,7 +20,7 @@ use skep_protocol::{
     bounds::AGENT_TASKS_MAX,
     executor::{GuestStage, HeldGuest, Report, StartGuest, ToAgent},
     ids::TaskKey,
-    outcome::{KilledBy, Outcome, Usage},
+    outcome::{KilledBy, Outcome, TaskMessage, Usage},
 };
 use std::{
     collections::HashMap,
@@ -44,6 +45,7 @@ struct Shared {
     lanes: Lanes,
     outbox: Arc<Outbox>,
     said: Said,
+    mailroom: Mailroom,
     running: Mutex<HashMap<TaskKey, Running>>,
 }
 
@@ -55,6 +57,7 @@ struct Running {
     kill: Option<oneshot::Sender<KilledBy>>,
     /// If it may speak as a framework.
     conversation: Option<Arc<Conversation>>,
+    mailbox: Arc<Mailbox>,
 }
 
 impl Runner {
@@ -75,7 +78,8 @@ impl Runner {
             .enable_all()
             .build()?;
         let (outbox, said) = (Arc::new(Outbox::new()), Said::new());
-        let shared = Shared { lanes, outbox, said, running: Mutex::default() };
+        let (mailroom, running) = (Mailroom::new(), Mutex::default());
+        let shared = Shared { lanes, outbox, said, mailroom, running };
         let workers = Workers::new(workers.get(), background)?;
         Ok(Self { shared: Arc::new(shared), workers })
     }
@@ -114,11 +118,18 @@ impl Runner {
         let (id, gate) = (self.workers.id(), Arc::new(Gate::default()));
         let speech = guest.grants.framework.then(|| self.shared.said.speech(key.clone()));
         let conversation = speech.as_ref().map(Speech::conversation);
-        let reached = Running { id, gate: Arc::clone(&gate), kill: Some(kill), conversation };
+        let ears = Ears { speech, mailbox: self.shared.mailroom.mailbox() };
+        let reached = Running {
+            id,
+            gate: Arc::clone(&gate),
+            kill: Some(kill),
+            conversation,
+            mailbox: Arc::clone(&ears.mailbox),
+        };
         running.insert(key.clone(), reached);
         drop(running);
-        let ears = (gate, speech, killed);
-        Some((id, share, run(Arc::clone(&self.shared), key, (guest, files), ears)))
+        let reins = (gate, ears, killed);
+        Some((id, share, run(Arc::clone(&self.shared), key, (guest, files), reins)))
     }
 
     /// Ends a guest, if it runs. A second order for the same guest changes nothing.
@@ -148,6 +159,16 @@ impl Runner {
             Some((id, gate)) if turn(&gate) => self.workers.wake(id),
             Some(_) => tracing::debug!(%key, "is as it is to be"),
             None => tracing::debug!(%key, "does not run"),
+        }
+    }
+
+    /// Sends a guest a message of its framework. One that does not run misses it, and so does one
+    /// that has too many waiting.
+    pub fn deliver(&self, message: TaskMessage) {
+        let TaskMessage { key, bytes } = message;
+        let mailbox = self.shared.lock().get(&key).map(|guest| Arc::clone(&guest.mailbox));
+        if !mailbox.is_some_and(|mailbox| mailbox.put(bytes)) {
+            tracing::debug!(%key, "misses a message");
         }
     }
 
@@ -244,10 +265,10 @@ async fn run(
     shared: Arc<Shared>,
     key: TaskKey,
     (guest, files): (StartGuest, GuestFiles),
-    (gate, speech, killed): (Arc<Gate>, Option<Speech>, oneshot::Receiver<KilledBy>),
+    (gate, ears, killed): (Arc<Gate>, Ears, oneshot::Receiver<KilledBy>),
 ) {
     let mut last_word = LastWord { shared: Arc::clone(&shared), key, end: None };
-    let run = attempt::run(guest, files, &shared.lanes, &shared.outbox, &gate, speech, killed);
+    let run = attempt::run(guest, files, &shared.lanes, &shared.outbox, &gate, ears, killed);
     last_word.end = Some(run.await);
 }
 

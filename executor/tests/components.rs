@@ -8,9 +8,10 @@ mod kit;
 
 use kit::{Bench, EXITED, End, SOON};
 use skep_protocol::{
-    executor::StartGuest,
-    outcome::{Outcome, Trap},
+    executor::{Report, StartGuest},
+    outcome::{Outcome, TaskMessage, Trap},
     task::{Clock, DirGrant, DirSource, Random},
+    time::Time,
 };
 use std::{
     fs,
@@ -112,6 +113,21 @@ async fn the_environment_and_input_of_a_component_are_what_is_granted() {
     let End { outcome, usage, .. } = bench.run(guest.clone()).await;
     assert_eq!((outcome, usage.bytes_in, usage.bytes_out), (EXITED, 100_000, 100_000));
     assert!(fs::read(guest.sandbox.join("stdout")).expect("stdout") == input);
+}
+
+#[tokio::test]
+async fn a_component_and_its_framework_send_each_other_messages() {
+    let bench = Bench::new();
+    let guest = bench.guest("echo_component");
+    bench.start(guest.clone());
+    bench.wait_until_started(1).await;
+    let message = TaskMessage { key: guest.key.clone(), bytes: b"there and back".to_vec() };
+    bench.runner.deliver(message.clone());
+    let sent = bench.wait_for(|report| matches!(report, Report::Sent(_))).await;
+    assert_eq!(sent, Report::Sent(message));
+    let mut guest = StartGuest { key: kit::key("virtual"), ..guest };
+    guest.grants.clock = Clock::Virtual { start: Time::ZERO };
+    assert_eq!(bench.outcome(guest).await, Outcome::Exited { code: 1 });
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ extern "C" {
 #define SKEP_IMPORT(name) \
     __attribute__((import_module("skep"), import_name(name))) extern
 
-/* Answers of all functions but skep_cancelled, skep_restored and skep_event. */
+/* Answers of all functions but skep_cancelled, skep_restored, skep_receive and skep_event. */
 enum skep_answer {
     SKEP_DONE = 0,
     SKEP_OUT_OF_BOUNDS = 1,
@@ -19,7 +19,9 @@ enum skep_answer {
     SKEP_NOT_UTF8 = 3,
     SKEP_NOT_GRANTED = 4,
     SKEP_NO_CALL = 5,
-    SKEP_NOT_SUBSCRIBED = 6
+    SKEP_NOT_SUBSCRIBED = 6,
+    SKEP_VIRTUAL_CLOCK = 7,
+    SKEP_TOO_MANY = 8
 };
 
 /* Answers of skep_event that are no lengths. */
@@ -33,6 +35,13 @@ enum skep_no_event {
 /* Steps done, steps in all (0: not known), and a few words in UTF-8, 256 bytes at most. */
 SKEP_IMPORT("progress")
 int32_t skep_progress(int64_t done, int64_t total, const char *text, uint32_t length);
+
+/* Answers of skep_receive that are no lengths. */
+enum skep_no_message {
+    SKEP_MESSAGE_NOT_IN_MEMORY = -1,
+    SKEP_NO_MESSAGE = -2,
+    SKEP_NO_MESSAGES_HERE = -3
+};
 
 /* The value that the framework gets with the task's end, 256 KiB at most. The last counts. */
 SKEP_IMPORT("result")
@@ -53,6 +62,14 @@ int32_t skep_checkpoint(const void *bytes, uint32_t length);
 /* The length of that state, copied if it fits; 0 if there is none. */
 SKEP_IMPORT("restored")
 int32_t skep_restored(void *bytes, uint32_t capacity);
+
+/* Sends the framework a message, 64 KiB at most. */
+SKEP_IMPORT("send")
+int32_t skep_send(const void *message, uint32_t length);
+
+/* The length of the framework's next message, copied if it fits; or enum skep_no_message. */
+SKEP_IMPORT("receive")
+int32_t skep_receive(void *message, uint32_t capacity, int64_t wait_millis);
 
 /* Says a Call of framework.proto to the master. */
 SKEP_IMPORT("call")

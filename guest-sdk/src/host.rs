@@ -82,6 +82,43 @@ pub fn restored() -> Option<Vec<u8>> {
     }
 }
 
+/// Sends the framework a message: any bytes, at most 64 KiB. It arrives at most once, in the order
+/// of sending, and is not kept: a framework that is not there misses it.
+///
+/// # Errors
+/// [`HostError::TooLarge`]; [`HostError::TooMany`] when too much of what was sent before has not
+/// left yet, so that it is worth trying again later; [`HostError::VirtualClock`] in a run that is
+/// to be the same each time; [`HostError::Absent`] outside of Wasm.
+pub fn send(message: &[u8]) -> Result<(), HostError> {
+    HostError::check(imports::send(message))
+}
+
+/// Waits for a message of the framework, but not for longer than `wait`, and not when this task is
+/// told to end ([`is_cancelled`] says whether it was). Messages come in the order of sending; of
+/// what waits, 64 messages or 256 KiB are kept, and what comes then is lost. A task that is started
+/// again begins without any.
+///
+/// # Errors
+/// [`HostError::VirtualClock`] in a run that is to be the same each time; [`HostError::Absent`]
+/// outside of Wasm.
+pub fn receive(wait: Duration) -> Result<Option<Vec<u8>>, HostError> {
+    let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+    let mut message = Vec::new();
+    loop {
+        let answer = imports::receive(&mut message, millis).ok_or(HostError::Absent)?;
+        match (answer, usize::try_from(answer)) {
+            (_, Ok(length)) if length <= message.len() => {
+                message.truncate(length);
+                return Ok(Some(message));
+            }
+            (_, Ok(length)) => message.resize(length, 0),
+            (-2, _) => return Ok(None),
+            (-3, _) => return Err(HostError::VirtualClock),
+            (number, _) => return Err(HostError::Refused(number)),
+        }
+    }
+}
+
 /// Why the host did not take a report or a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostError {
@@ -89,18 +126,25 @@ pub enum HostError {
     Absent,
     /// The text or value is larger than the host takes.
     TooLarge,
+    /// Too many messages have not left yet.
+    TooMany,
+    /// The task's clock is virtual: its run is to be the same each time.
+    VirtualClock,
     /// The host answered with a number that this version does not know.
     Refused(i32),
 }
 
 impl HostError {
-    /// Host answers are 0 for taken, 1 for out of bounds, 2 for too large, 3 for not UTF-8. A slice
-    /// is in bounds and a `str` is UTF-8, so that 1 and 3 count as unknown here.
+    /// Host answers are 0 for taken, 1 for out of bounds, 2 for too large, 3 for not UTF-8, 7 for a
+    /// virtual clock, 8 for too many messages. A slice is in bounds and a `str` is UTF-8, so that 1
+    /// and 3 count as unknown here.
     fn check(answer: Option<i32>) -> Result<(), Self> {
         match answer {
             None => Err(Self::Absent),
             Some(0) => Ok(()),
             Some(2) => Err(Self::TooLarge),
+            Some(7) => Err(Self::VirtualClock),
+            Some(8) => Err(Self::TooMany),
             Some(number) => Err(Self::Refused(number)),
         }
     }
@@ -111,6 +155,10 @@ impl fmt::Display for HostError {
         match self {
             Self::Absent => f.write_str("no host: this program was not compiled to Wasm"),
             Self::TooLarge => f.write_str("it is larger than the host takes: send less"),
+            Self::TooMany => f.write_str("too many messages have not left yet: try again later"),
+            Self::VirtualClock => {
+                f.write_str("its clock is virtual: such a run neither sends nor receives messages")
+            }
             Self::Refused(number) => write!(f, "the host refused it with the number {number}"),
         }
     }
@@ -135,6 +183,10 @@ pub(crate) mod imports {
         fn host_checkpoint(state: *const u8, len: usize) -> i32;
         #[link_name = "restored"]
         fn host_restored(state: *mut u8, capacity: usize) -> i32;
+        #[link_name = "send"]
+        fn host_send(message: *const u8, len: usize) -> i32;
+        #[link_name = "receive"]
+        fn host_receive(message: *mut u8, capacity: usize, wait_millis: i64) -> i32;
         #[cfg(feature = "framework")]
         #[link_name = "call"]
         fn host_call(call: *const u8, len: usize) -> i32;
@@ -153,6 +205,16 @@ pub(crate) mod imports {
     pub(crate) fn event(buffer: &mut [u8], wait_millis: i64) -> Option<i32> {
         // SAFETY: as in `restored`.
         Some(unsafe { host_event(buffer.as_mut_ptr(), buffer.len(), wait_millis) })
+    }
+
+    pub(super) fn send(message: &[u8]) -> Option<i32> {
+        // SAFETY: as in `progress`.
+        Some(unsafe { host_send(message.as_ptr(), message.len()) })
+    }
+
+    pub(super) fn receive(buffer: &mut [u8], wait_millis: i64) -> Option<i32> {
+        // SAFETY: as in `restored`.
+        Some(unsafe { host_receive(buffer.as_mut_ptr(), buffer.len(), wait_millis) })
     }
 
     pub(super) fn alive() -> Option<i32> {
@@ -214,6 +276,14 @@ pub(crate) mod imports {
         None
     }
 
+    pub(super) fn send(_message: &[u8]) -> Option<i32> {
+        None
+    }
+
+    pub(super) fn receive(_buffer: &mut [u8], _wait_millis: i64) -> Option<i32> {
+        None
+    }
+
     #[cfg(feature = "framework")]
     pub(crate) fn call(_call: &[u8]) -> Option<i32> {
         None
@@ -236,6 +306,8 @@ mod tests {
         assert_eq!(alive(), Err(HostError::Absent));
         assert_eq!(checkpoint(b"42"), Err(HostError::Absent));
         assert_eq!(restored(), None);
+        assert_eq!(send(b"42"), Err(HostError::Absent));
+        assert_eq!(receive(Duration::ZERO), Err(HostError::Absent));
         assert!(!is_cancelled() && !sleep_unless_cancelled(Duration::ZERO));
     }
 
@@ -243,6 +315,8 @@ mod tests {
     fn every_answer_of_the_host_has_a_meaning() {
         assert_eq!(HostError::check(Some(0)), Ok(()));
         assert_eq!(HostError::check(Some(2)), Err(HostError::TooLarge));
+        assert_eq!(HostError::check(Some(7)), Err(HostError::VirtualClock));
+        assert_eq!(HostError::check(Some(8)), Err(HostError::TooMany));
         assert_eq!(HostError::check(Some(9)), Err(HostError::Refused(9)));
         assert_eq!(HostError::check(None), Err(HostError::Absent));
     }

@@ -28,6 +28,6 @@ mod host;
 
 pub use context::{Context, ContextError};
 pub use host::{
-    HostError, alive, checkpoint, is_cancelled, progress, restored, set_result,
+    HostError, alive, checkpoint, is_cancelled, progress, receive, restored, send, set_result,
     sleep_unless_cancelled,
 };

@@ -1,7 +1,8 @@
 //! What waits to be sent to one peer, and the loop that sends it over QUIC.
 
 use crate::shell::Full;
-use skep_protocol::{agent::ToAgent, codec::Message, framework::Event};
+use skep_protocol::{agent::ToAgent, codec::Message, frames, framework::Event};
+use skep_shell::{Parcel, Room};
 use skep_transport::{CloseCode, CloseReason, Connection, ControlSender};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,8 @@ const OUTBOX_MAX: usize = 8_192;
 /// its agent's, so that only the task's stream ends.
 pub(crate) struct Outbox {
     messages: Messages,
+    /// For what tasks and frameworks say to each other.
+    room: Room,
     line: Line,
 }
 
@@ -27,46 +30,76 @@ enum Line {
 }
 
 enum Messages {
-    Agent(mpsc::Sender<ToAgent>),
-    Framework(mpsc::Sender<Event>),
+    Agent(mpsc::Sender<Parcel<ToAgent>>),
+    Framework(mpsc::Sender<Parcel<Event>>),
 }
 
 impl Outbox {
     /// The outbox of an agent.
     pub(crate) fn to_agent(sender: ControlSender<ToAgent>, connection: Connection) -> Self {
         let messages = Messages::Agent(open(sender, Some(connection.clone())));
-        Self { messages, line: Line::Quic(connection) }
+        Self { messages, room: Room::new(), line: Line::Quic(connection) }
     }
 
     /// The outbox of a framework.
     pub(crate) fn to_framework(sender: ControlSender<Event>, connection: Connection) -> Self {
         let messages = Messages::Framework(open(sender, Some(connection.clone())));
-        Self { messages, line: Line::Quic(connection) }
+        Self { messages, room: Room::new(), line: Line::Quic(connection) }
     }
 
     /// The outbox of a task that speaks as a framework.
     pub(crate) fn to_task(sender: ControlSender<Event>) -> Self {
-        Self { messages: Messages::Framework(open(sender, None)), line: Line::Task }
+        let messages = Messages::Framework(open(sender, None));
+        Self { messages, room: Room::new(), line: Line::Task }
     }
 
     /// The outbox of a framework that reads a stream over HTTP: what it holds is to be taken from
     /// the receiver, and `cut` tells that nothing more is to be written.
-    pub(crate) fn to_stream(cut: CancellationToken) -> (Self, mpsc::Receiver<Event>) {
+    pub(crate) fn to_stream(cut: CancellationToken) -> (Self, mpsc::Receiver<Parcel<Event>>) {
         let (queue, events) = mpsc::channel(OUTBOX_MAX);
-        (Self { messages: Messages::Framework(queue), line: Line::Http(cut) }, events)
+        let messages = Messages::Framework(queue);
+        (Self { messages, room: Room::new(), line: Line::Http(cut) }, events)
     }
 
     pub(crate) fn send_agent(&self, message: ToAgent) -> Result<(), Full> {
         match &self.messages {
-            Messages::Agent(queue) => queue.try_send(message).or_else(only_if_full),
+            Messages::Agent(queue) => {
+                let message_bytes = match &message {
+                    ToAgent::Deliver(message) => Some(frames::message_bytes(message)),
+                    _ => None,
+                };
+                self.put(queue, message, message_bytes)
+            }
             Messages::Framework(_) => unreachable!("the core knows agents from frameworks"),
         }
     }
 
     pub(crate) fn send_framework(&self, event: Event) -> Result<(), Full> {
         match &self.messages {
-            Messages::Framework(queue) => queue.try_send(event).or_else(only_if_full),
+            Messages::Framework(queue) => {
+                let message_bytes = match &event {
+                    Event::Message(message) => Some(frames::message_bytes(message)),
+                    _ => None,
+                };
+                self.put(queue, event, message_bytes)
+            }
             Messages::Agent(_) => unreachable!("the core knows agents from frameworks"),
+        }
+    }
+
+    /// Puts something into the queue, but for a message that finds no room.
+    fn put<T>(
+        &self,
+        queue: &mpsc::Sender<Parcel<T>>,
+        content: T,
+        message_bytes: Option<usize>,
+    ) -> Result<(), Full> {
+        match self.room.pack(content, message_bytes) {
+            Some(parcel) => queue.try_send(parcel).or_else(only_if_full),
+            None => {
+                tracing::debug!("a peer reads slowly: messages for it are dropped");
+                Ok(())
+            }
         }
     }
 
@@ -94,7 +127,7 @@ fn only_if_full<T>(error: mpsc::error::TrySendError<T>) -> Result<(), Full> {
 fn open<Out: Message + Send + Sync + 'static>(
     sender: ControlSender<Out>,
     connection: Option<Connection>,
-) -> mpsc::Sender<Out> {
+) -> mpsc::Sender<Parcel<Out>> {
     let (queue, messages) = mpsc::channel(OUTBOX_MAX);
     tokio::spawn(async move {
         let reason = match sender.send_all(messages).await {

@@ -15,7 +15,7 @@ use crate::{
 };
 use skep_master_core::{ConnectionId, Effect, Input, Master as Core, Policy, Record};
 use skep_protocol::{Digest, operator::PeerKind};
-use skep_shell::{Journal, OpenError, StoreError, WriteError};
+use skep_shell::{Journal, OpenError, Parcel, StoreError, WriteError};
 use skep_store::{Campaign, Etcd, Leadership, Lease};
 use skep_transport::{Authority, CloseCode, CloseReason, Listener, Standing};
 use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
@@ -89,7 +89,7 @@ impl Court {
     /// Makes a core of the records and takes peers in.
     pub(crate) fn crown(
         &self,
-        journal: Journal<Effect>,
+        journal: Journal<Parcel<Effect>>,
         records: Vec<Record>,
         lease: Option<Lease>,
         elsewhere: BTreeSet<Digest>,

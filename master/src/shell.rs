@@ -8,7 +8,7 @@ use skep_master_core::{
     Answer, Change, ConnectionId, Effect, Home, Input, Master as Core, Record, RequestId,
 };
 use skep_protocol::{AgentId, Digest, Rejection, TaskKey, operator};
-use skep_shell::{Clock, Journal, Row, WriteError};
+use skep_shell::{Clock, Journal, Parcel, Room, Row, WriteError};
 use skep_store::Lease;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -83,7 +83,9 @@ impl Ask {
 /// See the module.
 pub(crate) struct Shell {
     pub(crate) core: Core,
-    pub(crate) journal: Journal<Effect>,
+    pub(crate) journal: Journal<Parcel<Effect>>,
+    /// For messages that wait for the disk.
+    room: Room,
     pub(crate) inbox: mpsc::Receiver<Event>,
     pub(crate) clock: Clock,
     /// How long it may act, where another could come to lead.
@@ -96,13 +98,14 @@ pub(crate) struct Shell {
 impl Shell {
     pub(crate) fn new(
         core: Core,
-        journal: Journal<Effect>,
+        journal: Journal<Parcel<Effect>>,
         inbox: mpsc::Receiver<Event>,
         lease: Option<Lease>,
     ) -> Self {
         Self {
             core,
             journal,
+            room: Room::new(),
             inbox,
             clock: Clock::start(),
             lease,
@@ -180,13 +183,19 @@ impl Shell {
         for effect in self.core.handle(self.clock.now(), input) {
             match effect {
                 Effect::Persist(record) => self.journal.persist(row_of(&record)),
-                effect => self.journal.hold(effect),
+                effect => {
+                    let message_bytes = effect.message_bytes();
+                    match self.room.pack(effect, message_bytes) {
+                        Some(effect) => self.journal.hold(effect),
+                        None => tracing::debug!("the disk is slow: messages are dropped"),
+                    }
+                }
             }
         }
     }
 
     fn carry_out(&mut self) {
-        while let Some(effect) = self.journal.release() {
+        while let Some(effect) = self.journal.release().map(Parcel::open) {
             match effect {
                 Effect::SendAgent { connection, message } => {
                     self.send(connection, |outbox| outbox.send_agent(message));

@@ -9,7 +9,7 @@ use crate::{
 };
 use skep_master_core::{Effect, Policy, Record};
 use skep_protocol::operator::PeerKind;
-use skep_shell::{Journal, OpenError, Store};
+use skep_shell::{Journal, OpenError, Parcel, Store};
 use skep_store::Etcd;
 use skep_transport::{
     Authority, ClusterName, FileError, Identity, Listener, PeerName, SetupError, TlsListener,
@@ -261,7 +261,7 @@ struct Opened {
 }
 
 enum Records {
-    Own(Journal<Effect>, Vec<Record>),
+    Own(Journal<Parcel<Effect>>, Vec<Record>),
     Shared(Shared),
 }
 

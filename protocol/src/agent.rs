@@ -3,7 +3,7 @@
 use crate::{
     framework::{Acknowledgement, LaunchTask},
     ids::{AgentId, AllocationId, Attempt, FrameworkId, Incarnation, Role, TaskId, TaskKey},
-    outcome::{Checkpoint, KilledBy, Progress, StatusUpdate, TaskState},
+    outcome::{Checkpoint, KilledBy, Progress, StatusUpdate, TaskMessage, TaskState},
     rejection::Rejection,
     resources::{Amount, Resources},
     task::Terms,
@@ -36,6 +36,11 @@ pub enum ToMaster {
     Checkpointed {
         /// Of each task the latest.
         checkpoints: Vec<Checkpoint>,
+    },
+    /// Guests have sent messages to their frameworks.
+    Sent {
+        /// In order per guest.
+        messages: Vec<TaskMessage>,
     },
     /// The agent's own loop is alive: it handles inputs and its disk answers.
     Beat {
@@ -188,4 +193,6 @@ pub enum ToAgent {
         /// Each of them.
         volumes: Vec<Volume>,
     },
+    /// A message for a running task from its framework; dropped if it does not run here.
+    Deliver(TaskMessage),
 }

@@ -44,6 +44,8 @@ pub const RETRY_TIMES_MAX: u32 = 1_000;
 pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(300);
 /// The longest that a guest may go on after it was told to end: its resources are wanted elsewhere.
 pub const KILL_GRACE_MAX: Duration = Duration::from_secs(300);
+/// A message between a task and its framework, in bytes: it stands in line with status updates.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Text of a progress report, in bytes.
 pub const PROGRESS_BYTES_MAX: usize = 256;
 /// Frames of a backtrace kept in an outcome.

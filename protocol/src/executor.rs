@@ -3,7 +3,7 @@
 use crate::{
     artifact::Artifact,
     ids::{AgentId, Digest, TaskKey},
-    outcome::{Checkpoint, KilledBy, Outcome, Progress, Usage},
+    outcome::{Checkpoint, KilledBy, Outcome, Progress, TaskMessage, Usage},
     resources::Amount,
     task::{Diagnostics, Grants, Limits, Policies},
     time::Time,
@@ -53,6 +53,9 @@ pub enum ToExecutor {
         /// Whose.
         key: TaskKey,
     },
+    /// A message for a guest from its framework; dropped if it does not run, or has too many
+    /// waiting.
+    Deliver(TaskMessage),
     /// End all guests and the process.
     Stop,
 }
@@ -189,6 +192,8 @@ pub enum Report {
     Progressed(Progress),
     /// It leaves a state to go on from.
     Checkpointed(Checkpoint),
+    /// It has sent a message to its framework.
+    Sent(TaskMessage),
     /// It is over; nothing of it is left in the executor.
     Ended {
         /// Which.

@@ -8,7 +8,7 @@ use crate::{
     bounds::{FRAME_BYTES_MAX, ID_BYTES_MAX, ROLE_BYTES_MAX, START_FILES_MAX, WHY_BYTES_MAX},
     executor::{StartGuest, start_files},
     framework::Offer,
-    outcome::Checkpoint,
+    outcome::{Checkpoint, TaskMessage},
 };
 
 /// Ids, numbers, resources and tags of one item.
@@ -60,6 +60,11 @@ pub fn spec_bytes(spec: &TaskSpec) -> usize {
 /// The size of a checkpoint, at most.
 pub const fn checkpoint_bytes(checkpoint: &Checkpoint) -> usize {
     ITEM_BYTES + checkpoint.bytes.len()
+}
+
+/// The size of a message between a task and its framework, at most.
+pub const fn message_bytes(message: &TaskMessage) -> usize {
+    ITEM_BYTES + message.bytes.len()
 }
 
 /// The size of an offer, at most.

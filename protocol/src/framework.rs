@@ -13,7 +13,7 @@ use crate::{
     agent::Volume,
     bounds::ID_BYTES_MAX,
     ids::{AgentId, AllocationId, Attempt, FrameworkId, OfferId, Role, TaskId, TaskKey},
-    outcome::{Progress, StatusUpdate},
+    outcome::{Progress, StatusUpdate, TaskMessage},
     rejection::Rejection,
     resources::{Amount, Resources},
     task::{TaskSpec, Terms},
@@ -174,6 +174,16 @@ pub enum Call {
     Put {
         /// Its bytes, at most [`PUT_BYTES_MAX`](crate::bounds::PUT_BYTES_MAX).
         blob: Vec<u8>,
+    },
+    /// Sends bytes to a running task: at most once, and nothing is kept. What cannot be passed on
+    /// is answered by [`Event::Refused`] with [`Rejection::Undelivered`].
+    Message {
+        /// Which task.
+        task: TaskId,
+        /// To this attempt alone. None: to whichever runs.
+        attempt: Option<Attempt>,
+        /// At most [`MESSAGE_BYTES_MAX`](crate::bounds::MESSAGE_BYTES_MAX).
+        bytes: Vec<u8>,
     },
 }
 
@@ -353,6 +363,8 @@ pub enum Event {
         /// What the framework and its users agree on.
         message: Vec<u8>,
     },
+    /// A running task has sent this. It may be lost, and is not acknowledged.
+    Message(TaskMessage),
 }
 
 /// An agent is asked back: who has tasks there should move them before the window begins.

@@ -404,6 +404,16 @@ pub struct Checkpoint {
     pub bytes: Vec<u8>,
 }
 
+/// What a task and its framework say to each other, in either direction. Not durable, not
+/// acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskMessage {
+    /// Which attempt of which task.
+    pub key: TaskKey,
+    /// At most [`MESSAGE_BYTES_MAX`](crate::bounds::MESSAGE_BYTES_MAX).
+    pub bytes: Vec<u8>,
+}
+
 /// How far a running guest says it is. Not durable, not acknowledged; the latest one counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {

@@ -182,6 +182,14 @@ pub enum Rejection {
         /// The task, or one of them.
         task: TaskId,
     },
+    /// A message was dropped: its task does not run, or cannot be reached at present.
+    #[error("the message to task {task} was dropped: {why}")]
+    Undelivered {
+        /// For which task it was.
+        task: TaskId,
+        /// What is in the way, and what to do.
+        why: String,
+    },
     /// The peer spoke out of turn or sent what is no message.
     #[error("protocol violation: {why}")]
     Violation {

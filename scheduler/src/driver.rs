@@ -6,6 +6,9 @@
 //! Deliberately absent: connections and clocks, which are those of whoever carries the calls.
 
 mod ended;
+mod messages;
+
+pub use self::messages::MessageTooLong;
 
 use self::ended::Ended;
 use crate::scheduler::Scheduler;
@@ -417,6 +420,7 @@ impl Driver {
                     scheduler.task_progress(self, report);
                 }
             }
+            Event::Message(message) => self.heard_from(&message, scheduler),
             Event::Refused { rejection } => self.refused(rejection, scheduler),
         }
     }

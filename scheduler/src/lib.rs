@@ -13,13 +13,13 @@ mod driver;
 mod scheduler;
 pub mod testing;
 
-pub use driver::{Driver, Ending, Question};
+pub use driver::{Driver, Ending, MessageTooLong, Question};
 pub use scheduler::Scheduler;
 pub use skep_protocol::{TaskSpec, framework::Offer};
 
 /// The names that most schedulers need.
 pub mod prelude {
-    pub use crate::{Driver, Ending, Question, Scheduler};
+    pub use crate::{Driver, Ending, MessageTooLong, Question, Scheduler};
     pub use skep_protocol::{
         Amount, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources, Role,
         StatusUpdate, TaskId, TaskSpec, TaskState, Time,

@@ -3,7 +3,7 @@
 
 use crate::driver::{Driver, Question};
 use skep_protocol::{
-    FrameworkId, OfferId, Rejection, StatusUpdate,
+    Attempt, FrameworkId, OfferId, Rejection, StatusUpdate, TaskId,
     framework::{Answer, Event, InverseOffer, Offer, State},
     outcome::Progress,
 };
@@ -82,6 +82,11 @@ pub trait Scheduler {
     /// A running guest has told how far it is.
     fn task_progress(&mut self, driver: &mut Driver, progress: &Progress) {
         let _ = (driver, progress);
+    }
+
+    /// A running task has sent bytes, at most 64 KiB. They come in its order and may be lost.
+    fn message(&mut self, driver: &mut Driver, task: &TaskId, attempt: Attempt, message: &[u8]) {
+        let _ = (driver, task, attempt, message);
     }
 
     /// The connection broke; the driver reconnects by itself. Tasks go on.

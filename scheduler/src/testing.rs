@@ -38,7 +38,7 @@ use skep_protocol::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources,
     Role, Source, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
     framework::{Answer, Call, Demand, Event, FrameworkInfo, Offer, Operation, State},
-    outcome::LostBy,
+    outcome::{LostBy, TaskMessage},
     task::Feature,
 };
 use std::{
@@ -68,6 +68,7 @@ pub struct ClusterOf<P> {
     launched: Vec<TaskSpec>,
     demands: Vec<Demand>,
     killed: Vec<TaskId>,
+    messages: Vec<(TaskId, Vec<u8>)>,
     answers: BTreeMap<u64, Result<Vec<u8>, String>>,
     is_connected: bool,
     blobs: BTreeMap<Digest, Vec<u8>>,
@@ -109,6 +110,7 @@ impl<P: Party> ClusterOf<P> {
             launched: Vec::new(),
             demands: Vec::new(),
             killed: Vec::new(),
+            messages: Vec::new(),
             answers: BTreeMap::new(),
             is_connected: false,
             blobs: BTreeMap::new(),
@@ -211,6 +213,17 @@ impl<P: Party> ClusterOf<P> {
         self.update(&id(task), TaskState::Ended(outcome), Vec::new());
     }
 
+    /// A running task sends the framework bytes.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn message(&mut self, task: &str, bytes: &[u8]) {
+        let task = id(task);
+        let known = self.tasks.get(&task).unwrap_or_else(|| panic!("{task} does not run"));
+        let key = key(&task, known.spec.attempt);
+        self.tell(Event::Message(TaskMessage { key, bytes: bytes.into() }));
+    }
+
     /// An agent dies with all its tasks, and the framework is told at once.
     pub fn lose_agent(&mut self, agent: &str) {
         let on_it = self.tasks.iter().filter(|(_, task)| task.agent.as_str() == agent);
@@ -262,6 +275,12 @@ impl<P: Party> ClusterOf<P> {
     /// The tasks that were killed since this was last asked, in order.
     pub fn killed(&mut self) -> Vec<String> {
         mem::take(&mut self.killed).iter().map(ToString::to_string).collect()
+    }
+
+    /// What running tasks were sent since this was last asked, in order.
+    pub fn messages(&mut self) -> Vec<(String, Vec<u8>)> {
+        let sent = mem::take(&mut self.messages);
+        sent.into_iter().map(|(task, bytes)| (task.to_string(), bytes)).collect()
     }
 
     /// What the framework keeps at the master.
@@ -361,6 +380,16 @@ impl<P: Party> ClusterOf<P> {
                     let by = skep_protocol::outcome::KilledBy::Framework;
                     let killed = TaskState::Ended(Outcome::Killed { by });
                     self.update(&task, killed, Vec::new());
+                }
+            }
+            Call::Message { task, attempt, bytes } => {
+                let known = self.tasks.get(&task).map(|task| task.spec.attempt);
+                if known.is_some_and(|known| attempt.is_none_or(|meant| meant == known)) {
+                    self.messages.push((task, bytes));
+                } else {
+                    let why = "it is not known, or has ended".into();
+                    let rejection = Rejection::Undelivered { task, why };
+                    self.tell(Event::Refused { rejection });
                 }
             }
             Call::Save { entries } => {

@@ -10,12 +10,14 @@
 //! core effects -> Journal -> [rows]    -> one transaction at a time, on a thread of its own
 //!                         -> [effects] -> released when the rows before them are durable
 //! ```
+//! [`Room`] bounds what messages between tasks and frameworks take of queues.
 //! Deliberately absent: what a record means. A row is a key and JSON; a later row of a key
 //! replaces the earlier one, so the file stays as small as the state.
 
 mod clock;
 mod file;
 mod journal;
+mod room;
 mod store;
 #[cfg(test)]
 mod torn;
@@ -24,4 +26,5 @@ mod writer;
 pub use clock::Clock;
 pub use file::{OpenError, Redb};
 pub use journal::{Journal, Store};
+pub use room::{MESSAGES_BYTES_MAX, Parcel, Room};
 pub use store::{ClusterStore, Row, StoreError, WriteError};

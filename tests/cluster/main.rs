@@ -18,6 +18,7 @@ mod keeping;
 mod kit;
 mod lending;
 mod many;
+mod messages;
 mod modules;
 mod one;
 mod peers;

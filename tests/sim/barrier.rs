@@ -70,6 +70,7 @@ impl Barrier {
             | ToExecutor::Resume { .. }
             | ToExecutor::Tell { .. }
             | ToExecutor::HangUp { .. }
+            | ToExecutor::Deliver(_)
             | ToExecutor::Stop => true,
             ToExecutor::Acknowledge { .. } => false,
         }

@@ -123,6 +123,7 @@ fn key_of(report: &Report) -> &TaskKey {
         | Report::Resumed { key, .. } => key,
         Report::Progressed(progress) => &progress.key,
         Report::Checkpointed(checkpoint) => &checkpoint.key,
+        Report::Sent(message) => &message.key,
     }
 }
 
@@ -275,6 +276,7 @@ impl Sim {
             ToExecutor::Tell { .. } | ToExecutor::HangUp { .. } => {
                 unreachable!("no guest here speaks as a framework")
             }
+            ToExecutor::Deliver(_) => unreachable!("no framework here sends messages"),
             ToExecutor::Stop => unreachable!("agents end executors by an effect of its own"),
         }
     }

@@ -23,6 +23,7 @@ use skep_protocol::{
     hello::Hello,
 };
 use std::{
+    borrow::Borrow,
     fmt,
     marker::PhantomData,
     net::SocketAddr,
@@ -274,15 +275,18 @@ impl<Out: Message> ControlSender<Out> {
     }
 
     /// Sends what comes, together what waits together, until the queue is closed; then says no
-    /// more. The loop of a peer's outbox.
+    /// more. The loop of a peer's outbox; what stands in its queue holds a message each.
     ///
     /// # Errors
     /// [`ControlError`] if the conversation has ended before.
-    pub async fn send_all(mut self, mut queue: mpsc::Receiver<Out>) -> Result<(), ControlError> {
+    pub async fn send_all<T: Borrow<Out>>(
+        mut self,
+        mut queue: mpsc::Receiver<T>,
+    ) -> Result<(), ControlError> {
         let mut batch = Vec::new();
         while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
             for message in batch.drain(..) {
-                self.feed(&message).await?;
+                self.feed(message.borrow()).await?;
             }
             self.flush().await?;
         }

@@ -192,6 +192,7 @@ impl Agent {
             }
             ToAgent::RemoveFramework { framework } => self.remove_framework(&framework),
             ToAgent::Volumes { volumes } => self.want_volumes(volumes),
+            ToAgent::Deliver(message) => self.deliver(message),
         }
     }
 

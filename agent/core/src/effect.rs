@@ -8,7 +8,7 @@ use crate::{
 use skep_protocol::{
     Artifact, Digest, Rejection, TaskKey,
     agent::{self, Volume},
-    executor,
+    executor, frames,
 };
 use std::fmt;
 
@@ -92,6 +92,22 @@ pub enum Effect {
         /// Why.
         why: ExitReason,
     },
+}
+
+impl Effect {
+    /// If it passes on messages between tasks and their frameworks, about how many bytes that
+    /// takes. Such an effect may be dropped.
+    pub fn message_bytes(&self) -> Option<usize> {
+        match self {
+            Self::SendMaster(agent::ToMaster::Sent { messages }) => {
+                Some(messages.iter().map(frames::message_bytes).sum())
+            }
+            Self::SendExecutor { message: executor::ToExecutor::Deliver(message), .. } => {
+                Some(frames::message_bytes(message))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Why an agent ends its own process.

@@ -19,7 +19,8 @@ use crate::{
 };
 use skep_protocol::{
     FrameworkId, Outcome, Source, TaskKey, TaskState, Time, Usage,
-    executor::{HeldGuest, Report},
+    executor::{HeldGuest, Report, ToExecutor},
+    outcome::TaskMessage,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -307,6 +308,11 @@ impl Agent {
                         self.checkpointed(checkpoint);
                     }
                 }
+                Report::Sent(message) => {
+                    if self.executors.is_guest(executor, &message.key) {
+                        self.turn.messages.push(message);
+                    }
+                }
                 Report::Ended { key, at, outcome, usage, result, last_words } => {
                     if self.executors.is_guest(executor, &key) {
                         self.check_files_after(&key, &outcome);
@@ -316,6 +322,14 @@ impl Agent {
                     }
                 }
             }
+        }
+    }
+
+    /// A framework sends something to a task of its. One that does not run here misses it.
+    pub(crate) fn deliver(&mut self, message: TaskMessage) {
+        if let Some(executor) = self.executor_of_live(&message.key) {
+            let message = ToExecutor::Deliver(message);
+            self.effect(Effect::SendExecutor { executor, message });
         }
     }
 

@@ -4,9 +4,10 @@
 //! 1. records of tasks taken, then their confirmation to the master;
 //! 2. orders to executors, blobs, compiler. They stand before the updates of the same turn, so
 //!    that the next task need not wait for the record of how the last one ended;
-//! 3. updates: their records, then the messages that carry them. Of several states that one task
+//! 3. messages of guests to their frameworks, so that none comes after its guest's end;
+//! 4. updates: their records, then the messages that carry them. Of several states that one task
 //!    passes through in a turn only the last is kept, numbered as one;
-//! 4. what is left over: the acknowledgement of what an executor said, progress, sandboxes to
+//! 5. what is left over: the acknowledgement of what an executor said, progress, sandboxes to
 //!    remove, the exit.
 
 use crate::{agent::Agent, effect::Effect, profile::ExecutorKey, record::Record};
@@ -15,7 +16,7 @@ use skep_protocol::{
     agent::ToMaster,
     executor::{StartGuest, ToExecutor},
     frames,
-    outcome::Progress,
+    outcome::{Progress, TaskMessage},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,6 +36,7 @@ pub(crate) struct Turn {
     /// Refusals that are sent once and not kept.
     pub(crate) unkept: Vec<StatusUpdate>,
     pub(crate) progress: Vec<Progress>,
+    pub(crate) messages: Vec<TaskMessage>,
     pub(crate) sandboxes_to_remove: Vec<TaskKey>,
     /// The batch of reports to acknowledge.
     pub(crate) heard: Option<(ExecutorKey, u64)>,
@@ -112,6 +114,9 @@ impl Agent {
         self.settle_volumes();
         self.request_blobs();
         self.send_starts();
+        for messages in frames::cut(take(&mut self.turn.messages), frames::message_bytes) {
+            self.tell_master(ToMaster::Sent { messages });
+        }
         self.record_updates();
         if let Some((executor, batch)) = self.turn.heard.take() {
             let message = ToExecutor::Acknowledge { batch };

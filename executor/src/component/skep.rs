@@ -1,11 +1,16 @@
 //! skep's own interfaces for components: `wit/skep.wit`.
 //!
 //! Each function does what the one of the same name does for modules (`host/skep.rs`,
-//! `host/framework.rs`), with the same limits; strings and lists are the component model's.
+//! `host/framework.rs`, `host/messages.rs`), with the same limits; strings and lists are the
+//! component model's.
 
 use crate::{
     guest::GuestState,
-    host::{framework, skep},
+    host::{
+        framework,
+        messages::{self, Unsent},
+        skep,
+    },
     speech::Mute,
 };
 use skep_protocol::{
@@ -22,6 +27,7 @@ use wasmtime::{
 
 const GUEST: &str = "skep:cluster/guest@0.1.0";
 const CONVERSATION: &str = "skep:cluster/conversation@0.1.0";
+const MESSAGES: &str = "skep:cluster/messages@0.1.0";
 /// What a stream of events over HTTP says of its heartbeats; here there are none.
 const NO_HEARTBEAT: Duration = Duration::ZERO;
 
@@ -40,16 +46,30 @@ enum Refusal {
     NotSubscribed,
 }
 
+/// Why there is no message: the enum of the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+#[component(enum)]
+#[repr(u8)]
+enum NoMessage {
+    #[component(name = "too-large")]
+    TooLarge,
+    #[component(name = "too-many")]
+    TooMany,
+    #[component(name = "virtual-clock")]
+    VirtualClock,
+}
+
 type Done<E> = Result<(), E>;
 type Store<'a> = StoreContextMut<'a, GuestState>;
 
-/// Adds both interfaces.
+/// Adds all interfaces.
 ///
 /// # Errors
 /// Only if two functions had the same name, which no input brings about.
 pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     guest(&mut linker.instance(GUEST)?)?;
-    conversation(&mut linker.instance(CONVERSATION)?)
+    conversation(&mut linker.instance(CONVERSATION)?)?;
+    exchange(&mut linker.instance(MESSAGES)?)
 }
 
 fn guest(guest: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
@@ -113,6 +133,34 @@ fn conversation(guest: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<
             Ok((heard.map(|event| event.and_then(text)),))
         })
     })
+}
+
+fn exchange(guest: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
+    guest.func_wrap("send", |mut store: Store<'_>, (message,): (Vec<u8>,)| {
+        let length = message.len() as u64;
+        let sent = messages::send(store.data(), message).map_err(|unsent| match unsent {
+            Unsent::TooLarge => NoMessage::TooLarge,
+            Unsent::TooMany => NoMessage::TooMany,
+            Unsent::VirtualClock => NoMessage::VirtualClock,
+        });
+        store.data_mut().meter.touched(length);
+        Ok((sent,))
+    })?;
+    guest.func_wrap_async("receive", |mut store: Store<'_>, (wait_millis,): (u64,)| {
+        Box::new(async move { Ok((receive(store.data_mut(), wait_millis).await,)) })
+    })
+}
+
+async fn receive(state: &mut GuestState, wait_millis: u64) -> Result<Option<Vec<u8>>, NoMessage> {
+    if state.clock.is_some() {
+        return Err(NoMessage::VirtualClock);
+    }
+    if !messages::wait(state, Duration::from_millis(wait_millis)).await {
+        return Ok(None);
+    }
+    let message = state.mailbox.take();
+    state.meter.touched(message.as_ref().map_or(0, |message| message.len() as u64));
+    Ok(message)
 }
 
 async fn say(state: &mut GuestState, call: Vec<u8>) -> Done<Refusal> {

@@ -33,7 +33,7 @@ enum NoEvent {
 }
 
 /// The longest wait that a guest can ask for; a longer one is as long.
-const WAIT_MAX: Duration = Duration::from_secs(3_600);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(3_600);
 
 /// Adds them.
 ///

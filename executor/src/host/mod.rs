@@ -7,7 +7,7 @@
 //! | `files`, `names`, `listing` | what does a call do to the guest's files? |
 //! | `disk` | how much room do they take? |
 //! | `wait`, `clock`, `random` | which time is it, and what is random? |
-//! | `skep` | what is there besides WASI? |
+//! | `skep`, `framework`, `messages` | what is there besides WASI? |
 //! | `transcript` | were two deterministic runs the same? |
 //!
 //! Always holds: a pointer or length that the guest made up gets an error code or a trap, never a
@@ -20,6 +20,7 @@ pub(crate) mod files;
 pub(crate) mod framework;
 pub(crate) mod listing;
 mod memory;
+pub(crate) mod messages;
 mod names;
 mod p1;
 pub(crate) mod price;

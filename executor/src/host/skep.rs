@@ -27,6 +27,10 @@ pub(super) enum Answer {
     NoCall = 5,
     /// There is no conversation with the master: subscribe first.
     NotSubscribed = 6,
+    /// The clock is virtual: the run is to be the same each time.
+    VirtualClock = 7,
+    /// Too many messages have not left yet.
+    TooMany = 8,
 }
 
 /// Adds skep's own functions.
@@ -53,7 +57,8 @@ pub(super) fn add(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         })
     })?;
     add_policies(linker)?;
-    super::framework::add(linker)
+    super::framework::add(linker)?;
+    super::messages::add(linker)
 }
 
 /// What a task's policies go by.

@@ -13,6 +13,7 @@ mod forge;
 mod fuzz;
 mod hoard;
 mod jailed;
+mod messages;
 mod modules;
 mod ordinary;
 mod pace;

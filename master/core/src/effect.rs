@@ -5,7 +5,7 @@ use crate::{
     record::Record,
 };
 use skep_protocol::{
-    Rejection, agent, framework,
+    Rejection, agent, frames, framework,
     operator::{self, PeerKind},
 };
 
@@ -40,6 +40,20 @@ pub enum Effect {
         /// With what.
         answer: Result<Answer, Rejection>,
     },
+}
+
+impl Effect {
+    /// If it passes on a message between a task and its framework, about how many bytes that takes.
+    /// Such an effect may be dropped.
+    pub const fn message_bytes(&self) -> Option<usize> {
+        match self {
+            Self::SendAgent { message: agent::ToAgent::Deliver(message), .. }
+            | Self::SendFramework { event: framework::Event::Message(message), .. } => {
+                Some(frames::message_bytes(message))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a request is answered with.

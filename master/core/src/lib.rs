@@ -54,6 +54,7 @@ mod inquiries;
 mod launch;
 mod ledger;
 mod maintenance;
+mod messages;
 mod offers;
 mod orders;
 mod reconcile;

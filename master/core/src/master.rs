@@ -220,6 +220,7 @@ impl Master {
             ToMaster::StatusUpdates { updates } => self.status_updates(&agent, updates),
             ToMaster::Progressed { reports } => self.progressed(&agent, reports),
             ToMaster::Checkpointed { checkpoints } => self.checkpointed(&agent, checkpoints),
+            ToMaster::Sent { messages } => self.sent(&agent, messages),
             ToMaster::Beat { unsaved_millis, .. } => self.beat(&agent, unsaved_millis),
         }
     }
@@ -268,6 +269,9 @@ impl Master {
             Call::Save { entries } => self.save(connection, &framework, entries),
             // The shell has stored it.
             Call::Put { .. } => {}
+            Call::Message { task, attempt, bytes } => {
+                self.message(connection, &framework, task, attempt, bytes);
+            }
             Call::Reply { question, answer } => self.reply(&framework, question, answer),
             Call::Teardown => self.tear_down(connection, &framework),
             Call::AnswerInverse { offers, consent } => {

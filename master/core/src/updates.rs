@@ -130,11 +130,7 @@ impl Master {
 
     /// Running guests tell how far they are; whoever is not there misses it.
     pub(crate) fn progressed(&mut self, agent: &AgentId, reports: Vec<Progress>) {
-        let is_live = |report: &Progress| {
-            let task = self.tasks.get(&report.key).filter(|task| task.agent == *agent);
-            task.is_some_and(|task| !task.is_condemned() && !task.stage.is_ended())
-        };
-        let live = reports.into_iter().filter(is_live).collect();
+        let live = reports.into_iter().filter(|report| self.lives_on(agent, &report.key)).collect();
         for (framework, reports) in by_framework(live, |report| &report.key.framework) {
             self.tell(&framework, Event::Progressed { reports });
         }

@@ -8,6 +8,7 @@ use crate::{hub::Hub, outbox::Outbox, shell};
 use bytes::Bytes;
 use skep_master_core::{ConnectionId, Input};
 use skep_protocol::{framework, json};
+use skep_shell::Parcel;
 use std::{
     collections::{HashMap, VecDeque},
     io,
@@ -96,7 +97,7 @@ impl Stream {
         &self,
         subscribe: framework::Call,
         cut: CancellationToken,
-    ) -> mpsc::Receiver<framework::Event> {
+    ) -> mpsc::Receiver<Parcel<framework::Event>> {
         let (outbox, events) = Outbox::to_stream(cut);
         self.hub.tell(shell::Event::Opened { connection: self.connection, outbox }).await;
         self.say(subscribe).await;
@@ -108,7 +109,7 @@ impl Stream {
         self,
         id: String,
         streams: &Streams,
-        events: mpsc::Receiver<framework::Event>,
+        events: mpsc::Receiver<Parcel<framework::Event>>,
         pieces: Pieces,
         ends: Ends,
     ) {
@@ -126,7 +127,7 @@ impl Stream {
 
 /// Writes until the core hangs up; none if the stream broke before.
 async fn write(
-    mut events: mpsc::Receiver<framework::Event>,
+    mut events: mpsc::Receiver<Parcel<framework::Event>>,
     pieces: &Pieces,
     Ends { over, cut }: &Ends,
 ) -> Option<()> {
@@ -140,7 +141,10 @@ async fn write(
             () = pieces.closed() => return None,
             count = events.recv_many(&mut batch, BATCH_MAX) => match count {
                 0 => return Some(()),
-                _ => batch.drain(..).flat_map(|e| json::write_event(&e, HEARTBEAT)).collect(),
+                _ => batch
+                    .drain(..)
+                    .flat_map(|event| json::write_event(&event.open(), HEARTBEAT))
+                    .collect(),
             },
             () = sleep_until(next_beat) => json::write_heartbeat(),
         };

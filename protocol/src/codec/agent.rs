@@ -31,6 +31,7 @@ impl Convert for ToMaster {
             Self::Checkpointed { checkpoints } => {
                 Kind::Checkpointed(Checkpointed { checkpoints: checkpoints.to_wire() })
             }
+            Self::Sent { messages } => Kind::Sent(Sent { messages: messages.to_wire() }),
             Self::Beat { inputs, unsaved_millis } => {
                 Kind::Beat(Beat { inputs: *inputs, unsaved_millis: *unsaved_millis })
             }
@@ -54,6 +55,7 @@ impl Convert for ToMaster {
             Kind::Checkpointed(m) => {
                 Self::Checkpointed { checkpoints: read("checkpointed.checkpoints", m.checkpoints)? }
             }
+            Kind::Sent(m) => Self::Sent { messages: read("sent.messages", m.messages)? },
             Kind::Beat(m) => Self::Beat { inputs: m.inputs, unsaved_millis: m.unsaved_millis },
         })
     }
@@ -218,6 +220,7 @@ impl Convert for ToAgent {
                 Kind::RemoveFramework(RemoveFramework { framework: framework.to_wire() })
             }
             Self::Volumes { volumes } => Kind::Volumes(Volumes { volumes: volumes.to_wire() }),
+            Self::Deliver(message) => Kind::Deliver(message.to_wire()),
         };
         wire::ToAgent { kind: Some(kind) }
     }
@@ -258,6 +261,7 @@ impl Convert for ToAgent {
                 let volumes = at_most("volumes.volumes", VOLUMES_MAX, m.volumes)?;
                 Self::Volumes { volumes: read("volumes.volumes", volumes)? }
             }
+            Kind::Deliver(m) => Self::Deliver(read("deliver", m)?),
         })
     }
 }

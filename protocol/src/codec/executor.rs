@@ -14,7 +14,7 @@ use super::{
 use crate::{
     bounds::{LAST_WORDS_BYTES_MAX, START_FILES_MAX},
     executor::{GuestStage, HeldGuest, Report, StartGuest, ToAgent, ToExecutor, start_files},
-    outcome::{Checkpoint, Progress},
+    outcome::{Checkpoint, Progress, TaskMessage},
     resources::Amount,
     task::Feature,
 };
@@ -42,6 +42,7 @@ impl Convert for ToExecutor {
                 Kind::Tell(Tell { key: Some(key.to_wire()), event: event.clone() })
             }
             Self::HangUp { key } => Kind::HangUp(HangUp { key: Some(key.to_wire()) }),
+            Self::Deliver(message) => Kind::Deliver(TaskMessage::to_wire(message)),
             Self::Stop => Kind::Stop(Stop {}),
         };
         wire::ToExecutor { kind: Some(kind) }
@@ -59,6 +60,7 @@ impl Convert for ToExecutor {
             Kind::Acknowledge(m) => Self::Acknowledge { batch: m.batch },
             Kind::Tell(m) => Self::Tell { key: required("tell.key", m.key)?, event: m.event },
             Kind::HangUp(m) => Self::HangUp { key: required("hang_up.key", m.key)? },
+            Kind::Deliver(m) => Self::Deliver(read("deliver", m)?),
             Kind::Stop(_) => Self::Stop,
         })
     }
@@ -197,6 +199,7 @@ impl Convert for Report {
             }
             Self::Progressed(progress) => Kind::Progressed(Progress::to_wire(progress)),
             Self::Checkpointed(checkpoint) => Kind::Checkpointed(Checkpoint::to_wire(checkpoint)),
+            Self::Sent(message) => Kind::Sent(TaskMessage::to_wire(message)),
             Self::Ended { key, at, outcome, usage, result, last_words } => Kind::Ended(Ended {
                 key: Some(key.to_wire()),
                 at_micros: at.to_wire(),
@@ -224,6 +227,7 @@ impl Convert for Report {
             },
             Kind::Progressed(m) => Self::Progressed(read("progressed", m)?),
             Kind::Checkpointed(m) => Self::Checkpointed(read("checkpointed", m)?),
+            Kind::Sent(m) => Self::Sent(read("sent", m)?),
             Kind::Ended(m) => Self::Ended {
                 key: required("ended.key", m.key)?,
                 at: read("ended.at_micros", m.at_micros)?,

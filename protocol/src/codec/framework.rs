@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     bounds::{
-        HOSTNAME_BYTES_MAX, ID_BYTES_MAX, LAUNCH_TASKS_MAX, PUT_BYTES_MAX, QUESTION_BYTES_MAX,
-        ROLES_MAX, STATE_ENTRIES_MAX, STATE_VALUE_BYTES_MAX, VOLUMES_MAX,
+        HOSTNAME_BYTES_MAX, ID_BYTES_MAX, LAUNCH_TASKS_MAX, MESSAGE_BYTES_MAX, PUT_BYTES_MAX,
+        QUESTION_BYTES_MAX, ROLES_MAX, STATE_ENTRIES_MAX, STATE_VALUE_BYTES_MAX, VOLUMES_MAX,
     },
     framework::{
         Answer, Call, Consent, Demand, Event, FAILOVER_TIMEOUT_DEFAULT, Filters, FrameworkInfo,
@@ -75,6 +75,11 @@ impl Convert for Call {
                 Kind::Save(call::Save { entries: entries.iter().map(entry).collect() })
             }
             Self::Put { blob } => Kind::Put(call::Put { blob: blob.clone() }),
+            Self::Message { task, attempt, bytes } => Kind::Message(call::Message {
+                task: task.to_wire(),
+                attempt: attempt.to_wire(),
+                bytes: bytes.clone(),
+            }),
             Self::Reply { question, answer } => Kind::Reply(call::Reply {
                 question: *question,
                 kind: Some(match answer {
@@ -135,6 +140,11 @@ impl Convert for Call {
             },
             Kind::Save(m) => Self::Save { entries: state_entries("save.entries", m.entries)? },
             Kind::Put(m) => Self::Put { blob: bytes("put.blob", PUT_BYTES_MAX, m.blob)? },
+            Kind::Message(m) => Self::Message {
+                task: read("message.task", m.task)?,
+                attempt: read("message.attempt", m.attempt)?,
+                bytes: bytes("message.bytes", MESSAGE_BYTES_MAX, m.bytes)?,
+            },
             Kind::Reply(m) => Self::Reply {
                 question: m.question,
                 answer: match known(m.kind)? {
@@ -323,6 +333,7 @@ impl Convert for Event {
             Self::Asked { question, by, message } => {
                 Kind::Asked(Asked { question: *question, by: by.clone(), message: message.clone() })
             }
+            Self::Message(message) => Kind::Message(message.to_wire()),
         };
         wire::Event { kind: Some(kind) }
     }
@@ -363,6 +374,7 @@ impl Convert for Event {
             Kind::InverseRescinded(m) => {
                 Self::InverseRescinded { offer: read("inverse_rescinded.offer", m.offer)? }
             }
+            Kind::Message(m) => Self::Message(read("message", m)?),
             Kind::Asked(m) => Self::Asked {
                 question: m.question,
                 by: text("asked.by", BY_BYTES_MAX, m.by)?,

@@ -8,13 +8,13 @@ use super::{
 };
 use crate::{
     bounds::{
-        BACKTRACE_FRAMES_MAX, CHECKPOINT_BYTES_MAX, LAST_WORDS_BYTES_MAX, PROGRESS_BYTES_MAX,
-        RESULT_BYTES_MAX,
+        BACKTRACE_FRAMES_MAX, CHECKPOINT_BYTES_MAX, LAST_WORDS_BYTES_MAX, MESSAGE_BYTES_MAX,
+        PROGRESS_BYTES_MAX, RESULT_BYTES_MAX,
     },
     framework::Acknowledgement,
     outcome::{
-        Checkpoint, KilledBy, LostBy, Outcome, Progress, Source, StatusUpdate, TaskState, Trap,
-        Usage,
+        Checkpoint, KilledBy, LostBy, Outcome, Progress, Source, StatusUpdate, TaskMessage,
+        TaskState, Trap, Usage,
     },
 };
 
@@ -77,6 +77,19 @@ impl Convert for Checkpoint {
 
     fn from_wire(wire: wire::Checkpoint) -> Result<Self, DecodeError> {
         Ok(Self { key: required("key", wire.key)?, bytes: checkpoint("bytes", wire.bytes)? })
+    }
+}
+
+impl Convert for TaskMessage {
+    type Wire = wire::TaskMessage;
+
+    fn to_wire(&self) -> wire::TaskMessage {
+        wire::TaskMessage { key: Some(self.key.to_wire()), bytes: self.bytes.clone() }
+    }
+
+    fn from_wire(wire: wire::TaskMessage) -> Result<Self, DecodeError> {
+        let bytes = bounded("bytes", MESSAGE_BYTES_MAX, wire.bytes)?;
+        Ok(Self { key: required("key", wire.key)?, bytes })
     }
 }
 

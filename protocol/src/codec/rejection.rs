@@ -66,6 +66,9 @@ impl Convert for Rejection {
             Kind::VolumeInUse(m) => {
                 Self::VolumeInUse { name: sentence(&m.name), task: read("task", m.task)? }
             }
+            Kind::Undelivered(m) => {
+                Self::Undelivered { task: read("task", m.task)?, why: sentence(&m.why) }
+            }
         })
     }
 }
@@ -127,6 +130,9 @@ fn kind(rejection: &Rejection) -> Kind {
         }
         R::VolumeInUse { name, task } => {
             Kind::VolumeInUse(VolumeInUse { name: sentence(name), task: task.to_wire() })
+        }
+        R::Undelivered { task, why } => {
+            Kind::Undelivered(Undelivered { task: task.to_wire(), why: sentence(why) })
         }
     }
 }

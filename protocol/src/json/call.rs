@@ -77,6 +77,11 @@ pub(super) enum Words {
         message: Option<Hex>,
         refusal: Option<String>,
     },
+    Message {
+        task: TaskId,
+        attempt: Option<Attempt>,
+        bytes: Hex,
+    },
 }
 
 /// Bytes as hex digits.
@@ -178,6 +183,9 @@ impl From<Words> for Call {
                 let refusal = || refusal.unwrap_or_else(|| "it gave no answer".into());
                 let answer = message.map(|message| message.0).ok_or_else(refusal);
                 Self::Reply { question, answer }
+            }
+            Words::Message { task, attempt, bytes } => {
+                Self::Message { task, attempt, bytes: bytes.0 }
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     agent::Volume,
     framework::{Answer, Event, InverseOffer, Offer, RefusedTask, Window},
     ids::{AgentId, AllocationId, Attempt, FrameworkId, OfferId, Role, TaskId, TaskKey},
-    outcome::{Outcome, Progress, Source, StatusUpdate, TaskState, Usage},
+    outcome::{Outcome, Progress, Source, StatusUpdate, TaskMessage, TaskState, Usage},
     rejection::Rejection,
     resources::Resources,
     time::Time,
@@ -78,6 +78,10 @@ enum Words<'a> {
         by: &'a str,
         message: String,
     },
+    Message {
+        key: &'a TaskKey,
+        bytes: String,
+    },
     Heartbeat {},
 }
 
@@ -114,6 +118,9 @@ impl<'a> Words<'a> {
             Event::InverseRescinded { offer } => Self::InverseRescinded { offer: *offer },
             Event::Asked { question, by, message } => {
                 Self::Asked { question: *question, by, message: hex::encode(message) }
+            }
+            Event::Message(TaskMessage { key, bytes }) => {
+                Self::Message { key, bytes: hex::encode(bytes) }
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::{call::Words, read, read_call, write_event, write_heartbeat};
 use crate::{
     agent::Volume,
+    bounds::MESSAGE_BYTES_MAX,
     codec::tests::{examples, strategies},
     framework::*,
     ids::*,
@@ -149,6 +150,7 @@ fn events() -> Vec<Event> {
         Event::InverseOffers { offers: vec![window_without_end()] },
         Event::InverseRescinded { offer: OfferId(7) },
         Event::Asked { question: 7, by: "operator/ada".into(), message: b"list".to_vec() },
+        Event::Message(TaskMessage { key: key(), bytes: b"ready".to_vec() }),
     ]
 }
 
@@ -308,6 +310,12 @@ fn a_bad_call_is_refused_naming_the_field() {
         (json!({"type": "KILL", "kill": {"task": "../t"}}), "invalid", "kill.task"),
         (json!({"type": "KILL", "kill": {"tsak": "t"}}), "unknown_key", "kill.tsak"),
         (json!({"type": "KILL"}), "invalid", "kill"),
+        (
+            json!({"message": {"task": "t", "bytes": "00".repeat(MESSAGE_BYTES_MAX + 1)}}),
+            "invalid",
+            "message.bytes",
+        ),
+        (json!({"message": {"task": "t", "bytes": "0"}}), "invalid", "message.bytes"),
         (
             json!({"type": "SUBSCRIBE", "subscribe": {"info": {"nmae": "x"}}}),
             "unknown_key",

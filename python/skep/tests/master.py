@@ -169,6 +169,9 @@ class Recorder(skep.Scheduler):
     def task_progress(self, driver, progress):
         self.told.put(("progress", progress.done, progress.total))
 
+    def framework_message(self, driver, task_id, data):
+        self.told.put(("message", task_id, data))
+
     def inverse_offers(self, driver, offers):
         self.told.put(("inverse", offers[0].start, offers[0].duration))
 

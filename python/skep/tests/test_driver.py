@@ -114,6 +114,26 @@ class DriverTest(unittest.TestCase):
         events.put(updates(update("t", 0, "RUNNING")))
         self.assertEqual(self.master.call("KILL"), {"task": "t"})
 
+    def test_a_task_and_the_scheduler_send_each_other_messages(self):
+        _, events = self.subscribed()
+        running = update("t", 1, "RUNNING")
+        running["key"]["attempt"] = 2
+        events.put(updates(running))
+        self.assertEqual(self.scheduler.next(), ("update", "t", "RUNNING"))
+        self.master.call("ACKNOWLEDGE")
+        events.put(event("MESSAGE", key=running["key"], bytes="00ff"))
+        self.assertEqual(self.scheduler.next(), ("message", "t", b"\x00\xff"))
+        self.driver.send_framework_message("t", b"\xff\x00")
+        sent = {"task": "t", "attempt": 2, "bytes": "ff00"}
+        self.assertEqual(self.master.call("MESSAGE"), sent)
+        self.driver.send_framework_message("unknown", b"")
+        self.assertEqual(self.master.call("MESSAGE"), {"task": "unknown", "bytes": ""})
+        rejection = {"kind": "undelivered", "message": "the message was dropped"}
+        events.put(event("REFUSED", rejection=rejection))
+        self.assertEqual(self.scheduler.next(), ("error", "the message was dropped"))
+        events.put(event("RESCINDED", offer="o-1"))
+        self.assertEqual(self.scheduler.next(), ("rescinded", "o-1"))
+
     def test_an_update_whose_callback_fails_is_not_acknowledged(self):
         def fail(_, status):
             if status.seq == 2:

@@ -3,8 +3,9 @@
 use super::*;
 use skep_protocol::{
     AgentId, Amount, Digest, Resources, Role,
+    bounds::MESSAGE_BYTES_MAX,
     framework::{InverseOffer, Window},
-    outcome::LostBy,
+    outcome::{LostBy, TaskMessage},
 };
 
 /// Writes down what it is told.
@@ -45,6 +46,11 @@ impl Scheduler for Told {
             Answer::Applied => format!("{operation} applied"),
             other => format!("{operation} {other:?}"),
         });
+    }
+
+    fn message(&mut self, driver: &mut Driver, task: &TaskId, attempt: Attempt, message: &[u8]) {
+        self.0.push(format!("{task} {attempt} sent {}", String::from_utf8_lossy(message)));
+        driver.send_message(task, message).expect("it is short");
     }
 
     fn error(&mut self, _: &mut Driver, rejection: &Rejection) {
@@ -279,4 +285,37 @@ fn an_attempt_that_was_called_lost_is_killed_when_it_turns_up_unless_a_later_one
     driver.adopt(task, Attempt(2));
     assert_eq!(deliver(&mut driver, &mut told, back()), []);
     assert_eq!(told.0, ["a 1 LOST"]);
+}
+
+#[test]
+fn a_message_is_told_and_one_goes_to_the_attempt_that_lives() {
+    let (mut driver, mut told) = subscribed();
+    let from = |task, attempt| {
+        Event::Message(TaskMessage { key: key(task, attempt), bytes: b"ready".to_vec() })
+    };
+    let to = |task: &str, attempt| Call::Message {
+        task: TaskId::new(task).expect("an id"),
+        attempt,
+        bytes: b"ready".to_vec(),
+    };
+    deliver(&mut driver, &mut told, vec![update("a", 2, 1, TaskState::Running)]);
+    driver.handle(Time::ZERO, from("a", 2), &mut told);
+    // Of an earlier run of the framework, which this one has not heard of yet.
+    driver.handle(Time::ZERO, from("b", 1), &mut told);
+    assert_eq!(driver.take_calls(), [to("a", Some(Attempt(2))), to("b", None)]);
+    assert_eq!(told.0, ["a 2 RUNNING", "a 2 sent ready", "b 1 sent ready"]);
+}
+
+#[test]
+fn a_message_that_is_too_long_is_not_sent_and_one_that_was_dropped_ends_nothing() {
+    let (mut driver, mut told) = subscribed();
+    let task = TaskId::new("a").expect("an id");
+    let bytes = MESSAGE_BYTES_MAX + 1;
+    assert_eq!(driver.send_message(&task, vec![0; bytes]), Err(MessageTooLong { bytes }));
+    assert_eq!(driver.take_calls(), []);
+    assert_eq!(driver.send_message(&task, vec![0; MESSAGE_BYTES_MAX]), Ok(()));
+    let rejection = Rejection::Undelivered { task, why: "it has ended".into() };
+    driver.handle(Time::ZERO, Event::Refused { rejection }, &mut told);
+    assert_eq!(told.0, ["error: the message to task a was dropped: it has ended"]);
+    assert_eq!(driver.ending(), None);
 }

@@ -189,6 +189,7 @@ impl Sim {
             }
             Event::Rescinded { .. }
             | Event::Progressed { .. }
+            | Event::Message(_)
             | Event::InverseOffers { .. }
             | Event::InverseRescinded { .. }
             | Event::Asked { .. } => {}

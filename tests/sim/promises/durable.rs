@@ -46,6 +46,7 @@ impl Promises {
             }
             ToMaster::Register(_)
             | ToMaster::Progressed { .. }
+            | ToMaster::Sent { .. }
             | ToMaster::Checkpointed { .. }
             | ToMaster::Beat { .. } => {}
         }

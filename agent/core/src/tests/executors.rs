@@ -1,7 +1,7 @@
 //! Executors: started when needed, replaced when they end, stopped when idle.
 
 use super::*;
-use skep_protocol::outcome::{LostBy, Progress};
+use skep_protocol::outcome::{LostBy, Progress, TaskMessage};
 
 fn executor_ended() -> Input {
     Input::ExecutorEnded { executor: executor(), why: "exit status 1".into() }
@@ -123,6 +123,45 @@ fn an_executor_cannot_speak_for_other_frameworks_or_for_guests_it_does_not_have(
     let reports = vec![ended("a")];
     assert_eq!(bench.act(Input::Reports { executor, batch: 0, reports }), []);
     assert_eq!(bench.report([ended("queued"), ended("first"), started("queued")]), []);
+}
+
+fn message(key: TaskKey, text: &str) -> TaskMessage {
+    TaskMessage { key, bytes: text.into() }
+}
+
+#[test]
+fn a_message_goes_to_the_executor_of_a_task_that_was_told_to_start_and_nowhere_else() {
+    let mut bench = Bench::warm();
+    bench.launch(1, [spec("a"), spec("b"), spec("queued")]);
+    let deliver = |key| ToAgent::Deliver(message(key, "go"));
+    let message = ToExecutor::Deliver(message(key("a"), "go"));
+    let sent = Effect::SendExecutor { executor: executor(), message };
+    assert_eq!(bench.master(deliver(key("a"))), [sent]);
+    assert_eq!(bench.master(deliver(key("queued"))), []);
+    assert_eq!(bench.master(deliver(key("strange"))), []);
+    assert_eq!(bench.master(deliver(key_of("a", 2))), []);
+    bench.report([started("a"), ended("a")]);
+    assert_eq!(bench.master(deliver(key("a"))), []);
+}
+
+#[test]
+fn messages_of_guests_leave_ahead_of_their_ends_and_are_not_recorded() {
+    let mut bench = Bench::warm();
+    bench.launch(1, [spec("a"), spec("b")]);
+    bench.report([started("a")]);
+    let messages = ["one", "two"].map(|text| message(key("a"), text));
+    let sent = messages.clone().map(Report::Sent);
+    let strange = Report::Sent(message(key("strange"), "heard"));
+    let [one, two] = sent;
+    let effects = bench.report([one, strange, two, ended("a")]);
+    let passed = Effect::SendMaster(ToMaster::Sent { messages: messages.to_vec() });
+    let told = |effect: &Effect| matches!(effect, Effect::SendMaster(_));
+    let told: Vec<_> = effects.into_iter().filter(told).collect();
+    let updates = Effect::SendMaster(ToMaster::StatusUpdates { updates: vec![finished("a", 2)] });
+    assert_eq!(told, [passed, updates]);
+    // Whoever is not connected drops them.
+    bench.act(Input::Disconnected);
+    assert_eq!(bench.report([Report::Sent(message(key("b"), "unheard"))]), []);
 }
 
 #[test]

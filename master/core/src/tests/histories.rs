@@ -172,7 +172,8 @@ impl World {
             ToAgent::Registered { .. }
             | ToAgent::Refused { .. }
             | ToAgent::Recall { .. }
-            | ToAgent::Volumes { .. } => {}
+            | ToAgent::Volumes { .. }
+            | ToAgent::Deliver(_) => {}
         }
     }
 

@@ -15,6 +15,7 @@ mod keeping;
 mod killing_and_asking;
 mod lending;
 mod maintenance;
+mod messages;
 mod offering;
 mod people;
 mod queued_launch;

@@ -5,6 +5,7 @@ use skep_protocol::{
     AgentId, AllocationId, FrameworkId, OfferId, StatusUpdate, TaskState,
     agent::ToAgent,
     framework::{self, Event},
+    outcome::TaskMessage,
 };
 use std::collections::BTreeMap;
 
@@ -123,6 +124,9 @@ impl Names {
                 format!("acknowledge{}", all.collect::<String>())
             }
             ToAgent::RemoveFramework { framework } => format!("remove {framework}"),
+            ToAgent::Deliver(TaskMessage { key, bytes }) => {
+                format!("deliver to {key}: {}", String::from_utf8_lossy(bytes))
+            }
             ToAgent::Volumes { volumes } => {
                 let all = volumes.iter().map(|v| format!(" {} of {}", v.name, v.role));
                 format!("volumes{}", all.collect::<String>())
@@ -159,6 +163,9 @@ impl Names {
             Event::Progressed { reports } => {
                 let all = reports.iter().map(|r| format!(" {} {}/{}", r.key, r.done, r.total));
                 format!("progressed{}", all.collect::<String>())
+            }
+            Event::Message(TaskMessage { key, bytes }) => {
+                format!("message of {key}: {}", String::from_utf8_lossy(bytes))
             }
             Event::Refused { rejection } => format!("refused: {rejection}"),
             Event::InverseOffers { offers } => {

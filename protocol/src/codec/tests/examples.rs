@@ -7,7 +7,7 @@ pub(super) use super::values::{
 };
 use super::{
     ends::{outcomes, rejections},
-    values::{acknowledgements, now, offer, progress, refused, role, texts, usage},
+    values::{acknowledgements, message, now, offer, progress, refused, role, texts, usage},
     views,
 };
 use crate::{
@@ -82,6 +82,14 @@ pub(super) fn calls() -> Examples<Call> {
             },
         ),
         ("put", Call::Put { blob: b"input".to_vec() }),
+        (
+            "message",
+            Call::Message { task: task(), attempt: Some(Attempt(2)), bytes: b"more".to_vec() },
+        ),
+        (
+            "message_to_any_attempt",
+            Call::Message { task: task(), attempt: None, bytes: Vec::new() },
+        ),
         ("reply", Call::Reply { question: 7, answer: Ok(b"[]".to_vec()) }),
         ("reply_no", Call::Reply { question: 8, answer: Err("no such job".into()) }),
         (
@@ -162,7 +170,13 @@ pub(crate) fn events() -> Examples<Event> {
             },
         ),
         ("inverse_rescinded", Event::InverseRescinded { offer: OfferId(7) }),
+        ("message", Event::Message(message())),
+        ("undelivered", Event::Refused { rejection: undelivered() }),
     ]
+}
+
+fn undelivered() -> Rejection {
+    Rejection::Undelivered { task: task(), why: "it does not run".into() }
 }
 
 pub(super) fn to_master() -> Examples<ToMaster> {
@@ -205,6 +219,7 @@ pub(super) fn to_master() -> Examples<ToMaster> {
         ("status_updates", ToMaster::StatusUpdates { updates: vec![failed] }),
         ("progressed", ToMaster::Progressed { reports: vec![progress()] }),
         ("checkpointed", ToMaster::Checkpointed { checkpoints: vec![checkpoint()] }),
+        ("sent", ToMaster::Sent { messages: vec![message()] }),
         ("beat", ToMaster::Beat { inputs: 4_711, unsaved_millis: 12 }),
     ]
 }
@@ -237,6 +252,7 @@ pub(super) fn to_agent() -> Examples<agent::ToAgent> {
         ("volumes", ToAgent::Volumes { volumes: vec![volume()] }),
         ("acknowledge", ToAgent::Acknowledge { acknowledgements: acknowledgements() }),
         ("remove_framework", ToAgent::RemoveFramework { framework: framework() }),
+        ("deliver", ToAgent::Deliver(message())),
     ]
 }
 
@@ -249,6 +265,7 @@ pub(super) fn to_executor() -> Examples<ToExecutor> {
         ("acknowledge", ToExecutor::Acknowledge { batch: 12 }),
         ("tell", ToExecutor::Tell { key: key(), event: b"event".to_vec() }),
         ("hang_up", ToExecutor::HangUp { key: key() }),
+        ("deliver", ToExecutor::Deliver(message())),
         ("stop", ToExecutor::Stop),
     ]
 }
@@ -269,11 +286,13 @@ pub(super) fn from_executor() -> Examples<executor::ToAgent> {
         Report::Paused { key: key(), at: now() },
         Report::Resumed { key: key(), at: now() },
     ];
+    let sent = vec![Report::Sent(message())];
     let stages = [(GuestStage::Starting, false), (GuestStage::Running, true)];
     let held = |(stage, paused)| HeldGuest { key: key(), stage, paused };
     vec![
         ("ready", executor::ToAgent::Ready { guests: stages.map(held).into() }),
         ("reports", executor::ToAgent::Reports { batch: 12, reports }),
+        ("sent", executor::ToAgent::Reports { batch: 0, reports: sent }),
         ("say", executor::ToAgent::Say { key: key(), call: b"call".to_vec() }),
     ]
 }

@@ -183,6 +183,7 @@ pub(super) fn rejection() -> impl Strategy<Value = Rejection> {
         (task(), resources(), resources())
             .prop_map(|(task, asked, offered)| Rejection::DoesNotFit { task, asked, offered }),
         (text(), text()).prop_map(|(field, why)| Rejection::Invalid { field, why }),
+        (task(), text()).prop_map(|(task, why)| Rejection::Undelivered { task, why }),
     ]
 }
 

@@ -9,7 +9,7 @@ use crate::{
     hello::Hello,
     ids::{Incarnation, TaskKey},
     operator,
-    outcome::Checkpoint,
+    outcome::{Checkpoint, TaskMessage},
     resources::Amount,
     task::{TaskSpec, Terms},
 };
@@ -94,6 +94,11 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
             let consent = if is_accepted { Consent::Accepted } else { Consent::Declined };
             Call::AnswerInverse { offers, consent }
         }),
+        (task(), option::of(attempt()), blob()).prop_map(|(task, attempt, bytes)| Call::Message {
+            task,
+            attempt,
+            bytes
+        }),
     ]
 }
 
@@ -148,7 +153,12 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
         vec(update(), 0..3).prop_map(|updates| Event::StatusUpdates { updates }),
         vec(progress(), 0..3).prop_map(|reports| Event::Progressed { reports }),
         rejection().prop_map(|rejection| Event::Refused { rejection }),
+        message().prop_map(Event::Message),
     ]
+}
+
+fn message() -> impl Strategy<Value = TaskMessage> {
+    (key(), blob()).prop_map(|(key, bytes)| TaskMessage { key, bytes })
 }
 
 pub(super) fn to_master() -> impl Strategy<Value = ToMaster> {
@@ -198,6 +208,7 @@ pub(super) fn to_master() -> impl Strategy<Value = ToMaster> {
         (key(), blob()).prop_map(|(key, bytes)| ToMaster::Checkpointed {
             checkpoints: vec![Checkpoint { key, bytes }]
         }),
+        vec(message(), 0..3).prop_map(|messages| ToMaster::Sent { messages }),
         any::<(u64, u64)>()
             .prop_map(|(inputs, unsaved_millis)| ToMaster::Beat { inputs, unsaved_millis }),
     ]
@@ -224,6 +235,7 @@ pub(super) fn to_agent() -> impl Strategy<Value = agent::ToAgent> {
         acknowledgements().prop_map(|acknowledgements| ToAgent::Acknowledge { acknowledgements }),
         framework().prop_map(|framework| ToAgent::RemoveFramework { framework }),
         vec(volume(), 0..3).prop_map(|volumes| ToAgent::Volumes { volumes }),
+        message().prop_map(ToAgent::Deliver),
     ]
 }
 
@@ -260,6 +272,7 @@ pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
         any::<u64>().prop_map(|batch| ToExecutor::Acknowledge { batch }),
         (key(), blob()).prop_map(|(key, event)| ToExecutor::Tell { key, event }),
         key().prop_map(|key| ToExecutor::HangUp { key }),
+        message().prop_map(ToExecutor::Deliver),
         Just(ToExecutor::Stop),
     ]
 }
@@ -279,6 +292,7 @@ pub(super) fn from_executor() -> impl Strategy<Value = executor::ToAgent> {
                 last_words: "no more".into(),
             }
         ),
+        message().prop_map(Report::Sent),
         (key(), time()).prop_map(|(key, at)| Report::Paused { key, at }),
         (key(), time()).prop_map(|(key, at)| Report::Resumed { key, at }),
     ];

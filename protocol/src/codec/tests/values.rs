@@ -161,6 +161,10 @@ pub(super) fn progress() -> Progress {
     Progress { key: key(), done: 3, total: 10, message: "sieving".into() }
 }
 
+pub(super) fn message() -> TaskMessage {
+    TaskMessage { key: key(), bytes: b"ready".to_vec() }
+}
+
 pub(super) fn usage() -> Usage {
     Usage {
         fuel: 123_456,

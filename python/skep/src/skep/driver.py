@@ -236,6 +236,16 @@ class SchedulerDriver:
         """Ends a task; its last update says so."""
         self._call("KILL", {"task": task_id})
 
+    def send_framework_message(self, task_id: str, data: bytes) -> None:
+        """Sends bytes to a running task, 64 KiB at most. They arrive at most once, in order.
+
+        What the master cannot pass on, because the task does not run, is told by ``error``.
+        """
+        with self._lock:
+            live = self._live.get(task_id)
+        attempt = {"attempt": live.attempt} if live else {}
+        self._call("MESSAGE", {"task": task_id, **attempt, "bytes": bytes(data).hex()})
+
     def suppress_offers(self, roles: Iterable[str] = ()) -> None:
         """No more offers, until they are revived."""
         self._call("SUPPRESS", {"roles": list(roles)})
@@ -462,6 +472,9 @@ class SchedulerDriver:
         elif kind == "ASKED":
             message = bytes.fromhex(body["message"])
             scheduler.asked(self, body["question"], message, body["by"])
+        elif kind == "MESSAGE":
+            data = bytes.fromhex(body["bytes"])
+            scheduler.framework_message(self, body["key"]["task"], data)
         elif kind == "REFUSED":
             rejection = body["rejection"]
             if rejection["kind"] in _FOR_GOOD:

@@ -48,6 +48,9 @@ class Scheduler:
     def task_progress(self, driver: SchedulerDriver, progress: TaskProgress) -> None:
         """A running guest has told how far it is."""
 
+    def framework_message(self, driver: SchedulerDriver, task_id: str, data: bytes) -> None:
+        """A running task has sent bytes. They come in its order and may be lost."""
+
     def asked(self, driver: SchedulerDriver, question: int, message: bytes, by: str) -> None:
         """Somebody has a question or an order for the framework: answer by ``reply``."""
         driver.refuse(question, "this framework answers no questions")
