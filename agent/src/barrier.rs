@@ -180,6 +180,7 @@ mod tests {
             diagnostics,
             policies,
             checkpoint,
+            inputs: Vec::new(),
             sandbox,
         };
         order_of(ToExecutor::Start { guests: vec![guest] })

@@ -45,6 +45,7 @@ mod attempt;
 mod component;
 mod guest;
 mod host;
+mod inputs;
 mod life;
 mod limiter;
 mod output;

@@ -281,6 +281,7 @@ impl<S: Scheduler> Cluster<S> {
             usage: None,
             result,
             last_words: String::new(),
+            outputs: Vec::new(),
         };
         if update.state.is_terminal() {
             self.tasks.remove(task);
@@ -406,6 +407,7 @@ impl<S: Scheduler> Cluster<S> {
                 usage: None,
                 result: Vec::new(),
                 last_words: String::new(),
+                outputs: Vec::new(),
             };
             self.tell(Event::StatusUpdates { updates: vec![update] });
         }
