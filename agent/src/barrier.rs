@@ -198,6 +198,7 @@ mod tests {
             diagnostics,
             policies,
             checkpoint,
+            inputs: Vec::new(),
             sandbox,
         };
         order_of(ToExecutor::Start { guests: vec![guest] })

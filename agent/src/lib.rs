@@ -21,6 +21,7 @@ mod session;
 
 mod artifacts;
 mod compiler;
+mod delivery;
 mod executors;
 mod folders;
 mod group;

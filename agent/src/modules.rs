@@ -29,6 +29,8 @@ use tokio::{
 
 /// Blobs fetched at once: more would only share the same wire.
 const FETCHES_MAX: usize = 8;
+/// Tasks whose outputs are delivered at once, for the same reason.
+const DELIVERIES_MAX: usize = 8;
 /// Modules compiled at once; each compilation uses several threads.
 const COMPILATIONS_MAX: usize = 2;
 /// The ending of blobs on their way.
@@ -46,6 +48,7 @@ pub(crate) struct Modules {
     pub(crate) link: watch::Receiver<Option<Connection>>,
     pub(crate) inbox: mpsc::Sender<Event>,
     fetches: Arc<Semaphore>,
+    pub(crate) deliveries: Arc<Semaphore>,
     compilations: Arc<Semaphore>,
 }
 
@@ -64,6 +67,7 @@ impl Modules {
             link,
             inbox,
             fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
+            deliveries: Arc::new(Semaphore::new(DELIVERIES_MAX)),
             compilations: Arc::new(Semaphore::new(COMPILATIONS_MAX)),
         }
     }
@@ -114,7 +118,7 @@ impl Modules {
         }
     }
 
-    async fn tell_kept(&self, file: CacheFile) {
+    pub(crate) async fn tell_kept(&self, file: CacheFile) {
         let metadata = match file {
             CacheFile::Blob(digest) => self.folders.blobs.metadata(digest.hex()),
             CacheFile::Artifact(artifact) => self.folders.artifacts.metadata(artifact.file_name()),
@@ -124,7 +128,7 @@ impl Modules {
         self.tell(Input::Kept { file, bytes }).await;
     }
 
-    async fn tell(&self, input: Input) {
+    pub(crate) async fn tell(&self, input: Input) {
         // Without a shell nobody waits for it any more.
         let _ = self.inbox.send(Event::Input(input)).await;
     }
@@ -135,11 +139,11 @@ impl Modules {
         }
         let connection = self.link.borrow().clone();
         let connection = connection.ok_or_else(|| failed("there is no master to ask"))?;
-        let part = Part::create(self.folders.clone(), digest).map_err(failed)?;
+        let part = Part::create(self.folders.clone()).map_err(failed)?;
         let mut file = File::from_std(part.open().map_err(failed)?);
         blob::fetch(&connection, digest, &mut file).await.map_err(failure)?;
         file.sync_all().await.map_err(failed)?;
-        part.finish().map_err(failed)
+        part.finish(&digest).map_err(failed)
     }
 
     async fn make_artifact(&self, artifact: Artifact) -> Result<(), CompileFailure> {
@@ -247,28 +251,28 @@ fn remove_if_old(dir: &Dir, name: &str) -> io::Result<()> {
 }
 
 /// A blob on its way; gone if it does not arrive.
-struct Part {
+pub(crate) struct Part {
     folders: Arc<Folders>,
     name: String,
-    digest: Digest,
 }
 
 impl Part {
-    fn create(folders: Arc<Folders>, digest: Digest) -> io::Result<Self> {
+    pub(crate) fn create(folders: Arc<Folders>) -> io::Result<Self> {
         // Two agents may fetch the same blob into the same folder.
-        let name = format!("{}.{}{PART}", digest.hex(), uuid::Uuid::now_v7().simple());
+        let name = format!("{}{PART}", uuid::Uuid::now_v7().simple());
         folders.blobs.create(&name)?;
-        Ok(Self { folders, name, digest })
+        Ok(Self { folders, name })
     }
 
-    fn open(&self) -> io::Result<std::fs::File> {
+    pub(crate) fn open(&self) -> io::Result<std::fs::File> {
         let options = OpenOptions::new().write(true).clone();
         Ok(self.folders.blobs.open_with(&self.name, &options)?.into_std())
     }
 
-    fn finish(self) -> io::Result<()> {
+    /// It is whole, synced, and its digest is right.
+    pub(crate) fn finish(self, digest: &Digest) -> io::Result<()> {
         let blobs = &self.folders.blobs;
-        blobs.rename(&self.name, blobs, self.digest.hex())
+        blobs.rename(&self.name, blobs, digest.hex())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what it is parsed into.
 
+mod files;
 mod frameworks;
 mod keeping;
 mod masters;
@@ -8,6 +9,7 @@ mod sandbox;
 mod sharing;
 mod trouble;
 
+pub(crate) use files::{Files, OutputFile};
 pub(crate) use frameworks::{
     ApplyFile, CronCommand, FrameworkCommand, HostArgs, HostedLogs, JobCommand, JobFile, JobRun,
     JobSubmit, LOOK_EVERY, OneHosted, OneJob, OneNamed, ServiceCommand, ShowHosted,
@@ -154,6 +156,8 @@ pub(crate) enum Format {
 }
 
 #[derive(Debug, Args)]
+// What its tasks leave has the long name that the form of documents has elsewhere.
+#[command(mut_arg("output", |form| form.long("format")))]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) client: Client,
@@ -161,6 +165,8 @@ pub(crate) struct Run {
     pub(crate) limits: Limits,
     #[command(flatten)]
     pub(crate) grants: Grants,
+    #[command(flatten)]
+    pub(crate) files: Files,
     #[command(flatten)]
     pub(crate) many: Many,
     #[command(flatten)]

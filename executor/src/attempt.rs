@@ -26,6 +26,7 @@ use skep_protocol::{
 };
 use std::{
     future::pending,
+    mem,
     pin::pin,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
@@ -67,7 +68,9 @@ pub(crate) async fn run(
     let began = OnceLock::new();
     let attempt = Runs { guest: &guest, lanes, outbox, gate, life, speech, mailbox, began };
     let mut killed = pin!(attempt.killed(killed));
-    let mut carried = Some(Carried::new(&guest));
+    let mut files = files;
+    let inputs = mem::take(&mut files.inputs);
+    let mut carried = Some(Carried::new(&guest, inputs));
     let mut so_far = Usage::default();
     // Those of the last run need not be opened again.
     let mut files = Some(files);

@@ -15,6 +15,7 @@ use crate::{
         clock::VirtualClock, disk::Disk, files::Files, listing::Listing, price::Meter,
         random::RandomBudget, transcript::Transcript,
     },
+    inputs,
     lanes::{Program, Seat},
     life::Life,
     limiter::Limiter,
@@ -35,6 +36,7 @@ use skep_protocol::{
 };
 use std::{
     collections::BTreeSet,
+    fs::File,
     future::poll_fn,
     mem,
     pin::pin,
@@ -88,16 +90,19 @@ pub(crate) struct Carried {
     disk: Disk,
     random: RandomBudget,
     checkpoint: Vec<u8>,
+    /// What is to be laid into its folder; nothing any more when that is done.
+    inputs: Vec<Arc<File>>,
 }
 
 impl Carried {
-    pub(crate) fn new(guest: &StartGuest) -> Self {
+    pub(crate) fn new(guest: &StartGuest, inputs: Vec<Arc<File>>) -> Self {
         let StartGuest { limits, sandbox, checkpoint, .. } = guest;
         Self {
             output: Output::new(sandbox.clone(), limits.output_bytes),
             disk: Disk::new(limits.disk_bytes, limits.files),
             random: RandomBudget(limits.random_bytes),
             checkpoint: checkpoint.clone(),
+            inputs,
         }
     }
 }
@@ -105,7 +110,7 @@ impl Carried {
 impl GuestState {
     fn new(attempt: &Runs<'_>, view: View, carried: Carried) -> Self {
         let StartGuest { key, memory_bytes, limits, grants, .. } = attempt.guest;
-        let Carried { output, disk, random, checkpoint } = carried;
+        let Carried { output, disk, random, checkpoint, .. } = carried;
         let writable = grants.dirs.iter().any(|dir| dir.access == Access::ReadWrite);
         let deterministic = grants.is_deterministic();
         let mut limiter = Limiter::new(*memory_bytes);
@@ -257,7 +262,8 @@ pub(crate) async fn run(
     let usage = Usage { run_digest, cpu: cpu::spent(), ..usage };
     let last_words = if outcome.is_success() { String::new() } else { output.last_words() };
     disk.all_closed();
-    *carried = Some(Carried { output, disk, random, checkpoint });
+    let inputs = Vec::new();
+    *carried = Some(Carried { output, disk, random, checkpoint, inputs });
     End { outcome, usage, result, last_words }
 }
 
@@ -285,7 +291,12 @@ async fn prepare(
     let Runs { guest, lanes, .. } = attempt;
     let seat = lanes.seat(guest, &files.artifact).await.map_err(failed)?;
     let gone = || failed("what an earlier run left is gone");
-    let output = Arc::clone(&carried.as_ref().ok_or_else(gone)?.output);
+    let before = carried.as_mut().ok_or_else(gone)?;
+    let output = Arc::clone(&before.output);
+    if !before.inputs.is_empty() {
+        inputs::lay(guest, &before.inputs).await?;
+        before.inputs = Vec::new();
+    }
     let view = wasi::view(guest, files.stdin, &output).await.map_err(failed)?;
     let state = GuestState::new(attempt, view, carried.take().ok_or_else(gone)?);
     let mut store = Store::new(seat.program.engine(), state);

@@ -46,6 +46,7 @@ mod attempt;
 mod component;
 mod guest;
 mod host;
+mod inputs;
 mod life;
 mod limiter;
 mod mail;

@@ -262,6 +262,7 @@ mod tests {
             memory_bytes: 1 << 20,
             limits: Limits::default(),
             grants: Grants::default(),
+            inputs: Vec::new(),
             diagnostics: Diagnostics::default(),
             policies: Policies::default(),
             checkpoint: Vec::new(),

@@ -191,7 +191,8 @@ fn preopen(
     opened.unwrap_or_else(|_| Err("the thread that opens it has failed".into()))
 }
 
-fn files_folder(sandbox: &Path) -> Result<PathBuf, ContextError> {
+/// The folder of a guest's own files, made if it is not there.
+pub(crate) fn files_folder(sandbox: &Path) -> Result<PathBuf, ContextError> {
     let path = sandbox.join("files");
     match fs::create_dir_all(&path) {
         Ok(()) => Ok(path),

@@ -15,10 +15,12 @@ use skep_protocol::{
     codec::{DecodeError, Message as _},
     executor::{StartFile, StartGuest, ToExecutor, start_files},
     hello::Hello,
+    ids::Digest,
 };
 use std::{
     collections::{HashMap, VecDeque},
     fs::File,
+    hash::Hash,
     io::{self, IoSliceMut, Seek as _},
     mem::MaybeUninit,
     os::fd::OwnedFd,
@@ -34,8 +36,8 @@ use tokio_util::codec::{Decoder as _, LengthDelimitedCodec};
 const READ_BYTES: usize = 64 << 10;
 /// What stands before a frame: its length.
 const HEAD_BYTES: usize = 4;
-/// Artifacts known to be open here before those that are closed again are forgotten.
-const ARTIFACTS_MAX: usize = 256;
+/// Artifacts, or inputs, known to be open here before those that are closed again are forgotten.
+const SHARED_MAX: usize = 256;
 
 /// The open files of one guest.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub struct GuestFiles {
     pub artifact: Arc<File>,
     /// Its standard input, if that is granted; read by nobody else.
     pub stdin: Option<File>,
+    /// Its inputs, in their order. Guests of one input share it, so nobody may move its place.
+    pub inputs: Vec<Arc<File>>,
 }
 
 impl GuestFiles {
@@ -57,7 +61,8 @@ impl GuestFiles {
             file.rewind()?;
             io::Result::Ok(file)
         });
-        Ok(Self { artifact: Arc::clone(&self.artifact), stdin: stdin.transpose()? })
+        let (artifact, inputs) = (Arc::clone(&self.artifact), self.inputs.clone());
+        Ok(Self { artifact, stdin: stdin.transpose()?, inputs })
     }
 }
 
@@ -99,6 +104,8 @@ pub(crate) struct Orders {
     /// Open already for guests that run or wait, so that a thousand guests of one module that are
     /// started one by one hold it once.
     artifacts: HashMap<Artifact, Weak<File>>,
+    /// The same of inputs, which guests let go of as soon as they start.
+    inputs: HashMap<Digest, Weak<File>>,
 }
 
 impl Orders {
@@ -111,6 +118,7 @@ impl Orders {
             read: vec![0; READ_BYTES].into(),
             files: VecDeque::new(),
             artifacts: HashMap::new(),
+            inputs: HashMap::new(),
         }
     }
 
@@ -169,24 +177,23 @@ impl Orders {
             return Err(FilesError::Missing { needed, came });
         }
         let mut stdins: Vec<Option<File>> = guests.iter().map(|_| None).collect();
-        let mut artifacts = HashMap::new();
+        let (mut artifacts, mut inputs) = (HashMap::new(), HashMap::new());
         for (need, file) in wanted.into_iter().zip(self.files.drain(..needed)) {
             match need {
                 StartFile::Artifact { artifact } => {
-                    let known = self.artifacts.get(&artifact).and_then(Weak::upgrade);
-                    artifacts.insert(artifact, known.unwrap_or_else(|| Arc::new(file.into())));
+                    artifacts.insert(artifact, known(&mut self.artifacts, artifact, file));
                 }
                 StartFile::Stdin { guest, .. } => stdins[guest] = Some(file.into()),
+                StartFile::Input { blob } => {
+                    inputs.insert(blob, known(&mut self.inputs, blob, file));
+                }
             }
-        }
-        let known = artifacts.iter().map(|(artifact, file)| (*artifact, Arc::downgrade(file)));
-        self.artifacts.extend(known);
-        if self.artifacts.len() > ARTIFACTS_MAX {
-            self.artifacts.retain(|_, file| file.strong_count() > 0);
         }
         let files = stdins.into_iter().zip(guests).map(|(stdin, guest)| {
             let artifact = Arc::clone(&artifacts[&guest.artifact()]);
-            (guest, GuestFiles { artifact, stdin })
+            let blobs = guest.inputs.iter().map(|input| Arc::clone(&inputs[&input.digest]));
+            let inputs = blobs.collect();
+            (guest, GuestFiles { artifact, stdin, inputs })
         });
         Ok(files.collect())
     }
@@ -209,6 +216,19 @@ impl Orders {
             }
         }
     }
+}
+
+/// A file that came, or the one that is open for the same content already.
+fn known<K: Eq + Hash>(open: &mut HashMap<K, Weak<File>>, key: K, came: OwnedFd) -> Arc<File> {
+    if let Some(file) = open.get(&key).and_then(Weak::upgrade) {
+        return file;
+    }
+    if open.len() >= SHARED_MAX {
+        open.retain(|_, file| file.strong_count() > 0);
+    }
+    let file = Arc::new(came.into());
+    open.insert(key, Arc::downgrade(&file));
+    file
 }
 
 /// Whether all files arrived that were sent.

@@ -158,10 +158,11 @@ fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
     let allowed: &[PeerKind] = match request {
         Request::Join { .. } => return Ok(()),
         Request::Host { .. } => &[PeerKind::Agent],
-        Request::FetchBlob { .. } => &[PeerKind::Agent, PeerKind::Framework, PeerKind::Operator],
-        Request::PutBlob { .. } | Request::ReadLog { .. } => {
-            &[PeerKind::Framework, PeerKind::Operator]
+        // Agents store what their tasks leave.
+        Request::FetchBlob { .. } | Request::PutBlob { .. } => {
+            &[PeerKind::Agent, PeerKind::Framework, PeerKind::Operator]
         }
+        Request::ReadLog { .. } => &[PeerKind::Framework, PeerKind::Operator],
         Request::Backup { .. } => &[PeerKind::Operator],
         Request::Operator(order) => match order {
             operator::Request::Kill { .. }

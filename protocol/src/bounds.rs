@@ -24,6 +24,13 @@ pub const ARGS_BYTES_MAX: usize = 128 << 10;
 pub const LABELS_MAX: usize = 64;
 /// Directories granted to one task.
 pub const DIRS_MAX: usize = 32;
+/// Inputs of one task: each is an open file that comes with the order to start it, see
+/// [`START_FILES_MAX`].
+pub const INPUTS_MAX: usize = 64;
+/// Outputs of one task: they are told with its end.
+pub const OUTPUTS_MAX: usize = 64;
+/// The path of an input or output, in bytes.
+pub const PATH_BYTES_MAX: usize = 1 << 10;
 /// Volumes of one agent: all of them fit a frame.
 pub const VOLUMES_MAX: usize = 1_000;
 /// Peers that one task may be granted.
@@ -54,7 +61,7 @@ pub const BACKTRACE_FRAMES_MAX: usize = 20;
 pub const WHY_BYTES_MAX: usize = 4 << 10;
 /// A module, in bytes; compile time grows with it, and 70 MB interpreters are real.
 pub const MODULE_BYTES_MAX: u64 = 256 << 20;
-/// A blob that is no module (standard input), in bytes.
+/// A blob that is no module (standard input, an input or output), in bytes.
 pub const BLOB_BYTES_MAX: u64 = 4 << 30;
 /// Tasks that one agent keeps, queued and running: each costs about 1 KiB of memory and a record.
 pub const AGENT_TASKS_MAX: usize = 20_000;

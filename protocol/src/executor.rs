@@ -5,7 +5,7 @@ use crate::{
     ids::{AgentId, Digest, TaskKey},
     outcome::{Checkpoint, KilledBy, Outcome, Progress, TaskMessage, Usage},
     resources::Amount,
-    task::{Diagnostics, Grants, Limits, Policies},
+    task::{Diagnostics, Grants, Input, Limits, Policies},
     time::Time,
 };
 use std::{collections::BTreeSet, path::PathBuf};
@@ -83,6 +83,8 @@ pub struct StartGuest {
     pub limits: Limits,
     /// What it may see of the world.
     pub grants: Grants,
+    /// What lies in its own folder when it starts.
+    pub inputs: Vec<Input>,
     /// What is kept if it dies of a trap.
     pub diagnostics: Diagnostics,
     /// What is done about it in trouble.
@@ -116,20 +118,44 @@ pub enum StartFile {
         /// Which blob.
         blob: Digest,
     },
+    /// An input, for all guests in the order that have it.
+    Input {
+        /// Which blob.
+        blob: Digest,
+    },
 }
 
 /// The files that must accompany an order to start these guests, in their order: each module once,
-/// where its first guest stands, and each granted standard input.
+/// and each input once, where the first guest stands that has it, and each granted standard input.
 pub fn start_files(guests: &[StartGuest]) -> Vec<StartFile> {
-    let (mut files, mut artifacts) = (Vec::new(), BTreeSet::new());
+    let (mut files, mut known) = (Vec::new(), Shared::default());
     for (guest, start) in guests.iter().enumerate() {
+        files.extend(known.files_of(guest, start));
+    }
+    files
+}
+
+/// What guests of one order share of their files.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    artifacts: BTreeSet<Artifact>,
+    inputs: BTreeSet<Digest>,
+}
+
+impl Shared {
+    /// The files that a guest needs besides what those before it have.
+    pub(crate) fn files_of(&mut self, guest: usize, start: &StartGuest) -> Vec<StartFile> {
+        let mut files = Vec::new();
         let artifact = start.artifact();
-        if artifacts.insert(artifact) {
+        if self.artifacts.insert(artifact) {
             files.push(StartFile::Artifact { artifact });
         }
         files.extend(start.grants.stdin.map(|blob| StartFile::Stdin { guest, blob }));
+        let blobs = start.inputs.iter().map(|input| input.digest);
+        let new = blobs.filter(|blob| self.inputs.insert(*blob));
+        files.extend(new.map(|blob| StartFile::Input { blob }));
+        files
     }
-    files
 }
 
 /// What an executor reports to its agent.

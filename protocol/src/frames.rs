@@ -6,9 +6,10 @@
 use crate::{
     Outcome, StatusUpdate, TaskSpec, TaskState,
     bounds::{FRAME_BYTES_MAX, ID_BYTES_MAX, ROLE_BYTES_MAX, START_FILES_MAX, WHY_BYTES_MAX},
-    executor::{StartGuest, start_files},
+    executor::{Shared, StartGuest},
     framework::Offer,
     outcome::{Checkpoint, TaskMessage},
+    task::Input,
 };
 
 /// Ids, numbers, resources and tags of one item.
@@ -16,6 +17,9 @@ const ITEM_BYTES: usize = 1 << 10;
 
 /// A volume: its name, its role, and two numbers.
 const VOLUME_BYTES: usize = ID_BYTES_MAX + ROLE_BYTES_MAX + 64;
+
+/// A blob: its digest, its size, and tags.
+const BLOB_BYTES: usize = 64;
 
 /// The items in their order, in as many lists as they need frames.
 pub fn cut<T>(items: Vec<T>, bytes: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
@@ -45,7 +49,8 @@ pub fn update_bytes(update: &StatusUpdate) -> usize {
         TaskState::Ended(Outcome::Refused { .. }) => WHY_BYTES_MAX,
         _ => 0,
     };
-    ITEM_BYTES + update.result.len() + texts
+    let outputs = update.outputs.iter().map(|output| output.guest.len() + BLOB_BYTES);
+    ITEM_BYTES + update.result.len() + texts + outputs.sum::<usize>()
 }
 
 /// The size of a task's description, at most.
@@ -54,7 +59,9 @@ pub fn spec_bytes(spec: &TaskSpec) -> usize {
     let labels = spec.labels.iter().flat_map(|(name, value)| [name, value]);
     let dirs: usize = spec.grants.dirs.iter().map(|dir| dir.guest.len() + ITEM_BYTES).sum();
     let texts = texts_bytes(spec.args.iter()) + texts_bytes(env) + texts_bytes(labels);
-    ITEM_BYTES + texts + dirs + spec.checkpoint.len()
+    let outputs = spec.outputs.iter().map(|output| output.guest.len() + 8);
+    let files = inputs_bytes(&spec.inputs) + outputs.sum::<usize>();
+    ITEM_BYTES + texts + dirs + files + spec.checkpoint.len()
 }
 
 /// The size of a checkpoint, at most.
@@ -82,20 +89,34 @@ pub fn guest_bytes(guest: &StartGuest) -> usize {
     let sandbox = guest.sandbox.as_os_str().len();
     let dirs: usize = guest.grants.dirs.iter().map(|dir| dir.guest.len() + ITEM_BYTES).sum();
     let texts = texts_bytes(guest.args.iter()) + texts_bytes(env);
-    ITEM_BYTES + texts + sandbox + dirs + guest.checkpoint.len()
+    let files = inputs_bytes(&guest.inputs);
+    ITEM_BYTES + texts + sandbox + dirs + files + guest.checkpoint.len()
+}
+
+fn inputs_bytes(inputs: &[Input]) -> usize {
+    inputs.iter().map(|input| input.guest.len() + BLOB_BYTES).sum()
 }
 
 /// Guests in their order, in as many orders to start them as they need frames and files.
 pub fn cut_starts(guests: Vec<StartGuest>) -> Vec<Vec<StartGuest>> {
-    let mut orders = Vec::new();
-    for mut guests in cut(guests, guest_bytes) {
-        while start_files(&guests).len() > START_FILES_MAX {
-            // A guest needs two files at most, so that these need no more than may come along.
-            let rest = guests.split_off(guests.len().min(START_FILES_MAX / 2));
-            orders.push(std::mem::replace(&mut guests, rest));
+    cut(guests, guest_bytes).into_iter().flat_map(cut_files).collect()
+}
+
+/// One guest never needs more files than may come along.
+fn cut_files(guests: Vec<StartGuest>) -> Vec<Vec<StartGuest>> {
+    let (mut orders, mut order, mut known, mut files) =
+        (Vec::new(), Vec::new(), Shared::default(), 0);
+    for guest in guests {
+        let mut more = known.files_of(0, &guest).len();
+        if files + more > START_FILES_MAX {
+            orders.push(std::mem::take(&mut order));
+            (known, files) = (Shared::default(), 0);
+            more = known.files_of(0, &guest).len();
         }
-        orders.push(guests);
+        files += more;
+        order.push(guest);
     }
+    orders.push(order);
     orders
 }
 

@@ -19,6 +19,7 @@ pub mod ids;
 pub mod resources;
 
 pub mod outcome;
+pub mod pattern;
 pub mod rejection;
 pub mod task;
 

@@ -10,6 +10,7 @@
 use crate::{
     ids::{AgentId, Attempt, Digest, TaskKey},
     rejection::Rejection,
+    task::Form,
     time::Time,
 };
 use serde::{Deserialize, Serialize};
@@ -392,6 +393,23 @@ pub struct StatusUpdate {
     /// [`LAST_WORDS_BYTES_MAX`](crate::bounds::LAST_WORDS_BYTES_MAX) bytes of text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_words: String,
+    /// The outputs of its spec that are stored at the master, if it has ended by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Delivered>,
+}
+
+/// An output of a task that is stored at the master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// What its spec calls it.
+    pub guest: String,
+    /// The blob.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What its bytes are.
+    #[serde(default, skip_serializing_if = "Form::is_file")]
+    pub form: Form,
 }
 
 /// The state that a guest would go on from. Of one task the latest one counts.

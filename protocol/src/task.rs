@@ -1,11 +1,13 @@
 //! What a framework asks an agent to run, and what that needs of the agent.
 
 mod feature;
+mod files;
 mod grants;
 mod limits;
 mod policies;
 
 pub use feature::Feature;
+pub use files::{Form, Input, Output, check_guest_path};
 pub use grants::{Access, Clock, DirGrant, DirSource, Grants, NetGrant, NetGrantError, Random};
 pub use limits::Limits;
 pub use policies::{Policies, Retry, RetryOn};
@@ -43,6 +45,12 @@ pub struct TaskSpec {
     pub limits: Limits,
     /// What it may see of the world; nothing by default.
     pub grants: Grants,
+    /// What lies in its own folder when it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
+    /// What is taken from its own folder and stored at the master when it has ended by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Output>,
     /// What is kept if it dies of a trap.
     #[serde(default)]
     pub diagnostics: Diagnostics,
@@ -109,6 +117,8 @@ impl TaskSpec {
             resources,
             limits: Limits::default(),
             grants: Grants::default(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
             diagnostics: Diagnostics::default(),
             terms: Terms::default(),
             policies: Policies::default(),
@@ -121,6 +131,7 @@ impl TaskSpec {
     pub fn requires(&self) -> BTreeSet<Feature> {
         let mut used = Feature::used_by(&self.limits, &self.grants, self.diagnostics);
         used.extend(Feature::of_policies(&self.policies, &self.checkpoint));
+        used.extend(Feature::of_files(&self.inputs, &self.outputs));
         if self.terms == Terms::Revocable {
             used.insert(Feature::Revocable);
         }
@@ -145,7 +156,8 @@ impl TaskSpec {
             return fail("checkpoint", format!("at most {CHECKPOINT_BYTES_MAX} bytes"));
         }
         self.check_texts()?;
-        self.grants.check()
+        self.grants.check()?;
+        files::check(&self.inputs, &self.outputs, &self.grants)
     }
 
     fn check_texts(&self) -> Result<(), Rejection> {
@@ -203,7 +215,8 @@ mod tests {
     #[test]
     fn a_wrong_spec_is_refused_naming_the_field() {
         type Spoil = fn(&mut TaskSpec);
-        let cases: [(&str, Spoil); 14] = [
+        let cases: [(&str, Spoil); 15] = [
+            ("outputs", |s| s.outputs.push(Output::new("a"))),
             ("limits.handles", |s| s.limits.handles = 0),
             ("policies.retry.times", |s| s.policies.retry = Some(Retry::after_any(0))),
             ("policies.kill_grace", |s| s.policies.kill_grace = Some(Duration::ZERO)),

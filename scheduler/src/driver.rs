@@ -590,6 +590,7 @@ const fn refused_update(at: Time, key: TaskKey, rejection: Rejection) -> StatusU
         usage: None,
         result: Vec::new(),
         last_words: String::new(),
+        outputs: Vec::new(),
     }
 }
 

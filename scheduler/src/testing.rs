@@ -328,6 +328,7 @@ impl<P: Party> ClusterOf<P> {
             usage: None,
             result,
             last_words: String::new(),
+            outputs: Vec::new(),
         };
         if update.state.is_terminal() {
             self.tasks.remove(task);
@@ -463,6 +464,7 @@ impl<P: Party> ClusterOf<P> {
                 usage: None,
                 result: Vec::new(),
                 last_words: String::new(),
+                outputs: Vec::new(),
             };
             self.tell(Event::StatusUpdates { updates: vec![update] });
         }

@@ -12,6 +12,7 @@ mod dumps;
 #[path = "../../store/tests/etcd/mod.rs"]
 mod etcd;
 mod failover;
+mod files;
 mod hoarding;
 mod hosting;
 mod keeping;

@@ -12,11 +12,14 @@ use crate::{
     schedule::Event,
     sim::Sim,
 };
-use skep_agent_core::{Agent as Core, Effect, ExitReason, FetchFailure, Input, Policy, Record};
+use skep_agent_core::{
+    Agent as Core, DeliveryFailure, Effect, ExitReason, FetchFailure, Input, Policy, Record,
+};
 use skep_protocol::{
-    AgentId, Artifact, Digest, Resources, Time,
+    AgentId, Artifact, Digest, Resources, TaskKey, Time,
     agent::{AgentInfo, ToAgent, ToMaster},
-    task::Feature,
+    outcome::Delivered,
+    task::{Feature, Form, Output},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -223,6 +226,11 @@ impl Sim {
                 let what = Box::new(Input::Compiled { artifact });
                 self.schedule.arrange(at, Event::AgentHears { agent: number, run, what });
             }
+            Effect::Deliver { key, outputs, .. } => {
+                let at = self.now + self.random.duration(&self.weather.work);
+                let what = Box::new(self.delivery(number, key, outputs));
+                self.schedule.arrange(at, Event::AgentHears { agent: number, run, what });
+            }
             Effect::StartExecutor { executor, run } => self.start_executor(number, executor, run),
             Effect::AdoptExecutor { executor, run } => self.adopt_executor(number, executor, run),
             Effect::ForgetExecutor { run } => self.agents[number].executors.forget(run),
@@ -239,6 +247,26 @@ impl Sim {
             Effect::Exit { why } => self.agent_exits(number, &why),
             Effect::Persist(_) => unreachable!("records are handed to the barrier"),
         }
+    }
+
+    /// What becomes of outputs that are sent to the master.
+    fn delivery(&mut self, number: usize, key: TaskKey, outputs: Vec<Output>) -> Input {
+        let failed = |why: &str| DeliveryFailure::Failed { why: why.into() };
+        if !self.weather.faults.is_empty() {
+            if self.random.once_in(30) {
+                let why = DeliveryFailure::Unfit { why: "it is not there".into() };
+                return Input::NotDelivered { key, why };
+            }
+            if self.random.once_in(8) {
+                return Input::NotDelivered { key, why: failed("it broke") };
+            }
+        }
+        if self.agents[number].process.as_ref().is_none_or(|process| process.link.is_none()) {
+            return Input::NotDelivered { key, why: failed("there is no master") };
+        }
+        let one =
+            |Output { guest }| Delivered { guest, digest: module(), size: 1, form: Form::File };
+        Input::Delivered { key, outputs: outputs.into_iter().map(one).collect() }
     }
 
     fn tell_master(&mut self, number: usize, connection: u64, message: ToMaster) {

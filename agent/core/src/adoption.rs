@@ -34,6 +34,8 @@ impl Agent {
                 // The reason was on its way to the disk.
                 let lost = Outcome::Lost { why: LostBy::Unknown };
                 self.report(&key, Change::ended(lost, self.turn.now));
+            } else if self.state.task(&key).is_some_and(|task| task.guest_end().is_some()) {
+                self.deliver_again(key, arrival);
             } else {
                 self.recover_task(key, arrival);
             }
@@ -175,6 +177,12 @@ impl Agent {
                 Gone::Rebooted => LostBy::NodeRebooted,
             };
             self.end_here(&key, Outcome::Lost { why });
+        }
+        if how == Gone::Rebooted {
+            // What it wrote may not have reached the disk.
+            for key in self.delivering_of(executor) {
+                self.end_delivering(&key, Outcome::Lost { why: LostBy::NodeRebooted });
+            }
         }
         self.executor_ended(executor, "it is gone");
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     cache::Cache,
+    delivery::Deliveries,
     effect::Effect,
     executors::Executors,
     grants::Profiles,
@@ -50,6 +51,7 @@ pub struct Agent {
     pub(crate) waits: Waits,
     pub(crate) modules: Modules,
     pub(crate) cache: Cache,
+    pub(crate) deliveries: Deliveries,
     pub(crate) executors: Executors,
     pub(crate) profiles: Profiles,
     /// The volumes that the master wants, by name, while those that are here are others.
@@ -93,6 +95,7 @@ impl Agent {
             waits: Waits::default(),
             modules: Modules::default(),
             cache: Cache::default(),
+            deliveries: Deliveries::default(),
             executors: Executors::default(),
             profiles: Profiles::default(),
             volumes_wanted: None,
@@ -134,6 +137,8 @@ impl Agent {
             }
             Input::ExecutorGone { executor, how } => self.executor_gone(&executor, how),
             Input::ExecutorEnded { executor, why } => self.executor_ended(&executor, &why),
+            Input::Delivered { key, outputs } => self.delivered(&key, outputs),
+            Input::NotDelivered { key, why } => self.not_delivered(&key, why),
             Input::SandboxKept { key } => self.sandbox_found(key),
             Input::Tick => self.tick(),
             Input::Stop => self.stop(),
@@ -146,10 +151,14 @@ impl Agent {
         if self.phase == Phase::Recovered {
             return Some(Time::ZERO);
         }
-        [self.session_due(), self.retries.due(), self.fetch_due(), self.executors_due()]
-            .into_iter()
-            .flatten()
-            .min()
+        let dues = [
+            self.session_due(),
+            self.retries.due(),
+            self.fetch_due(),
+            self.delivery_due(),
+            self.executors_due(),
+        ];
+        dues.into_iter().flatten().min()
     }
 
     /// Whether a task has been taken and has not ended: whether its logs may still grow.
@@ -165,7 +174,7 @@ impl Agent {
 
     /// The executor that has been told to start a task that has not ended.
     pub fn executor_of_live(&self, key: &TaskKey) -> Option<ExecutorKey> {
-        self.live.get(key).filter(|live| live.has_started())?;
+        self.live.get(key).filter(|live| live.is_in_executor())?;
         self.executor_of(key)
     }
 

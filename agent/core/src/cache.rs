@@ -14,7 +14,7 @@ use std::{
 /// One file of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CacheFile {
-    /// A module or a standard input.
+    /// A module, a standard input, an input or an output.
     Blob(Digest),
     /// Machine code.
     Artifact(Artifact),
@@ -103,14 +103,14 @@ impl Agent {
 
     /// What the tasks that are not over need.
     fn needed_files(&self) -> BTreeSet<CacheFile> {
-        let specs = self.live.keys().filter_map(|key| self.spec(key));
-        let of = |spec: &skep_protocol::TaskSpec| {
-            let stdin = spec.grants.stdin.map(CacheFile::Blob);
-            [CacheFile::Blob(spec.module), CacheFile::Artifact(spec.artifact())]
-                .into_iter()
-                .chain(stdin)
-        };
-        specs.flat_map(of).collect()
+        let mut needed = BTreeSet::new();
+        for spec in self.live.keys().filter_map(|key| self.spec(key)) {
+            let inputs = spec.inputs.iter().map(|input| input.digest);
+            let blobs = inputs.chain(spec.grants.stdin).chain([spec.module]);
+            needed.extend(blobs.map(CacheFile::Blob));
+            needed.insert(CacheFile::Artifact(spec.artifact()));
+        }
+        needed
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     agent::Agent,
     effect::Effect,
     profile::{ExecutorKey, ExecutorRun},
-    record::Record,
+    record::{GuestEnd, Record},
     tasks::{Compilation, Stage},
     turn::Change,
     waits::Need,
@@ -316,9 +316,9 @@ impl Agent {
                 Report::Ended { key, at, outcome, usage, result, last_words } => {
                     if self.executors.is_guest(executor, &key) {
                         self.check_files_after(&key, &outcome);
-                        let (state, source) = (TaskState::Ended(outcome), Source::Executor);
-                        let usage = Some(Usage { compile: self.compile_time(&key), ..usage });
-                        self.end(&key, Change { state, source, at, usage, result, last_words });
+                        let usage = Usage { compile: self.compile_time(&key), ..usage };
+                        let end = GuestEnd { at, outcome, usage, result, last_words };
+                        self.guest_ended(&key, end);
                     }
                 }
             }
@@ -353,8 +353,10 @@ impl Agent {
             return;
         }
         if let Some(spec) = self.spec(key) {
-            let (artifact, stdin) = (spec.artifact(), spec.grants.stdin);
-            self.modules.doubt(&artifact, stdin);
+            let artifact = spec.artifact();
+            let inputs = spec.inputs.iter().map(|input| input.digest);
+            let blobs: Vec<_> = spec.grants.stdin.into_iter().chain(inputs).collect();
+            self.modules.doubt(&artifact, &blobs);
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::profile::ExecutorKey;
 use skep_protocol::{
     Artifact, Digest, Rejection, TaskKey, agent,
     executor::{HeldGuest, Report},
+    outcome::Delivered,
 };
 
 /// One thing that happened, told to [`crate::Agent::handle`].
@@ -21,12 +22,12 @@ pub enum Input {
     Disconnected,
     /// The master says something.
     Master(agent::ToAgent),
-    /// A module or standard input is on the disk, and its digest is right.
+    /// A module, standard input or input is on the disk, and its digest is right.
     BlobReady {
         /// Which.
         digest: Digest,
     },
-    /// A module or standard input could not be fetched.
+    /// A module, standard input or input could not be fetched.
     BlobFailed {
         /// Which.
         digest: Digest,
@@ -83,6 +84,20 @@ pub enum Input {
         /// How, in a sentence.
         why: String,
     },
+    /// The outputs of a task are stored at the master.
+    Delivered {
+        /// Whose.
+        key: TaskKey,
+        /// Which, in the order in which they were asked for.
+        outputs: Vec<Delivered>,
+    },
+    /// The outputs of a task were not stored.
+    NotDelivered {
+        /// Whose.
+        key: TaskKey,
+        /// Why.
+        why: DeliveryFailure,
+    },
     /// An earlier run of the agent left this sandbox. Told oldest first.
     SandboxKept {
         /// Whose sandbox.
@@ -127,6 +142,21 @@ pub enum FetchFailure {
         rejection: Rejection,
     },
     /// The transfer broke or the bytes were wrong. Worth another try.
+    Failed {
+        /// What happened.
+        why: String,
+    },
+}
+
+/// Why outputs were not stored at the master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryFailure {
+    /// The task has not left them, or what it left cannot be delivered, however often it is tried.
+    Unfit {
+        /// Which, and what is wrong.
+        why: String,
+    },
+    /// The transfer broke, or the master did not take it. Worth another try.
     Failed {
         /// What happened.
         why: String,

@@ -28,6 +28,7 @@ impl Agent {
         self.check_waits();
         self.check_executors();
         self.check_revocable();
+        self.check_deliveries();
         self.check_updates();
         let (kept, max) = (self.sandboxes.len(), self.policy.sandboxes_kept_max);
         assert!(kept <= max, "{kept} sandboxes are kept, at most {max} may be");
@@ -126,8 +127,12 @@ impl Agent {
 
     /// An executor's guests are the tasks that were sent to it and have not ended.
     fn check_executors(&self) {
-        let expected: BTreeSet<_> =
-            self.live.iter().filter(|(_, live)| live.has_started()).map(|(key, _)| key).collect();
+        let expected: BTreeSet<_> = self
+            .live
+            .iter()
+            .filter(|(_, live)| live.is_in_executor())
+            .map(|(key, _)| key)
+            .collect();
         let mut guests = BTreeSet::new();
         let mut running = BTreeMap::<_, usize>::new();
         for (owner, executor) in self.executors.iter() {
@@ -172,7 +177,8 @@ impl Agent {
     fn check_revocable(&self) {
         let is_counted = |(key, live): &(&TaskKey, &Live)| {
             let terms = self.spec(key).map(|spec| spec.terms);
-            let is_placed = !matches!(live.stage, Stage::Recovered(_) | Stage::Queued);
+            let is_placed =
+                !matches!(live.stage, Stage::Recovered(_) | Stage::Queued | Stage::Delivering);
             is_placed && terms == Some(Terms::Revocable)
         };
         let counted = self.live.iter().filter(is_counted);
@@ -188,11 +194,22 @@ impl Agent {
         }
         for task in known.values() {
             assert_eq!(task.needs, *self.resources(&task.key), "what {} needs", task.key);
-            let has_started = self.live.get(&task.key).is_some_and(Live::has_started);
+            let has_started = self.live.get(&task.key).is_some_and(Live::is_in_executor);
             let may_start = task.gait != Gait::Waiting;
             assert!(may_start || !has_started, "{} waits and has started", task.key);
             let must_have = matches!(task.gait, Gait::Paused | Gait::Ending);
             assert!(has_started || !must_have, "{} was never started", task.key);
+        }
+    }
+
+    /// Who delivers has ended as a guest, and is known to deliver.
+    fn check_deliveries(&self) {
+        let delivers = |(_, live): &(&TaskKey, &Live)| live.stage == Stage::Delivering;
+        let expected: Vec<_> = self.live.iter().filter(delivers).map(|(key, _)| key).collect();
+        assert_eq!(self.deliveries.keys().collect::<Vec<_>>(), expected, "the tasks that deliver");
+        for key in expected {
+            let end = self.state.task(key).and_then(|task| task.guest_end());
+            assert!(end.is_some(), "{key} delivers, and a restart would not know it");
         }
     }
 

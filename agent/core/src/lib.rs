@@ -5,8 +5,9 @@
 //!
 //! ```text
 //! Launch -> queued -> preparing -> sent -> running -> ended -> forgotten
-//!             |          |  (module, input,   |         |
-//!             |          |   executor)        |         +- its end is acknowledged
+//!             |          |  (module, inputs,  | \       ^ |
+//!             |          |   executor)        |  \      | +- its end is acknowledged
+//!             |          |                    |   delivering, if it has outputs: `delivery`
 //!             +----------+--------------------+- killed, recalled, lost: ended as well
 //!                                   paused <--+--> running, if it is revocable: `preemption`
 //! ```
@@ -32,6 +33,7 @@ mod tasks;
 
 mod adoption;
 mod cache;
+mod delivery;
 mod executors;
 mod grants;
 mod modules;
@@ -49,9 +51,9 @@ mod tests;
 
 pub use agent::Agent;
 pub use cache::CacheFile;
-pub use effect::{Effect, ExitReason};
-pub use input::{CompileFailure, FetchFailure, Gone, Input};
+pub use effect::{Effect, ExitReason, Extent};
+pub use input::{CompileFailure, DeliveryFailure, FetchFailure, Gone, Input};
 pub use layout::Layout;
 pub use policy::{HostDirs, NetRule, Policy, Volume};
 pub use profile::{ExecutorKey, ExecutorRun, Network, Profile};
-pub use record::Record;
+pub use record::{GuestEnd, Record};

@@ -1,4 +1,4 @@
-//! What tasks need on the disk: modules, their artifacts, standard inputs.
+//! What tasks need on the disk: modules, their artifacts, standard inputs and inputs.
 //!
 //! Each digest is fetched once and each module compiled once, however many tasks wait for it. A
 //! broken fetch is tried again, after a wait that doubles; it is not tried while there is no
@@ -36,11 +36,11 @@ struct Fetch {
 
 impl Modules {
     /// Files that are to be asked for again when they are next needed.
-    pub(crate) fn doubt(&mut self, artifact: &Artifact, stdin: Option<Digest>) {
+    pub(crate) fn doubt(&mut self, artifact: &Artifact, inputs: &[Digest]) {
         self.artifacts.remove(artifact);
         self.blobs.remove(&artifact.module);
-        if let Some(stdin) = stdin {
-            self.blobs.remove(&stdin);
+        for input in inputs {
+            self.blobs.remove(input);
         }
     }
 
@@ -170,7 +170,7 @@ impl Agent {
             }
             CompileFailure::Failed { why } => {
                 // The file may be gone or spoilt: the next task asks for it anew.
-                self.modules.doubt(&artifact, None);
+                self.modules.doubt(&artifact, &[]);
                 Outcome::Failed { why: format!("module {module} could not be compiled: {why}") }
             }
         };

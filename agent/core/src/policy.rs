@@ -31,6 +31,10 @@ pub struct Policy {
     pub fetch_retry: Duration,
     /// Tries of one fetch before the tasks that wait for it fail.
     pub fetch_tries_max: u32,
+    /// How long a broken delivery of outputs waits before it is tried again; doubles.
+    pub delivery_retry: Duration,
+    /// Tries of one delivery before its task fails.
+    pub delivery_tries_max: u32,
     /// Modules remembered as rejected; beyond it, any of them may cost another compilation.
     pub modules_rejected_max: usize,
     /// Bytes that modules, artifacts and inputs may take on the disk; beyond it those used longest
@@ -108,6 +112,9 @@ impl Default for Policy {
             executors_per_framework_max: 16,
             fetch_retry: Duration::from_secs(1),
             fetch_tries_max: 5,
+            delivery_retry: Duration::from_secs(1),
+            // Some two minutes: most masters must take a blob, and the work is done already.
+            delivery_tries_max: 8,
             modules_rejected_max: 1_000,
             // A hundred interpreters of 30 MB with their machine code.
             cache_bytes_max: 8 << 30,

@@ -217,6 +217,8 @@ impl Agent {
     pub(crate) fn judge_revocable(&self) -> Vec<Gait> {
         let mut regular = Resources::none();
         self.queues.iter().for_each(|(_, queue)| regular.add(queue.used()));
+        let idle = self.delivering_revocable().filter_map(|key| self.spec(key));
+        idle.for_each(|spec| regular.subtract(&spec.resources));
         let tasks = self.preemption.tasks.values();
         tasks.clone().for_each(|task| regular.subtract(&task.needs));
         let tasks: Vec<_> = tasks.map(|task| (&task.needs, self.progress(task))).collect();

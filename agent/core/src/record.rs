@@ -13,13 +13,14 @@
 //! | `volume/<name>` | `VolumeMade`, `VolumeForgotten` |
 //! | `task/<framework>/<task>#<attempt>` | `TaskAccepted`, `TaskRefused`, `TaskForgotten` |
 //! | `task/<framework>/<task>#<attempt>/checkpoint` | `Checkpointed`, `CheckpointForgotten` |
+//! | `task/<framework>/<task>#<attempt>/end` | `GuestEnded`, `GuestEndForgotten` |
 //! | `task/<framework>/<task>#<attempt>/<seq>` | `Updated`, replaced by `Acknowledged` |
 
 use crate::profile::{ExecutorKey, ExecutorRun};
 use serde::{Deserialize, Serialize};
 use skep_protocol::{
-    AgentId, AllocationId, Incarnation, Resources, Role, StatusUpdate, TaskKey, TaskSpec,
-    TaskState, agent::Volume, outcome::Checkpoint,
+    AgentId, AllocationId, Incarnation, Outcome, Resources, Role, StatusUpdate, TaskKey, TaskSpec,
+    TaskState, Time, Usage, agent::Volume, outcome::Checkpoint,
 };
 
 /// One durable change. See the module's table for what replaces what.
@@ -90,6 +91,18 @@ pub enum Record {
         /// Which attempt of which task.
         key: TaskKey,
     },
+    /// A guest has ended by itself, and its task has outputs to deliver before it ends, too.
+    GuestEnded {
+        /// Which attempt of which task.
+        key: TaskKey,
+        /// How.
+        end: Box<GuestEnd>,
+    },
+    /// The task is about to be forgotten, and with it how its guest ended.
+    GuestEndForgotten {
+        /// Which attempt of which task.
+        key: TaskKey,
+    },
     /// Nobody will ask for a task any more: its end is acknowledged, or its framework is gone.
     TaskForgotten {
         /// Which attempt of which task.
@@ -109,6 +122,23 @@ pub enum Record {
     },
 }
 
+/// The end of a guest, by its executor's word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestEnd {
+    /// Since when.
+    pub at: Time,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it used.
+    pub usage: Usage,
+    /// The value that it returned, if it did.
+    #[serde(with = "hex::serde", default, skip_serializing_if = "Vec::is_empty")]
+    pub result: Vec<u8>,
+    /// The end of its stderr, if it did not end well.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_words: String,
+}
+
 impl Record {
     /// The row that the record replaces or removes.
     pub fn key(&self) -> String {
@@ -126,6 +156,9 @@ impl Record {
             Self::Checkpointed(Checkpoint { key, .. }) | Self::CheckpointForgotten { key } => {
                 format!("task/{key}/checkpoint")
             }
+            Self::GuestEnded { key, .. } | Self::GuestEndForgotten { key } => {
+                format!("task/{key}/end")
+            }
             Self::VolumeMade { volume } => format!("volume/{}", volume.name),
             Self::VolumeForgotten { name } => format!("volume/{name}"),
         }
@@ -137,6 +170,7 @@ impl Record {
             self,
             Self::TaskForgotten { .. }
                 | Self::CheckpointForgotten { .. }
+                | Self::GuestEndForgotten { .. }
                 | Self::ExecutorEnded { .. }
                 | Self::VolumeForgotten { .. }
         )

@@ -174,6 +174,7 @@ impl Agent {
     fn task_state(&self, key: &TaskKey, task: &Task) -> TaskState {
         match self.live.get(key).map(|live| (&live.stage, live.arrival)) {
             Some((Stage::Queued, _)) => TaskState::Staging,
+            Some((Stage::Delivering, _)) => TaskState::Running,
             Some((Stage::Running, arrival)) => self.stand_of(arrival),
             // Not known yet: what it was when it was last told, for it is not told again.
             Some((Stage::Recovered(_), _)) => task.told().cloned().unwrap_or(TaskState::Starting),

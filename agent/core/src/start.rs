@@ -10,7 +10,7 @@ use crate::{
     waits::Need,
 };
 use skep_protocol::{
-    AllocationId, Outcome, Rejection, Resources, TaskKey, TaskState,
+    AllocationId, Digest, Outcome, Rejection, Resources, TaskKey, TaskState,
     executor::StartGuest,
     task::{DirSource, Grants},
 };
@@ -56,20 +56,19 @@ impl Agent {
     /// executor overlap; it waits for one after the other.
     pub(crate) fn prepare(&mut self, key: &TaskKey) {
         let (Some(spec), Some(executor)) = (self.spec(key), self.executor_of(key)) else { return };
-        let (artifact, stdin) = (spec.artifact(), spec.grants.stdin);
+        let artifact = spec.artifact();
+        let inputs = spec.inputs.iter().map(|input| input.digest);
+        let blobs: Vec<Digest> = spec.grants.stdin.into_iter().chain(inputs).collect();
         let artifact = match self.need_artifact(artifact) {
             Ok(need) => need,
             Err(outcome) => return self.end_here(key, outcome),
         };
         self.time_compilation(key, artifact.as_ref());
-        let needs = [
-            artifact,
-            stdin.and_then(|digest| self.need_blob(digest)),
-            self.need_executor(&executor),
-            self.need_departure(),
-            self.need_room(key),
-        ];
-        match needs.into_iter().flatten().next() {
+        let blobs: Vec<Need> = blobs.into_iter().filter_map(|blob| self.need_blob(blob)).collect();
+        let others = [self.need_executor(&executor), self.need_departure(), self.need_room(key)];
+        let needs = artifact.into_iter().chain(blobs).chain(others.into_iter().flatten());
+        let first = needs.into_iter().next();
+        match first {
             Some(need) => self.wait_for(key, need),
             None => self.send_start(key, executor),
         }
@@ -150,6 +149,7 @@ impl Agent {
             memory_bytes: spec.resources.mem_bytes(),
             limits: spec.limits.clone(),
             grants: self.resolved(&spec.grants),
+            inputs: spec.inputs.clone(),
             diagnostics: spec.diagnostics,
             policies: spec.policies.clone(),
             checkpoint: spec.checkpoint.clone(),

@@ -6,7 +6,7 @@
 
 use crate::{
     profile::{ExecutorKey, ExecutorRun},
-    record::Record,
+    record::{GuestEnd, Record},
 };
 use skep_protocol::{
     AgentId, AllocationId, FrameworkId, Incarnation, Resources, Role, StatusUpdate, TaskId,
@@ -43,6 +43,8 @@ pub(crate) struct Task {
     updates: VecDeque<StatusUpdate>,
     /// The state that another attempt would go on from; empty if it left none.
     checkpoint: Vec<u8>,
+    /// How its guest ended, if there were outputs to deliver then.
+    guest_end: Option<Box<GuestEnd>>,
 }
 
 /// What a task has to do here.
@@ -99,6 +101,16 @@ impl State {
                     task.checkpoint.clear();
                 }
             }
+            Record::GuestEnded { key, end } => {
+                if let Some(task) = self.tasks.get_mut(key) {
+                    task.guest_end = Some(end.clone());
+                }
+            }
+            Record::GuestEndForgotten { key } => {
+                if let Some(task) = self.tasks.get_mut(key) {
+                    task.guest_end = None;
+                }
+            }
             Record::TaskForgotten { key, .. } => drop(self.tasks.remove(key)),
             Record::VolumeMade { volume } => {
                 self.volumes.insert(volume.name.clone(), volume.clone());
@@ -150,8 +162,19 @@ impl State {
 impl Task {
     fn new(role: &Role, allocation: AllocationId, granted: &Resources, work: Work) -> Self {
         let (role, granted, updates) = (role.clone(), granted.clone(), VecDeque::new());
-        let (told, checkpoint) = (None, Vec::new());
-        Self { role, allocation, granted, arrival: 0, work, numbered: 0, told, updates, checkpoint }
+        let (told, checkpoint, guest_end) = (None, Vec::new(), None);
+        Self {
+            role,
+            allocation,
+            granted,
+            arrival: 0,
+            work,
+            numbered: 0,
+            told,
+            updates,
+            checkpoint,
+            guest_end,
+        }
     }
 
     pub(crate) const fn numbered(&self) -> u64 {
@@ -165,6 +188,11 @@ impl Task {
 
     pub(crate) fn checkpoint(&self) -> &[u8] {
         &self.checkpoint
+    }
+
+    /// How its guest ended, if there were outputs to deliver then.
+    pub(crate) fn guest_end(&self) -> Option<&GuestEnd> {
+        self.guest_end.as_deref()
     }
 
     pub(crate) const fn updates(&self) -> &VecDeque<StatusUpdate> {

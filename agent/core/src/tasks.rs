@@ -28,9 +28,14 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Whether its executor was told to start it.
-    pub(crate) const fn has_started(&self) -> bool {
+    /// Whether its executor was told to start it, and has not said that it has ended.
+    pub(crate) const fn is_in_executor(&self) -> bool {
         matches!(self.stage, Stage::Sent | Stage::Running)
+    }
+
+    /// Whether its executor was told to start it.
+    const fn has_started(&self) -> bool {
+        self.is_in_executor() || matches!(self.stage, Stage::Delivering)
     }
 }
 
@@ -58,6 +63,8 @@ pub(crate) enum Stage {
     Sent,
     /// Its executor says that it runs.
     Running,
+    /// Its guest has ended, and its outputs are on their way to the master.
+    Delivering,
 }
 
 /// What was ordered for a recovered task meanwhile.
@@ -100,6 +107,9 @@ impl Agent {
             }
             Stage::Queued | Stage::Placed | Stage::Preparing(_) => {
                 self.end_here(key, Outcome::Killed { by: by.clone() });
+            }
+            Stage::Delivering => {
+                self.end_delivering(key, Outcome::Killed { by: by.clone() });
             }
             Stage::Sent | Stage::Running => {
                 let Some(executor) = self.executor_of(key) else { return };
@@ -144,6 +154,9 @@ impl Agent {
     pub(crate) fn forget_task(&mut self, key: TaskKey, seq: u64) {
         if self.state.task(&key).is_some_and(|task| !task.checkpoint().is_empty()) {
             self.persist(Record::CheckpointForgotten { key: key.clone() });
+        }
+        if self.state.task(&key).is_some_and(|task| task.guest_end().is_some()) {
+            self.persist(Record::GuestEndForgotten { key: key.clone() });
         }
         self.persist(Record::TaskForgotten { key, seq });
     }
@@ -224,6 +237,10 @@ impl Agent {
                 if let Some(executor) = &executor {
                     self.executors.guest_leaves(executor, key, self.turn.now);
                 }
+                self.queues.leave_placed(allocation, &resources);
+            }
+            Stage::Delivering => {
+                self.deliveries.remove(key);
                 self.queues.leave_placed(allocation, &resources);
             }
         }

@@ -10,13 +10,18 @@
 //! 5. what is left over: the acknowledgement of what an executor said, progress, sandboxes to
 //!    remove, the exit.
 
-use crate::{agent::Agent, effect::Effect, profile::ExecutorKey, record::Record};
+use crate::{
+    agent::Agent,
+    effect::Effect,
+    profile::ExecutorKey,
+    record::{GuestEnd, Record},
+};
 use skep_protocol::{
     AllocationId, Outcome, Source, StatusUpdate, TaskKey, TaskState, Time, Usage,
     agent::ToMaster,
     executor::{StartGuest, ToExecutor},
     frames,
-    outcome::{Progress, TaskMessage},
+    outcome::{Delivered, Progress, TaskMessage},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,13 +56,21 @@ pub(crate) struct Change {
     pub(crate) usage: Option<Usage>,
     pub(crate) result: Vec<u8>,
     pub(crate) last_words: String,
+    pub(crate) outputs: Vec<Delivered>,
 }
 
 impl Change {
     /// The agent itself says so, now.
     pub(crate) fn ours(state: TaskState, at: Time) -> Self {
-        let (result, last_words) = (Vec::new(), String::new());
-        Self { state, source: Source::Agent, at, usage: None, result, last_words }
+        let (result, last_words, outputs) = (Vec::new(), String::new(), Vec::new());
+        Self { state, source: Source::Agent, at, usage: None, result, last_words, outputs }
+    }
+
+    /// The executor said so.
+    pub(crate) fn of_guest(end: GuestEnd, outputs: Vec<Delivered>) -> Self {
+        let GuestEnd { at, outcome, usage, result, last_words } = end;
+        let (state, source, usage) = (TaskState::Ended(outcome), Source::Executor, Some(usage));
+        Self { state, source, at, usage, result, last_words, outputs }
     }
 
     pub(crate) fn ended(outcome: Outcome, at: Time) -> Self {
@@ -90,9 +103,9 @@ impl Agent {
     }
 
     pub(crate) fn update(&self, key: &TaskKey, change: Change) -> StatusUpdate {
-        let Change { state, source, at, usage, result, last_words } = change;
+        let Change { state, source, at, usage, result, last_words, outputs } = change;
         let (key, agent) = (key.clone(), self.state.agent().cloned());
-        StatusUpdate { key, seq: 0, agent, state, source, at, usage, result, last_words }
+        StatusUpdate { key, seq: 0, agent, state, source, at, usage, result, last_words, outputs }
     }
 
     /// Brings the turn to its end and hands out its effects.
@@ -113,6 +126,7 @@ impl Agent {
         }
         self.settle_volumes();
         self.request_blobs();
+        self.request_deliveries();
         self.send_starts();
         for messages in frames::cut(take(&mut self.turn.messages), frames::message_bytes) {
             self.tell_master(ToMaster::Sent { messages });

@@ -11,7 +11,7 @@ use skep_protocol::{
     executor::{Report, StartFile, StartGuest, start_files},
 };
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fs::File,
     io,
     sync::Arc,
@@ -39,17 +39,28 @@ pub(super) async fn attach(
             vacant.insert(open(artifacts, artifact).await);
         }
     }
+    let blobs = guests.iter().flat_map(|guest| &guest.inputs).map(|input| input.digest);
+    let inputs: BTreeMap<Digest, io::Result<Arc<File>>> = blobs
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .map(|it| (it, open_blob(folders, &it)))
+        .collect();
     let mut failed = Vec::new();
     let mut able = Vec::new();
     for guest in guests {
         let stdin = guest.grants.stdin.map(|blob| open_blob(folders, &blob)).transpose();
-        let why = match (&opened[&guest.artifact()], stdin) {
-            (Ok(_), Ok(stdin)) => {
+        let missing = guest.inputs.iter().find_map(|input| {
+            let error = inputs[&input.digest].as_ref().err()?;
+            Some(format!("its input {:?} cannot be opened: {error}", input.guest))
+        });
+        let why = match (&opened[&guest.artifact()], stdin, missing) {
+            (Ok(_), Ok(stdin), None) => {
                 able.push((guest, stdin));
                 continue;
             }
-            (Err(why), _) => format!("module {}: {why}", guest.module),
-            (_, Err(error)) => format!("its standard input cannot be opened: {error}"),
+            (Err(why), _, _) => format!("module {}: {why}", guest.module),
+            (_, Err(error), _) => format!("its standard input cannot be opened: {error}"),
+            (_, _, Some(why)) => why,
         };
         failed.push(ended(guest, why));
     }
@@ -57,6 +68,7 @@ pub(super) async fn attach(
     let file = |file: StartFile| match file {
         StartFile::Artifact { artifact } => opened[&artifact].as_ref().ok().cloned(),
         StartFile::Stdin { guest, .. } => stdins[guest].take(),
+        StartFile::Input { blob } => inputs[&blob].as_ref().ok().cloned(),
     };
     let files: Vec<_> = start_files(&guests).into_iter().filter_map(file).collect();
     Attached { guests, files, failed }

@@ -96,7 +96,9 @@ fn volumes(named: &[NamedVolume], spec: &TaskSpec) -> Result<BTreeMap<String, Vo
 /// The blobs that a task needs.
 async fn fetch(cluster: &Cluster, spec: &TaskSpec) -> Result<Vec<Vec<u8>>> {
     let mut blobs = Vec::new();
-    for digest in [Some(spec.module), spec.grants.stdin].into_iter().flatten() {
+    let inputs = spec.inputs.iter().map(|input| input.digest);
+    let digests = inputs.chain(spec.grants.stdin).chain([spec.module]);
+    for digest in digests {
         blobs.push(cluster.fetch(digest).await?);
     }
     Ok(blobs)

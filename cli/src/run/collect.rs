@@ -4,6 +4,8 @@
 //! shown task by task, in the order of the job, so that it reads the same at every run.
 
 use super::{
+    exit,
+    files::Destinations,
     is_watched,
     plan::{Job, Shape},
     scheduler::{Link, Told},
@@ -13,6 +15,7 @@ use crate::{
     args::{self, Format},
     client::{copy_core, copy_output},
     failure::Result,
+    local,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use skep_framework::Cluster;
@@ -49,6 +52,11 @@ pub(super) struct Collector<'a> {
     format: Format,
     /// Where core dumps go.
     core: Option<PathBuf>,
+    /// Where outputs go, and what `{}` stands for in each task.
+    destinations: Destinations,
+    texts: Vec<Option<String>>,
+    /// Whether an output is missing here that a task has left.
+    is_lacking: bool,
     told: mpsc::UnboundedReceiver<Told>,
     bar: ProgressBar,
     ends: BTreeMap<usize, (StatusUpdate, Written)>,
@@ -76,6 +84,9 @@ impl<'a> Collector<'a> {
             shape: job.shape,
             format: args.client.output,
             core: args.coredump.clone(),
+            destinations: Destinations::of(&args.files),
+            texts: job.texts.clone(),
+            is_lacking: false,
             told,
             bar,
             ends: BTreeMap::new(),
@@ -99,7 +110,10 @@ impl<'a> Collector<'a> {
         }
         self.bar.finish_and_clear();
         let ends = self.ends.into_values();
-        let summary = Summary::of(&self.job, ends, self.restarted, self.since.elapsed());
+        let mut summary = Summary::of(&self.job, ends, self.restarted, self.since.elapsed());
+        if self.is_lacking && summary.exit_code == 0 {
+            summary.exit_code = exit::FAILURE;
+        }
         let code = summary.exit_code;
         if self.format == Format::Json {
             return Ok(Collected { summary: Some(summary), code });
@@ -119,6 +133,7 @@ impl<'a> Collector<'a> {
 
     async fn ended(&mut self, place: usize, update: StatusUpdate) {
         self.bar.inc(1);
+        self.fetch_outputs(place, &update).await;
         let wrote = match self.format {
             Format::Json => self.read(&update).await,
             Format::Table => Written::default(),
@@ -148,6 +163,20 @@ impl<'a> Collector<'a> {
         if let Err(failure) = copy_output(self.cluster, key, Follow::UntilEnded).await {
             say(&format!("skep: the output of task {} is not to be had\n", key.task));
             failure.tell();
+        }
+    }
+
+    /// Brings here what a task has left.
+    async fn fetch_outputs(&mut self, place: usize, update: &StatusUpdate) {
+        let text = self.texts.get(place).cloned().flatten();
+        for output in &update.outputs {
+            let Some(file) = self.destinations.find(&output.guest, text.as_deref()) else {
+                continue;
+            };
+            if let Err(failure) = local::fetch(self.cluster, output, &file).await {
+                self.bar.suspend(|| failure.tell());
+                self.is_lacking = true;
+            }
         }
     }
 

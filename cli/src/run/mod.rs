@@ -8,6 +8,7 @@
 
 mod collect;
 pub(crate) mod exit;
+mod files;
 mod plan;
 mod scheduler;
 mod summary;
@@ -194,7 +195,13 @@ async fn prepare(cluster: &Cluster, args: &args::Run, program: &Program) -> Resu
         dirs,
         lines,
     };
-    Ok(plan::plan(args, inputs, |name| std::env::var(name).ok())?)
+    let mut job = plan::plan(args, inputs, |name| std::env::var(name).ok())?;
+    match args.detach {
+        true => files::check_detached(&args.files)?,
+        false => files::check(&args.files, job.shape)?,
+    }
+    files::hand_over(cluster, &args.files, &mut job).await?;
+    Ok(job)
 }
 
 fn read_stdin(path: &Path) -> Result<Vec<u8>> {

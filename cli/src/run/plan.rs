@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The attribute by which agents tell their volumes.
 const VOLUMES: &str = "volumes";
 /// What stands for the index or line in an argument.
-const PLACE: &str = "{}";
+pub(super) const PLACE: &str = "{}";
 /// What one task gets if it does not say: a whole processor, and memory for real programs.
 const ONE_CPUS: Amount = Amount::units(1);
 const ONE_MEM_MIB: Amount = Amount::units(1_024);
@@ -30,6 +30,8 @@ pub(crate) struct Job {
     pub(crate) id: String,
     /// Its tasks, in the order to start them; each asks for `most`.
     pub(crate) tasks: Vec<TaskSpec>,
+    /// What `{}` stands for in each; nothing where there is but one.
+    pub(crate) texts: Vec<Option<String>>,
     /// What a task is content with, if less than it asks for is there.
     pub(crate) least: Resources,
     /// One task speaks for the command itself; many are summed up.
@@ -91,13 +93,14 @@ pub(crate) fn plan(
         }
         spec
     };
-    let tasks = match places {
-        None => vec![task(0, None, "")],
-        Some(places) => {
-            places.iter().map(|(index, text)| task(*index, Some(*index), text)).collect()
-        }
+    let (tasks, texts) = match places {
+        None => (vec![task(0, None, "")], vec![None]),
+        Some(places) => places
+            .into_iter()
+            .map(|(index, text)| (task(index, Some(index), &text), Some(text)))
+            .unzip(),
     };
-    Ok(Job { id: inputs.job.clone(), tasks, least, shape })
+    Ok(Job { id: inputs.job.clone(), tasks, texts, least, shape })
 }
 
 /// Index and text of each task of an array; none if there is but one task.
@@ -147,7 +150,7 @@ fn template(
         host_calls_per_second: asked.max_host_calls,
         stack_bytes: default.stack_bytes,
     };
-    spec.grants = grants(&run.grants, inputs, environment)?;
+    spec.grants = grants(run, inputs, environment)?;
     if run.wanted.revocable {
         spec.terms = Terms::Revocable;
     }
@@ -158,10 +161,11 @@ fn template(
 }
 
 fn grants(
-    asked: &args::Grants,
+    run: &args::Run,
     inputs: &Inputs,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Grants, PlanError> {
+    let asked = &run.grants;
     let mut env = BTreeMap::new();
     for variable in &asked.env {
         let value = variable.value.clone().or_else(|| environment(&variable.name));
@@ -178,7 +182,8 @@ fn grants(
         guest: volume.guest.clone(),
         access: volume.access,
     });
-    let scratch = asked.scratch.then(|| DirGrant::read_write(DirSource::Sandbox, "."));
+    let needs_folder = asked.scratch || !run.files.is_empty();
+    let scratch = needs_folder.then(|| DirGrant::read_write(DirSource::Sandbox, "."));
     let dirs = host.chain(volumes).chain(scratch).collect();
     let clock = asked.clock.map(|clock| clock.0).unwrap_or_default();
     let random = asked.random_seed.map_or(Random::Real, |seed| Random::Seeded { seed });

@@ -2,7 +2,7 @@
 
 use super::{exit, plan::Shape};
 use serde::Serialize;
-use skep_protocol::{Digest, Outcome, StatusUpdate, TaskState, Usage};
+use skep_protocol::{Digest, Outcome, StatusUpdate, TaskState, Usage, outcome::Delivered};
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 /// How many failed tasks are told one by one.
@@ -39,6 +39,9 @@ pub(crate) struct Task {
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<TaskUsage>,
+    /// What it left of the files that were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<Delivered>,
     /// What it wrote, where it is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     stdout: Option<String>,
@@ -163,6 +166,7 @@ fn task(end: StatusUpdate, wrote: Written) -> Option<Task> {
         reason: outcome.to_string(),
         outcome,
         usage: end.usage.map(TaskUsage::from),
+        outputs: end.outputs,
         stdout: text(wrote.stdout),
         stderr: text(wrote.stderr),
     })
@@ -218,6 +222,7 @@ mod tests {
             usage: Some(Usage { fuel: 10, ..Usage::default() }),
             result: vec![],
             last_words: String::new(),
+            outputs: Vec::new(),
         };
         (update, Written::default())
     }

@@ -46,6 +46,7 @@ fn guest(task: &str, module: &str, stdin: Option<&str>) -> StartGuest {
         memory_bytes: 1 << 20,
         limits: Limits::default(),
         grants: Grants { stdin, ..Grants::default() },
+        inputs: Vec::new(),
         diagnostics: Diagnostics::default(),
         policies: Policies::default(),
         checkpoint: Vec::new(),
@@ -141,7 +142,8 @@ async fn several_frames_in_one_message_take_their_files_in_turn() {
     assert_eq!(text(&start(&mut orders).await[0].1.artifact), "m");
     let kill = orders.next().await.expect("an order");
     assert!(matches!(kill, Some(Order::Other(ToExecutor::Kill { .. }))));
-    let [(_, GuestFiles { artifact, stdin: Some(stdin) })] = &start(&mut orders).await[..] else {
+    let [(_, GuestFiles { artifact, stdin: Some(stdin), .. })] = &start(&mut orders).await[..]
+    else {
         panic!("not the guest");
     };
     assert_eq!((text(artifact), text(stdin)), ("n".into(), "in".into()));

@@ -12,6 +12,7 @@ mod escape;
 mod forge;
 mod fuzz;
 mod hoard;
+mod inputs;
 mod jailed;
 mod messages;
 mod modules;

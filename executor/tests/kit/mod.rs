@@ -12,7 +12,7 @@ use skep_protocol::{
     ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
     outcome::{KilledBy, Outcome, Trap, Usage},
     resources::Amount,
-    task::{Access, Diagnostics, DirGrant, DirSource, Grants, Limits, Policies},
+    task::{Access, Diagnostics, DirGrant, DirSource, Form, Grants, Input, Limits, Policies},
 };
 use std::{
     fs::{self, File},
@@ -94,6 +94,7 @@ impl Bench {
             memory_bytes: MEMORY_BYTES,
             limits: Limits::default(),
             grants: Grants::default(),
+            inputs: Vec::new(),
             diagnostics: Diagnostics::default(),
             policies: Policies::default(),
             checkpoint: Vec::new(),
@@ -117,6 +118,13 @@ impl Bench {
         guest.grants.stdin = Some(digest);
     }
 
+    /// Gives a guest an input.
+    pub(crate) fn give_file(&self, guest: &mut StartGuest, path: &str, form: Form, bytes: &[u8]) {
+        let digest = Digest::of(bytes);
+        fs::write(self.file(&digest), bytes).expect("written");
+        guest.inputs.push(Input { digest, guest: path.into(), form });
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -130,7 +138,8 @@ impl Bench {
     pub(crate) fn start(&self, guest: StartGuest) {
         let open = |digest: &Digest| File::open(self.file(digest)).expect("opened");
         let (artifact, stdin) = (open(&guest.module), guest.grants.stdin.as_ref().map(open));
-        self.runner.start(guest, GuestFiles { artifact: Arc::new(artifact), stdin });
+        let inputs = guest.inputs.iter().map(|input| Arc::new(open(&input.digest))).collect();
+        self.runner.start(guest, GuestFiles { artifact: Arc::new(artifact), stdin, inputs });
     }
 
     /// Starts a guest and waits for its end; other guests' reports are dropped.

@@ -365,6 +365,7 @@ impl Master {
             usage: None,
             result: Vec::new(),
             last_words: String::new(),
+            outputs: Vec::new(),
         }
     }
 }

@@ -6,13 +6,13 @@
 use super::{
     DecodeError,
     common::cut,
-    convert::{Convert, convert_enum, known, or_default, read, required},
+    convert::{Convert, at_most, convert_enum, known, or_default, read, required},
     outcome::{checkpoint, result},
     task::{features, names, undeclared},
     wire::executor::{self as wire, held_guest, report, to_agent, to_executor},
 };
 use crate::{
-    bounds::{LAST_WORDS_BYTES_MAX, START_FILES_MAX},
+    bounds::{INPUTS_MAX, LAST_WORDS_BYTES_MAX, START_FILES_MAX},
     executor::{GuestStage, HeldGuest, Report, StartGuest, ToAgent, ToExecutor, start_files},
     outcome::{Checkpoint, Progress, TaskMessage},
     resources::Amount,
@@ -96,6 +96,7 @@ impl Convert for StartGuest {
             diagnostics: self.diagnostics.to_wire(),
             policies: (!self.policies.is_none()).then(|| self.policies.to_wire()),
             checkpoint: self.checkpoint.clone(),
+            inputs: self.inputs.to_wire(),
         }
     }
 
@@ -112,6 +113,7 @@ impl Convert for StartGuest {
             memory_bytes: wire.memory_bytes,
             limits: or_default("limits", wire.limits)?,
             grants: or_default("grants", wire.grants)?,
+            inputs: at_most("inputs", INPUTS_MAX, read("inputs", wire.inputs)?)?,
             diagnostics: read("diagnostics", wire.diagnostics)?,
             policies: or_default("policies", wire.policies)?,
             checkpoint: checkpoint("checkpoint", wire.checkpoint)?,
@@ -125,6 +127,7 @@ impl Convert for StartGuest {
 fn used(guest: &StartGuest) -> BTreeSet<Feature> {
     let mut used = Feature::used_by(&guest.limits, &guest.grants, guest.diagnostics);
     used.extend(Feature::of_policies(&guest.policies, &guest.checkpoint));
+    used.extend(Feature::of_files(&guest.inputs, &[]));
     used
 }
 

@@ -3,19 +3,20 @@
 use super::{
     DecodeError,
     common::{cut, sentence},
-    convert::{Convert, convert_enum, known, read, required},
+    convert::{Convert, at_most, convert_enum, known, read, required},
     wire::common::{self as wire, killed_by, outcome, task_state},
 };
 use crate::{
     bounds::{
         BACKTRACE_FRAMES_MAX, CHECKPOINT_BYTES_MAX, LAST_WORDS_BYTES_MAX, MESSAGE_BYTES_MAX,
-        PROGRESS_BYTES_MAX, RESULT_BYTES_MAX,
+        OUTPUTS_MAX, PROGRESS_BYTES_MAX, RESULT_BYTES_MAX,
     },
     framework::Acknowledgement,
     outcome::{
-        Checkpoint, KilledBy, LostBy, Outcome, Progress, Source, StatusUpdate, TaskMessage,
-        TaskState, Trap, Usage,
+        Checkpoint, Delivered, KilledBy, LostBy, Outcome, Progress, Source, StatusUpdate,
+        TaskMessage, TaskState, Trap, Usage,
     },
+    task::check_guest_path,
 };
 
 impl Convert for StatusUpdate {
@@ -32,6 +33,7 @@ impl Convert for StatusUpdate {
             usage: self.usage.to_wire(),
             result: self.result.clone(),
             last_words: cut(&self.last_words, LAST_WORDS_BYTES_MAX),
+            outputs: self.outputs.to_wire(),
         }
     }
 
@@ -46,7 +48,25 @@ impl Convert for StatusUpdate {
             usage: read("usage", wire.usage)?,
             result: result("result", wire.result)?,
             last_words: cut(&wire.last_words, LAST_WORDS_BYTES_MAX),
+            outputs: at_most("outputs", OUTPUTS_MAX, read("outputs", wire.outputs)?)?,
         })
+    }
+}
+
+impl Convert for Delivered {
+    type Wire = wire::Delivered;
+
+    fn to_wire(&self) -> wire::Delivered {
+        let Self { guest, digest, size, form } = self;
+        let (digest, form) = (digest.to_wire(), form.to_wire());
+        wire::Delivered { guest: guest.clone(), digest, size: *size, form }
+    }
+
+    fn from_wire(wire: wire::Delivered) -> Result<Self, DecodeError> {
+        let (digest, form) = (read("digest", wire.digest)?, read("form", wire.form)?);
+        let wrong = |why: String| DecodeError::invalid(why).within("guest");
+        check_guest_path(&wire.guest).map_err(wrong)?;
+        Ok(Self { guest: wire.guest, digest, size: wire.size, form })
     }
 }
 

@@ -17,8 +17,8 @@ use crate::{
     operator::Recorded,
     rejection::Rejection,
     task::{
-        Access, Clock, Diagnostics, DirGrant, DirSource, Feature, Grants, Limits, NetGrant,
-        Policies, Random, Retry, RetryOn, TaskSpec, Terms,
+        Access, Clock, Diagnostics, DirGrant, DirSource, Feature, Form, Grants, Input, Limits,
+        NetGrant, Output, Policies, Random, Retry, RetryOn, TaskSpec, Terms,
     },
 };
 use std::{collections::BTreeSet, mem};
@@ -110,6 +110,8 @@ fn spec_to_wire(spec: &TaskSpec) -> wire::TaskSpec {
         terms: spec.terms.to_wire(),
         policies: (!spec.policies.is_none()).then(|| spec.policies.to_wire()),
         checkpoint: spec.checkpoint.clone(),
+        inputs: spec.inputs.to_wire(),
+        outputs: spec.outputs.to_wire(),
     }
 }
 
@@ -143,6 +145,8 @@ fn read_spec(
         policies: or_default("policies", wire.policies)?,
         checkpoint: checkpoint("checkpoint", wire.checkpoint)?,
         labels: wire.labels,
+        inputs: read("inputs", wire.inputs)?,
+        outputs: read("outputs", wire.outputs)?,
     })
 }
 
@@ -366,6 +370,33 @@ impl Convert for DirGrant {
     }
 }
 
+impl Convert for Input {
+    type Wire = wire::Input;
+
+    fn to_wire(&self) -> wire::Input {
+        let Self { digest, guest, form } = self;
+        wire::Input { digest: digest.to_wire(), guest: guest.clone(), form: form.to_wire() }
+    }
+
+    fn from_wire(wire: wire::Input) -> Result<Self, DecodeError> {
+        let (digest, form) = (read("digest", wire.digest)?, read("form", wire.form)?);
+        Ok(Self { digest, guest: wire.guest, form })
+    }
+}
+
+impl Convert for Output {
+    type Wire = wire::Output;
+
+    fn to_wire(&self) -> wire::Output {
+        wire::Output { guest: self.guest.clone() }
+    }
+
+    fn from_wire(wire: wire::Output) -> Result<Self, DecodeError> {
+        Ok(Self { guest: wire.guest })
+    }
+}
+
+convert_enum!(Form, wire::Form { File, Folder }, default);
 convert_enum!(Access, wire::Access { ReadWrite, ReadOnly }, default);
 convert_enum!(Diagnostics, wire::Diagnostics { Plain, Coredump }, default);
 convert_enum!(RetryOn, wire::RetryOn { Exit, Trap, Memory, Unhealthy, Failed });
@@ -415,6 +446,12 @@ mod tests {
             "policy.revocable",
         ];
         assert_eq!(spec_to_wire(&rich_spec()).requires, names);
+    }
+
+    #[test]
+    fn a_spec_with_files_names_that() {
+        let names = spec_to_wire(&super::super::tests::examples::spec_with_files()).requires;
+        assert_eq!(names[..3], ["files.inputs", "files.outputs", "grant.dir.sandbox"]);
     }
 
     #[test]

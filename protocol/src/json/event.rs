@@ -5,7 +5,7 @@ use crate::{
     agent::Volume,
     framework::{Answer, Event, InverseOffer, Offer, RefusedTask, Window},
     ids::{AgentId, AllocationId, Attempt, FrameworkId, OfferId, Role, TaskId, TaskKey},
-    outcome::{Outcome, Progress, Source, StatusUpdate, TaskMessage, TaskState, Usage},
+    outcome::{Delivered, Outcome, Progress, Source, StatusUpdate, TaskMessage, TaskState, Usage},
     rejection::Rejection,
     resources::Resources,
     time::Time,
@@ -273,6 +273,8 @@ struct UpdateWords<'a> {
     result: String,
     #[serde(skip_serializing_if = "str::is_empty")]
     last_words: &'a str,
+    #[serde(skip_serializing_if = "<[Delivered]>::is_empty")]
+    outputs: &'a [Delivered],
 }
 
 impl<'a> UpdateWords<'a> {
@@ -293,6 +295,7 @@ impl<'a> UpdateWords<'a> {
             usage: update.usage.as_ref().map(usage),
             result: hex::encode(&update.result),
             last_words: &update.last_words,
+            outputs: &update.outputs,
         }
     }
 }

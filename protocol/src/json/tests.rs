@@ -72,7 +72,10 @@ fn update(seq: u64, state: TaskState, usage: Option<Usage>) -> StatusUpdate {
     let (agent, result) = (Some(agent()), b"42".to_vec());
     let result = if seq == 2 { result } else { Vec::new() };
     let last_words = String::new();
-    StatusUpdate { key: key(), seq, agent, state, source, at, usage, result, last_words }
+    let form = crate::task::Form::File;
+    let output = Delivered { guest: "a.png".into(), digest: Digest::of(b"a"), size: 1, form };
+    let outputs = if seq == 2 { vec![output] } else { Vec::new() };
+    StatusUpdate { key: key(), seq, agent, state, source, at, usage, result, last_words, outputs }
 }
 
 fn offer() -> Offer {

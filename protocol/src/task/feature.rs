@@ -1,6 +1,8 @@
 //! The names of all that a spec may use, by which older peers refuse what they cannot enforce.
 
-use super::{Access, Clock, Diagnostics, DirSource, Grants, Limits, Policies, Random};
+use super::{
+    Access, Clock, Diagnostics, DirSource, Grants, Input, Limits, Output, Policies, Random,
+};
 use std::collections::BTreeSet;
 
 /// A limit, grant or policy that a spec uses and an agent must be able to enforce.
@@ -39,11 +41,13 @@ pub enum Feature {
     Checkpoint,
     Framework,
     NetworkDenied,
+    Inputs,
+    Outputs,
 }
 
 impl Feature {
     /// All features of this build, in the order of the enum.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Cpus,
         Self::Memory,
         Self::Output,
@@ -73,6 +77,8 @@ impl Feature {
         Self::Checkpoint,
         Self::Framework,
         Self::NetworkDenied,
+        Self::Inputs,
+        Self::Outputs,
     ];
 
     /// What every task uses, whatever its spec says.
@@ -111,6 +117,8 @@ impl Feature {
             Self::Checkpoint => "policy.checkpoint",
             Self::Framework => "grant.framework",
             Self::NetworkDenied => "grant.network.denied",
+            Self::Inputs => "files.inputs",
+            Self::Outputs => "files.outputs",
         }
     }
 
@@ -145,6 +153,12 @@ impl Feature {
         ];
         let used = sometimes.into_iter().filter_map(|(feature, used)| used.then_some(feature));
         Self::ALWAYS.into_iter().chain(used).collect()
+    }
+
+    /// The features that these files need.
+    pub fn of_files(inputs: &[Input], outputs: &[Output]) -> BTreeSet<Self> {
+        let sometimes = [(Self::Inputs, !inputs.is_empty()), (Self::Outputs, !outputs.is_empty())];
+        sometimes.into_iter().filter_map(|(feature, used)| used.then_some(feature)).collect()
     }
 
     /// The features that these policies need, and going on from a checkpoint that is not empty.

@@ -107,6 +107,7 @@ fn update(task: &str, attempt: u32, seq: u64, state: TaskState) -> StatusUpdate 
         usage: None,
         result: Vec::new(),
         last_words: String::new(),
+        outputs: Vec::new(),
     }
 }
 

@@ -10,6 +10,7 @@ use skep_protocol::{
     AllocationId, Attempt, FrameworkId, Outcome, Rejection, Resources, StatusUpdate, TaskId,
     TaskSpec, TaskState,
     framework::{Acknowledgement, Answer, Call, Event, Filters, Offer, Operation, RefusedTask},
+    task::{DirGrant, DirSource, Output},
 };
 use std::time::Duration;
 
@@ -43,6 +44,11 @@ impl Sim {
         let task = TaskId::new(format!("t{}", framework.jobs.len() + 1)).expect("a good id");
         let mut spec = TaskSpec::new(task.clone(), module(), resources);
         spec.args = vec![time.as_millis().to_string(), code.to_string()];
+        if framework.jobs.len() % 3 == 2 {
+            // It ends only when that has reached the master.
+            spec.grants.dirs.push(DirGrant::read_write(DirSource::Sandbox, "."));
+            spec.outputs.push(Output::new("out"));
+        }
         let (stage, wish) = (JobStage::Waiting, Wish::Done);
         framework.jobs.insert(task.clone(), Job { spec, stage, wish });
         framework.waiting.push_back(task.clone());

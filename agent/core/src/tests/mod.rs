@@ -1,5 +1,6 @@
 //! Scenarios of the core, each told as inputs and the exact effects they have.
 
+mod delivery;
 mod executors;
 mod grants;
 mod launching;
@@ -286,6 +287,7 @@ fn guest(spec: TaskSpec) -> StartGuest {
         diagnostics: spec.diagnostics,
         limits: spec.limits,
         grants: spec.grants,
+        inputs: spec.inputs,
         policies: spec.policies,
         checkpoint: spec.checkpoint,
         sandbox: format!("tasks/f1/{}.{}", spec.task, spec.attempt).into(),
@@ -332,6 +334,7 @@ fn update(key: TaskKey, seq: u64, state: TaskState, at: Time) -> StatusUpdate {
         usage: None,
         result: Vec::new(),
         last_words: String::new(),
+        outputs: Vec::new(),
     }
 }
 

@@ -2,13 +2,13 @@
 //! and the same inputs have the same effects.
 
 use super::*;
-use crate::{CompileFailure, FetchFailure, Gone, Network};
+use crate::{CompileFailure, DeliveryFailure, FetchFailure, Gone, Network};
 use proptest::prelude::*;
 use skep_protocol::{
     Rejection,
     executor::{GuestStage, HeldGuest},
-    outcome::KilledBy,
-    task::{DirGrant, Terms},
+    outcome::{Delivered, KilledBy},
+    task::{self, DirGrant, Form, Output, Terms},
 };
 
 const GONE: [Gone; 3] = [Gone::Unready, Gone::Ended, Gone::Rebooted];
@@ -42,7 +42,7 @@ fn specs() -> impl Strategy<Value = TaskSpec> {
             match nature % 5 {
                 0 => spec.grants.network.extend("example.org:443".parse()),
                 1 => {
-                    let source = skep_protocol::task::DirSource::Volume("data".into());
+                    let source = task::DirSource::Volume("data".into());
                     spec.grants.dirs.push(DirGrant::read_write(source, "/data"));
                 }
                 _ => {}
@@ -52,8 +52,13 @@ fn specs() -> impl Strategy<Value = TaskSpec> {
             }
             if sandbox {
                 spec.grants.stdin = Some(Digest::of(b"input"));
-                let source = skep_protocol::task::DirSource::Sandbox;
+                let source = task::DirSource::Sandbox;
                 spec.grants.dirs.push(DirGrant::read_write(source, "."));
+                if nature % 3 > 0 {
+                    let (digest, form) = (Digest::of(b"input"), Form::File);
+                    spec.inputs.push(task::Input { digest, guest: "in".into(), form });
+                    spec.outputs.push(Output::new("out"));
+                }
             }
             spec
         },
@@ -128,6 +133,10 @@ fn inputs() -> impl Strategy<Value = Input> {
         2 => Just(CompileFailure::Failed { why: "killed".into() }),
         1 => Just(CompileFailure::Rejected { why: "no module".into() }),
     ];
+    let deliveries = prop_oneof![
+        2 => Just(DeliveryFailure::Failed { why: "cut off".into() }),
+        1 => Just(DeliveryFailure::Unfit { why: "it is not there".into() }),
+    ];
     let blobs = || prop_oneof![digests(), Just(Digest::of(b"input"))];
     prop_oneof![
         2 => Just(Input::Connected),
@@ -147,6 +156,11 @@ fn inputs() -> impl Strategy<Value = Input> {
             .prop_map(|(executor, how)| Input::ExecutorGone { executor, how }),
         1 => executors()
             .prop_map(|executor| Input::ExecutorEnded { executor, why: "killed".into() }),
+        3 => (keys(), blobs()).prop_map(|(key, digest)| {
+            let output = Delivered { guest: "out".into(), digest, size: 1, form: Form::File };
+            Input::Delivered { key, outputs: vec![output] }
+        }),
+        1 => (keys(), deliveries).prop_map(|(key, why)| Input::NotDelivered { key, why }),
         1 => keys().prop_map(|key| Input::SandboxKept { key }),
         4 => Just(Input::Tick),
         1 => Just(Input::Stop),

@@ -130,7 +130,7 @@ impl Bench {
 
     fn start(&self, runner: &Runner, guest: StartGuest) -> Result {
         let artifact = Arc::new(File::open(self.artifact(&guest.name))?);
-        runner.start(guest, GuestFiles { artifact, stdin: None });
+        runner.start(guest, GuestFiles { artifact, stdin: None, inputs: Vec::new() });
         Ok(())
     }
 
@@ -151,6 +151,7 @@ impl Bench {
             memory_bytes: MEMORY_BYTES,
             limits: Limits::default(),
             grants: Grants::default(),
+            inputs: Vec::new(),
             diagnostics: Diagnostics::default(),
             policies: Policies::default(),
             checkpoint: Vec::new(),

@@ -114,6 +114,7 @@ impl Program {
             memory_bytes: MEMORY_BYTES,
             limits: Limits { fuel: Some(1 << 40), ..Limits::default() },
             grants: Grants::default(),
+            inputs: Vec::new(),
             diagnostics: Diagnostics::default(),
             policies: Policies::default(),
             checkpoint: Vec::new(),
@@ -133,7 +134,7 @@ impl Bench {
         self.runner.start_all(numbers.map(|number| {
             let artifact = Arc::clone(&self.program.artifact);
             let guest = StartGuest { key: key(number), ..self.program.guest.clone() };
-            (guest, GuestFiles { artifact, stdin: None })
+            (guest, GuestFiles { artifact, stdin: None, inputs: Vec::new() })
         }));
     }
 

@@ -32,8 +32,9 @@ fn agent() -> AgentId {
 fn kit(count: usize) -> Kit {
     let each = Resources::new(Amount::units(1), Amount::units(64));
     let task = |i| TaskSpec::new(id(&format!("j.{i}")), Digest::of(b"m"), each.clone());
-    let tasks = (0..count).map(task).collect();
-    let job = Job { id: "j".into(), tasks, least: each.clone(), shape: Shape::Many };
+    let tasks: Vec<_> = (0..count).map(task).collect();
+    let texts = vec![None; tasks.len()];
+    let job = Job { id: "j".into(), tasks, texts, least: each.clone(), shape: Shape::Many };
     let (tell, told) = mpsc::unbounded_channel();
     let (orders, ordered) = mpsc::unbounded_channel();
     let info = FrameworkInfo {
@@ -102,6 +103,7 @@ impl Kit {
             usage: None,
             result: vec![],
             last_words: String::new(),
+            outputs: Vec::new(),
         };
         self.hear(Event::StatusUpdates { updates: vec![update] })
     }

@@ -505,6 +505,7 @@ fn of_two_ends_at_once_the_first_counts() {
         usage: None,
         result: Vec::new(),
         last_words: String::new(),
+        outputs: Vec::new(),
     };
     let updates = vec![end("j-1.a.3.copy"), end("j-1.a.3")];
     driver.handle(cluster.now(), Event::StatusUpdates { updates }, &mut batch);

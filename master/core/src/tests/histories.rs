@@ -414,6 +414,7 @@ impl World {
             usage: None,
             result: Vec::new(),
             last_words: String::new(),
+            outputs: Vec::new(),
         };
         self.agent_says(who, ToMaster::StatusUpdates { updates: vec![update] });
     }

@@ -364,6 +364,7 @@ impl Story {
             usage,
             result: Vec::new(),
             last_words: String::new(),
+            outputs: Vec::new(),
         }
     }
 

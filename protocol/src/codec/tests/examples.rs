@@ -1,10 +1,10 @@
 //! One example of each kind of message, with all of its fields set; their bytes are golden.
 
-pub(in crate::codec) use super::values::rich_spec;
 pub(super) use super::values::{
-    agent, checkpoint, digest, framework, guest, key, plain_spec, policies, resources, task,
-    update, wishes,
+    agent, checkpoint, digest, framework, guest, guest_with_inputs, key, plain_spec, policies,
+    resources, task, update, update_with_outputs, wishes,
 };
+pub(in crate::codec) use super::values::{rich_spec, spec_with_files};
 use super::{
     ends::{outcomes, rejections},
     values::{acknowledgements, message, now, offer, progress, refused, role, texts, usage},
@@ -57,6 +57,10 @@ pub(super) fn calls() -> Examples<Call> {
         ("accept", Call::Accept { offers: vec![OfferId(1), OfferId(255)], operations, filters }),
         ("decline", Call::Decline { offers: vec![OfferId(2)], filters: Filters::default() }),
         ("enqueue", Call::Enqueue { allocation: AllocationId(3), tasks }),
+        (
+            "enqueue_with_files",
+            Call::Enqueue { allocation: AllocationId(3), tasks: vec![Ok(spec_with_files())] },
+        ),
         ("suppress", Call::Suppress { roles: [].into() }),
         ("revive", Call::Revive { roles: [].into() }),
         (
@@ -155,6 +159,10 @@ pub(crate) fn events() -> Examples<Event> {
             Event::TasksAccepted { agent: agent(), tasks: vec![(task(), Attempt(2))] },
         ),
         ("status_updates", Event::StatusUpdates { updates }),
+        (
+            "status_updates_with_outputs",
+            Event::StatusUpdates { updates: vec![update_with_outputs()] },
+        ),
         ("progressed", Event::Progressed { reports: vec![progress()] }),
         ("refused", Event::Refused { rejection: Rejection::FailedOver { framework: framework() } }),
         ("applied", answered(Some(OfferId(1)), Answer::Applied)),
@@ -217,6 +225,10 @@ pub(super) fn to_master() -> Examples<ToMaster> {
         ("register", ToMaster::Register(registration)),
         ("tasks_accepted", ToMaster::TasksAccepted { tasks: vec![key()] }),
         ("status_updates", ToMaster::StatusUpdates { updates: vec![failed] }),
+        (
+            "status_updates_with_outputs",
+            ToMaster::StatusUpdates { updates: vec![update_with_outputs()] },
+        ),
         ("progressed", ToMaster::Progressed { reports: vec![progress()] }),
         ("checkpointed", ToMaster::Checkpointed { checkpoints: vec![checkpoint()] }),
         ("sent", ToMaster::Sent { messages: vec![message()] }),
@@ -259,6 +271,7 @@ pub(super) fn to_agent() -> Examples<agent::ToAgent> {
 pub(super) fn to_executor() -> Examples<ToExecutor> {
     vec![
         ("start", ToExecutor::Start { guests: vec![guest()] }),
+        ("start_with_inputs", ToExecutor::Start { guests: vec![guest_with_inputs()] }),
         ("kill", ToExecutor::Kill { key: key(), by: KilledBy::Framework }),
         ("pause", ToExecutor::Pause { key: key() }),
         ("resume", ToExecutor::Resume { key: key() }),

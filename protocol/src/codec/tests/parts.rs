@@ -81,10 +81,10 @@ pub(super) fn spec() -> impl Strategy<Value = TaskSpec> {
         .prop_map(
             |((task, attempt, module, name), args, index, more, mem, limits, grants, labels)| {
                 let resources = more.with(MEM, Amount::millis(mem));
-                let attempt = Attempt(attempt);
+                let TaskSpec { inputs, outputs, .. } = files_for(&grants);
                 TaskSpec {
                     task,
-                    attempt,
+                    attempt: Attempt(attempt),
                     module,
                     name,
                     args,
@@ -97,9 +97,20 @@ pub(super) fn spec() -> impl Strategy<Value = TaskSpec> {
                     policies: examples::policies(),
                     checkpoint: vec![1; index.unwrap_or(0) as usize % 9],
                     labels,
+                    inputs,
+                    outputs,
                 }
             },
         )
+}
+
+/// A spec whose files may go with these grants.
+fn files_for(grants: &Grants) -> TaskSpec {
+    let is_own = |dir: &DirGrant| dir.source == DirSource::Sandbox;
+    match grants.dirs.iter().any(is_own) {
+        true => examples::spec_with_files(),
+        false => examples::plain_spec(),
+    }
 }
 
 pub(super) fn offer() -> impl Strategy<Value = Offer> {
@@ -138,6 +149,7 @@ pub(super) fn update() -> impl Strategy<Value = StatusUpdate> {
             usage,
             result,
             last_words: "no more".into(),
+            outputs: super::values::delivered(),
         })
 }
 

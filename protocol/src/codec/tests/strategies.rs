@@ -245,7 +245,7 @@ pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
     let guest = (names, digest(), any::<u64>(), spec(), path()).prop_map(
         |(names, module, memory_bytes, spec, sandbox)| {
             let (key, agent, name, args, index) = names;
-            let TaskSpec { limits, grants, diagnostics, policies, checkpoint, .. } = spec;
+            let TaskSpec { limits, grants, diagnostics, policies, checkpoint, inputs, .. } = spec;
             StartGuest {
                 key,
                 agent,
@@ -260,6 +260,7 @@ pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
                 diagnostics,
                 policies,
                 checkpoint,
+                inputs,
                 sandbox,
             }
         },

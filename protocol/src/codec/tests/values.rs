@@ -9,8 +9,8 @@ use crate::{
     rejection::Rejection,
     resources::{Amount, DISK, Resources},
     task::{
-        Access, Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Policies, Random, Retry,
-        RetryOn, TaskSpec, Terms,
+        Access, Clock, Diagnostics, DirGrant, DirSource, Form, Grants, Input, Limits, Output,
+        Policies, Random, Retry, RetryOn, TaskSpec, Terms,
     },
     time::Time,
     wishes::Wishes,
@@ -35,7 +35,18 @@ pub(super) fn plain_spec() -> TaskSpec {
     TaskSpec::new(task(), digest(), Resources::new(Amount::units(1), Amount::units(64)))
 }
 
-/// A spec that uses every field.
+/// A spec with files.
+pub(in crate::codec) fn spec_with_files() -> TaskSpec {
+    let mut spec = TaskSpec {
+        inputs: inputs(),
+        outputs: vec![Output::new("a.png"), Output::new("out/*.png")],
+        ..plain_spec()
+    };
+    spec.grants.dirs = vec![DirGrant::read_write(DirSource::Sandbox, ".")];
+    spec
+}
+
+/// A spec that uses every field but those for files.
 pub(in crate::codec) fn rich_spec() -> TaskSpec {
     let dirs = vec![
         DirGrant::read_write(DirSource::Sandbox, "."),
@@ -82,6 +93,19 @@ pub(in crate::codec) fn rich_spec() -> TaskSpec {
     }
 }
 
+fn inputs() -> Vec<Input> {
+    vec![
+        Input { digest: digest(), guest: "data.csv".into(), form: Form::File },
+        Input { digest: digest(), guest: "etc/conf".into(), form: Form::Folder },
+    ]
+}
+
+pub(super) fn delivered() -> Vec<Delivered> {
+    let one =
+        |guest: &str, form| Delivered { guest: guest.into(), digest: digest(), size: 5, form };
+    vec![one("a.png", Form::File), one("out/*.png", Form::Folder)]
+}
+
 pub(super) fn policies() -> Policies {
     Policies {
         retry: Some(Retry { on: [RetryOn::Exit, RetryOn::Trap].into(), ..Retry::after_any(3) }),
@@ -112,8 +136,20 @@ pub(super) fn guest() -> StartGuest {
         diagnostics,
         policies: policies(),
         checkpoint: b"halfway".to_vec(),
+        inputs: Vec::new(),
         sandbox: "/tasks/prime".into(),
     }
+}
+
+/// A guest with inputs.
+pub(super) fn guest_with_inputs() -> StartGuest {
+    StartGuest { inputs: inputs(), ..guest() }
+}
+
+/// The last update of a task that has left outputs.
+pub(super) fn update_with_outputs() -> StatusUpdate {
+    let done = TaskState::Ended(Outcome::Exited { code: 0 });
+    StatusUpdate { outputs: delivered(), ..update(done) }
 }
 
 /// The last update of a task, in that state.
@@ -128,6 +164,7 @@ pub(super) fn update(state: TaskState) -> StatusUpdate {
         usage: Some(usage()),
         result: b"42".to_vec(),
         last_words: "a last word".into(),
+        outputs: Vec::new(),
     }
 }
 

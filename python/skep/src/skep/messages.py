@@ -72,6 +72,12 @@ class TaskInfo:
     grants: Mapping[str, Any] = field(default_factory=dict)
     #: What is done about it in trouble: see docs/http-api.md.
     policies: Mapping[str, Any] = field(default_factory=dict)
+    #: What lies in its own folder when it starts, by the path there: the digest of a blob, or a
+    #: mapping with "digest" and "form" ("file", or "folder" for a tar). The folder is granted.
+    inputs: Mapping[str, Union[str, Mapping[str, str]]] = field(default_factory=dict)
+    #: The paths of files and folders there that are stored at the master when it has ended by
+    #: itself; with ``*`` and ``?``, all that has such a name, as a folder. The folder is granted.
+    outputs: Sequence[str] = ()
     #: Free text for people and tools.
     labels: Mapping[str, str] = field(default_factory=dict)
     #: Any other key of a task spec, such as "terms" or "checkpoint".
@@ -96,6 +102,15 @@ class TaskInfo:
         grants = dict(self.grants)
         if self.env:
             grants["env"] = {**grants.get("env", {}), **self.env}
+        if self.inputs or self.outputs:
+            dirs = list(grants.get("dirs", []))
+            if not any(one.get("source") == "sandbox" for one in dirs):
+                dirs.append({"source": "sandbox", "guest": "."})
+            grants["dirs"] = dirs
+        if self.inputs:
+            spec["inputs"] = [_input(guest, blob) for guest, blob in self.inputs.items()]
+        if self.outputs:
+            spec["outputs"] = [{"guest": guest} for guest in self.outputs]
         for key, value in (
             ("resources", self.resources),
             ("limits", self.limits),
@@ -108,6 +123,23 @@ class TaskInfo:
         if self.args:
             spec["args"] = list(self.args)
         return spec
+
+
+def _input(guest: str, blob: Union[str, Mapping[str, str]]) -> Dict[str, str]:
+    return {"digest": blob, "guest": guest} if isinstance(blob, str) else {**blob, "guest": guest}
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """An output of a task: a blob that the master has."""
+
+    #: What the task's spec calls it.
+    guest: str
+    digest: str
+    #: Its size in bytes.
+    size: int
+    #: "file", or "folder": its bytes are a tar.
+    form: str
 
 
 @dataclass(frozen=True)
@@ -196,6 +228,8 @@ class TaskStatus:
     seq: int
     #: What names the attempt in calls.
     key: Dict[str, Any]
+    #: The outputs of its spec that it has left, if it has ended by itself.
+    outputs: List[Delivered] = field(default_factory=list)
 
     @property
     def succeeded(self) -> bool:
@@ -221,6 +255,10 @@ class TaskStatus:
             last_words=raw.get("last_words", ""),
             seq=raw["seq"],
             key=raw["key"],
+            outputs=[
+                Delivered(one["guest"], one["digest"], one["size"], one.get("form", "file"))
+                for one in raw.get("outputs", [])
+            ],
         )
 
 

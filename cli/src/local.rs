@@ -1,0 +1,183 @@
+//! Files of this machine on their way into the cluster and back.
+
+use crate::failure::{Result, Sentence};
+use skep_framework::Cluster;
+use skep_parcel::{Budget, Folder, Packed, pack, unpack};
+use skep_protocol::{
+    outcome::Delivered,
+    pattern,
+    task::{Form, Input},
+};
+use skep_transport::blob;
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, BufReader, BufWriter, Seek as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+use tokio::task::spawn_blocking;
+
+/// Where an input lies that is not told so: under the name that it has here; what a pattern stands
+/// for lies in the task's own folder itself.
+pub(crate) fn guest_of(file: &str) -> String {
+    let name = Path::new(file).file_name().map(|name| name.to_string_lossy().into_owned());
+    match pattern::is_pattern(file) {
+        true => ".".into(),
+        false => name.unwrap_or_else(|| ".".into()),
+    }
+}
+
+/// Where an output goes that is not told so: where it lies in the task's own folder, here.
+pub(crate) fn file_of(guest: &str) -> PathBuf {
+    let base = if pattern::is_pattern(guest) { pattern::split(guest).0 } else { guest };
+    if base.is_empty() { ".".into() } else { base.into() }
+}
+
+/// A file, a folder or what a pattern stands for, as a blob.
+struct Local {
+    packed: Packed,
+    bytes: File,
+}
+
+/// Stores a file, a folder or what a pattern stands for at the master, unless it has it, as the
+/// input `guest`.
+pub(crate) async fn push(cluster: &Cluster, file: &str, guest: &str) -> Result<Input> {
+    let path = file.to_owned();
+    let cannot = |why: String| Sentence(format!("the input {file:?} cannot be sent: {why}"));
+    let read = spawn_blocking(move || read(&path)).await?;
+    let Local { packed: Packed { digest, size, form }, bytes } = read.map_err(cannot)?;
+    if form == Form::File && guest == "." {
+        let why = "it is a file, and \".\" is a folder: say what it is called there, as in \
+                   FILE::NAME";
+        return Err(cannot(why.into()).into());
+    }
+    let bytes = tokio::fs::File::from_std(bytes);
+    blob::put(&cluster.connection(), digest, size, bytes).await?;
+    Ok(Input { digest, guest: guest.into(), form })
+}
+
+fn read(path: &str) -> std::result::Result<Local, String> {
+    let is_there = fs::metadata(path).is_ok();
+    let signs = !is_there && pattern::is_pattern(path);
+    let (base, name) = if signs { pattern::split(path) } else { (path, "") };
+    let base = if base.is_empty() && !path.starts_with('/') { "." } else { base };
+    let base = if base.is_empty() { "/" } else { base };
+    // Links that lead to it are followed, those in it are not.
+    let base = fs::canonicalize(base).map_err(|error| error.to_string())?;
+    let (folder, name) = match (base.is_dir(), signs) {
+        (true, true) => (base, name.to_owned()),
+        (true, false) => (base, ".".into()),
+        (false, _) => {
+            let name = base.file_name().map(|name| name.to_string_lossy().into_owned());
+            let above = base.parent().map(Path::to_path_buf);
+            let (Some(name), Some(above)) = (name, above) else {
+                return Err("it is neither a file nor a folder".into());
+            };
+            (above, name)
+        }
+    };
+    let root = Folder::open(&folder).map_err(|error| error.to_string())?;
+    let failed = |error: skep_parcel::PackError| error.to_string();
+    let nothing = || "nothing of that name is there".to_owned();
+    if name != "." && !signs {
+        let packed = pack(&root, &name, &mut io::sink()).map_err(failed)?.ok_or_else(nothing)?;
+        let bytes = File::open(folder.join(&name)).map_err(|error| error.to_string())?;
+        return Ok(Local { packed, bytes });
+    }
+    let file = tempfile::tempfile().map_err(|error| error.to_string())?;
+    let mut tar = BufWriter::new(file);
+    let packed = pack(&root, &name, &mut tar).map_err(failed)?.ok_or_else(nothing)?;
+    let mut bytes = tar.into_inner().map_err(|error| error.to_string())?;
+    bytes.rewind().map_err(|error| error.to_string())?;
+    Ok(Local { packed, bytes })
+}
+
+/// Fetches an output to a file, which it replaces, or into a folder.
+pub(crate) async fn fetch(cluster: &Cluster, output: &Delivered, to: &Path) -> Result {
+    let cannot = |why: &dyn ToString| {
+        Sentence(format!(
+            "the output {:?} cannot be brought to {}: {}",
+            output.guest,
+            to.display(),
+            why.to_string()
+        ))
+    };
+    let digest = output.digest;
+    match output.form {
+        Form::File => {
+            if to.exists() && !to.is_file() {
+                return Err(cannot(&"something that is no file is there").into());
+            }
+            let above = to.parent().filter(|above| !above.as_os_str().is_empty());
+            let above = above.unwrap_or(Path::new("."));
+            fs::create_dir_all(above).map_err(|error| cannot(&error))?;
+            let draft = tempfile::Builder::new()
+                .prefix(".skep-")
+                .permissions(Permissions::from_mode(0o666))
+                .tempfile_in(above)
+                .map_err(|error| cannot(&error))?;
+            let file = draft.as_file().try_clone().map_err(|error| cannot(&error))?;
+            let mut file = tokio::fs::File::from_std(file);
+            let fetched = blob::fetch(&cluster.connection(), digest, &mut file).await;
+            fetched.map_err(|error| cannot(&error))?;
+            draft.persist(to).map_err(|error| cannot(&error.error))?;
+        }
+        Form::Folder => {
+            fs::create_dir_all(to).map_err(|error| cannot(&error))?;
+            let draft = tempfile::tempfile().map_err(|error| cannot(&error))?;
+            let file = draft.try_clone().map_err(|error| cannot(&error))?;
+            let mut file = tokio::fs::File::from_std(file);
+            let fetched = blob::fetch(&cluster.connection(), digest, &mut file).await;
+            fetched.map_err(|error| cannot(&error))?;
+            let folder = to.to_path_buf();
+            let laid = spawn_blocking(move || lay(draft, &folder)).await?;
+            laid.map_err(|why| cannot(&why))?;
+        }
+    }
+    Ok(())
+}
+
+fn lay(mut tar: File, folder: &Path) -> std::result::Result<(), String> {
+    tar.rewind().map_err(|error| error.to_string())?;
+    let root = Folder::open(folder).map_err(|error| error.to_string())?;
+    let mut budget = Budget { bytes: u64::MAX, names: u64::MAX };
+    let laid = unpack(&root, ".", Form::Folder, BufReader::new(tar), &mut budget, || true);
+    laid.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_protocol::Digest;
+
+    #[test]
+    fn names_that_are_not_given_are_those_of_the_other_side() {
+        assert_eq!(guest_of("a/b.csv"), "b.csv");
+        assert_eq!(guest_of("conf/"), "conf");
+        assert_eq!(guest_of("."), ".");
+        assert_eq!(guest_of("in/*.csv"), ".");
+        assert_eq!(file_of("out/a.png"), Path::new("out/a.png"));
+        assert_eq!(file_of("out/*.png"), Path::new("out"));
+        assert_eq!(file_of("*.png"), Path::new("."));
+    }
+
+    #[test]
+    fn a_file_a_folder_and_a_pattern_are_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["1.csv", "2.csv", "a*b"] {
+            fs::write(folder.path().join(name), name).expect("written");
+        }
+        std::os::unix::fs::symlink("1.csv", folder.path().join("link")).expect("linked");
+        let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        let form = |name: &str| read(&at(name)).map(|local| local.packed.form);
+        let digest = |name: &str| read(&at(name)).map(|local| local.packed.digest);
+        assert_eq!(digest("1.csv"), Ok(Digest::of(b"1.csv")));
+        assert_eq!(digest("link"), Ok(Digest::of(b"1.csv")), "who names a link means its file");
+        // What is there under that very name is meant.
+        assert_eq!(digest("a*b"), Ok(Digest::of(b"a*b")));
+        assert_eq!(form("*.csv"), Ok(Form::Folder));
+        assert_eq!(form("*.jpg"), Err("nothing of that name is there".into()));
+        let refused = form("").expect_err("there is a link in it");
+        assert!(refused.contains("is a link"), "{refused}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Files that go into tasks and come out of them, through real processes.
+
+use crate::kit::{Cluster, Ended, Home, Process, signal, until};
+use rustix::process::Signal;
+use skep_protocol::Digest;
+use std::{fs, path::Path, process::Stdio};
+
+/// Waits until there is a file `go` in the first directory that it is granted, then writes `made`
+/// to the file `out` in the second one.
+const WAITS: &str = r#"(module
+  (import "wasi_snapshot_preview1" "path_open"
+    (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "go")
+  (data (i32.const 8) "out")
+  (data (i32.const 16) "made")
+  (data (i32.const 24) "\10\00\00\00\04\00\00\00")
+  (func (export "_start")
+    (loop $again
+      (br_if $again (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 2)
+        (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 32))))
+    (if (call $open (i32.const 4) (i32.const 0) (i32.const 8) (i32.const 3) (i32.const 1)
+        (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 32)) (then unreachable))
+    (drop (call $write (i32.load (i32.const 32)) (i32.const 24) (i32.const 1) (i32.const 36)))))"#;
+
+fn data() -> Vec<u8> {
+    (0..1_500_000_u32).map(|n| (n % 251) as u8).collect()
+}
+
+/// A home with the guest that copies `in/data` to `out/data`.
+fn home() -> Home {
+    let home = Home::new();
+    let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/copy.wat");
+    fs::write(home.path("copy.wasm"), wat::parse_file(text).unwrap()).unwrap();
+    fs::write(home.path("data.bin"), data()).unwrap();
+    home
+}
+
+fn run(home: &Home, options: &[&str]) -> Ended {
+    home.output([&["run"], options, &["copy.wasm"]].concat())
+}
+
+#[test]
+fn a_file_goes_into_a_task_and_another_comes_out() {
+    let home = home();
+    fs::write(home.path("copied.bin"), "what was there before").unwrap();
+    let words = ["--input", "data.bin::in/data", "--output", "out/data::copied.bin"];
+    let ended = run(&home, &words).expect_code(0);
+    assert_eq!(ended.stderr, "");
+    assert!(fs::read(home.path("copied.bin")).unwrap() == data());
+    // Without a name it goes to its own, and the folder for it is made.
+    let words = ["--input", "data.bin::in/data", "--output", "out/data", "-o", "json"];
+    let document = run(&home, &words).expect_code(0).json();
+    assert!(fs::read(home.path("out/data")).unwrap() == data());
+    let output = &document["tasks"][0]["outputs"][0];
+    assert_eq!((&output["guest"], &output["size"]), (&"out/data".into(), &1_500_000.into()));
+    assert_eq!(output["digest"], Digest::of(&data()).to_string());
+    // What is no file is not replaced.
+    fs::create_dir(home.path("folder")).unwrap();
+    let words = ["--input", "data.bin::in/data", "--output", "out/data::folder"];
+    run(&home, &words).expect_code(125).expect_words(&["out/data", "folder"]);
+}
+
+#[test]
+fn folders_and_patterns_go_in_and_come_out() {
+    let home = home();
+    fs::create_dir_all(home.path("in/deep")).unwrap();
+    fs::rename(home.path("data.bin"), home.path("in/data")).unwrap();
+    fs::write(home.path("in/deep/more"), "more").unwrap();
+    run(&home, &["--input", "in", "--output", "out", "--output", "in::back"]).expect_code(0);
+    assert!(fs::read(home.path("out/data")).unwrap() == data());
+    assert_eq!(fs::read(home.path("back/deep/more")).unwrap(), b"more");
+    let words = ["--input", "in/d*::in", "--output", "o*/d*::found", "--output", "in/deep/*"];
+    run(&home, &words).expect_code(0);
+    assert!(fs::read(home.path("found/out/data")).unwrap() == data());
+    assert_eq!(fs::read(home.path("in/deep/more")).unwrap(), b"more");
+}
+
+#[test]
+fn each_task_of_an_array_has_its_own_files() {
+    let home = home();
+    for place in 3..6 {
+        fs::write(home.path(&format!("data-{place}")), place.to_string()).unwrap();
+    }
+    let words = ["--array", "3-5", "--input", "data-{}::in/data", "--output"];
+    let ended = run(&home, &[&words[..], &["out/data::copied/{}.txt"]].concat()).expect_code(0);
+    assert!(ended.stderr.contains("3 of 3 tasks finished"), "{ended:?}");
+    for place in 3..6 {
+        let copied = fs::read(home.path(&format!("copied/{place}.txt"))).unwrap();
+        assert_eq!(copied, place.to_string().into_bytes());
+    }
+    let refused = run(&home, &[&words[..], &["out/data"]].concat());
+    refused.expect_code(125).expect_words(&["--output out/data", "{}"]);
+}
+
+#[test]
+fn what_is_not_there_is_told() {
+    let home = home();
+    let missing = run(&home, &["--input", "data::in/data", "--output", "out/data"]);
+    missing.expect_code(125).expect_words(&["\"data\"", "No such file"]);
+    let words = ["--input", "data.bin::in/data", "--output", "out/picture.png"];
+    let ended = run(&home, &words).expect_code(125);
+    ended.expect_words(&["failed", "\"out/picture.png\" is not there"]);
+    // A guest that fails by itself leaves what it leaves.
+    let words = ["--output", "made.txt", "--output", "other.txt"];
+    let ended = home.run(&words, "write", &["made.txt", "made"]).expect_code(125);
+    ended.expect_words(&["\"other.txt\" is not there"]);
+    home.run(&["--output", "a.txt"], "write", &["nowhere/a.txt", "made"]).expect_code(1);
+    assert!(!home.path("a.txt").exists());
+    home.run(&["--output", "/a.txt"], "noop", &[]).expect_code(125).expect_words(&["absolute"]);
+}
+
+#[test]
+fn an_agent_that_is_killed_while_it_delivers_goes_on_when_it_is_back() {
+    let mut cluster = Cluster::start(&[]);
+    let home = &cluster.home;
+    fs::create_dir(home.path("gate")).unwrap();
+    fs::write(home.path("waits.wasm"), wat::parse_str(WAITS).unwrap()).unwrap();
+    let gate = format!("gate={}", home.path("gate").display());
+    cluster.start_agent_with("cpus:1;mem:1024", &["--volume", &gate]);
+    cluster.await_agents(1);
+    let words = ["run", "--master", &cluster.address, "--volume", "gate", "--output", "out"];
+    let mut command = cluster.home.skep(words.into_iter().chain(["waits.wasm"]));
+    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("the task runs", || (cluster.view("ps")[0]["state"] == "RUNNING").then_some(()));
+
+    // A master that takes nothing: the output is on its way, and stays so.
+    signal(cluster.master.id(), Signal::STOP);
+    fs::write(cluster.home.path("gate/go"), "").unwrap();
+    let blob = Digest::of(b"made").hex();
+    let kept = cluster.home.path(&format!("agent-0/cache/blobs/{blob}"));
+    until("the output is kept", || kept.exists().then_some(()));
+    cluster.agents[0].kill();
+    signal(cluster.master.id(), Signal::CONT);
+    let words = ["agent", "--master", &cluster.address, "--work", "agent-0"];
+    let words = words.into_iter().chain(["--resources", "cpus:1;mem:1024", "--volume", &gate]);
+    cluster.agents[0] = Process::start("agent-0", &mut cluster.home.skep(words));
+
+    let ended = Ended::from(run.wait_with_output().unwrap()).expect_code(0);
+    assert!(!ended.stderr.contains("started again"), "{ended:?}");
+    assert_eq!(fs::read(cluster.home.path("out")).unwrap(), b"made");
+}
+
+#[test]
+fn an_output_is_an_input_of_the_next_task_wherever_that_runs() {
+    let cluster = Cluster::start(&["cpus:1;mem:512", "cpus:1;mem:512"]);
+    let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/copy.wat");
+    fs::write(cluster.home.path("copy.wasm"), wat::parse_file(text).unwrap()).unwrap();
+    fs::write(cluster.home.path("data.bin"), data()).unwrap();
+    let master = ["run", "--master", &cluster.address];
+    let words = ["--input", "data.bin::in/data", "--output", "out::in", "copy.wasm"];
+    cluster.home.output([&master[..], &words].concat()).expect_code(0);
+    let words = ["--count", "4", "--input", "in", "--output", "out/data::all/{}", "copy.wasm"];
+    cluster.home.output([&master[..], &words].concat()).expect_code(0);
+    for place in 0..4 {
+        assert!(fs::read(cluster.home.path(&format!("all/{place}"))).unwrap() == data());
+    }
+}
