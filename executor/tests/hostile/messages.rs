@@ -115,7 +115,7 @@ async fn a_flood_of_messages_is_refused_to_the_guest_and_leaves_at_a_bounded_rat
     let numbers: Vec<u32> = numbers.collect();
     let count = u32::try_from(numbers.len()).expect("few");
     assert_eq!(numbers, (0..count).collect::<Vec<_>>(), "in order, and none is missing");
-    // Two at once, two every twentieth of a millisecond's thousand, and the four that waited last.
+    // Two at once, two more each 20 ms, and in the end the four that waited.
     let most = 2 * (1 + begin.elapsed().as_millis() / 20) + 4;
     assert!(u128::from(count) <= most, "{count} messages left, of {most} at most");
     let Some(Report::Ended { outcome, result, .. }) = reports.last() else { panic!("{reports:?}") };
