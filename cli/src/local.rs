@@ -2,7 +2,7 @@
 
 use crate::failure::{Result, Sentence};
 use skep_framework::Cluster;
-use skep_parcel::{Budget, Folder, Packed, pack, unpack};
+use skep_parcel::{Budget, Folder, Packed, pack, pack_exactly, unpack};
 use skep_protocol::{
     outcome::Delivered,
     pattern,
@@ -80,7 +80,8 @@ fn read(path: &str) -> std::result::Result<Local, String> {
     let failed = |error: skep_parcel::PackError| error.to_string();
     let nothing = || "nothing of that name is there".to_owned();
     if name != "." && !signs {
-        let packed = pack(&root, &name, &mut io::sink()).map_err(failed)?.ok_or_else(nothing)?;
+        let packed = pack_exactly(&root, &name, &mut io::sink());
+        let packed = packed.map_err(failed)?.ok_or_else(nothing)?;
         let bytes = File::open(folder.join(&name)).map_err(|error| error.to_string())?;
         return Ok(Local { packed, bytes });
     }
