@@ -10,7 +10,7 @@ mod pack;
 mod unpack;
 
 pub use folder::Folder;
-pub use pack::{PackError, Packed, pack};
+pub use pack::{PackError, Packed, pack, pack_exactly};
 pub use unpack::{Budget, UnpackError, unpack};
 
 /// Folders within each other. Each level has an open file while it is packed.

@@ -63,11 +63,33 @@ pub enum PackError {
 /// # Errors
 /// [`PackError`]; what was written by then is worthless.
 pub fn pack(root: &Folder, path: &str, blob: &mut impl Write) -> Result<Option<Packed>, PackError> {
-    let mut blob = Blob { to: blob, hasher: Sha256::new(), size: 0 };
     let (base, signs) = match pattern::is_pattern(path) {
         true => pattern::split(path),
         false => (path, ""),
     };
+    pack_from(root, base, signs, blob)
+}
+
+/// As [`pack`], with a path in which `*` and `?` stand for themselves.
+///
+/// # Errors
+/// [`PackError`]; what was written by then is worthless.
+pub fn pack_exactly(
+    root: &Folder,
+    path: &str,
+    blob: &mut impl Write,
+) -> Result<Option<Packed>, PackError> {
+    pack_from(root, path, "", blob)
+}
+
+fn pack_from(
+    root: &Folder,
+    base: &str,
+    signs: &str,
+    blob: &mut impl Write,
+) -> Result<Option<Packed>, PackError> {
+    let mut blob = Blob { to: blob, hasher: Sha256::new(), size: 0 };
+    let path = base;
     let Some((folder, name)) = walk(root, base, !signs.is_empty())? else { return Ok(None) };
     let form = match name {
         Some(name) => match kind(&folder, &name, Path::new(path))? {
