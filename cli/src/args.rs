@@ -11,8 +11,8 @@ mod trouble;
 
 pub(crate) use files::{Files, OutputFile};
 pub(crate) use frameworks::{
-    ApplyFile, CronCommand, FrameworkCommand, HostArgs, HostedLogs, JobCommand, JobFile, JobRun,
-    JobSubmit, LOOK_EVERY, OneHosted, OneJob, OneNamed, ServiceCommand, ShowHosted,
+    ApplyFile, CronCommand, FetchJob, FrameworkCommand, HostArgs, HostedLogs, JobCommand, JobFile,
+    JobRun, JobSubmit, LOOK_EVERY, OneHosted, OneJob, OneNamed, ServiceCommand, ShowHosted,
 };
 pub(crate) use keeping::{
     AgentArgs, AgentCommand, FixedReservation, MaintenanceArgs, OneAgent, VolumeCommand,

@@ -4,6 +4,7 @@ use crate::failure::{Result, Sentence};
 use skep_framework::Cluster;
 use skep_parcel::{Budget, Folder, Packed, pack, pack_exactly, unpack};
 use skep_protocol::{
+    Digest,
     outcome::Delivered,
     pattern,
     task::{Form, Input},
@@ -31,6 +32,14 @@ pub(crate) fn guest_of(file: &str) -> String {
 pub(crate) fn file_of(guest: &str) -> PathBuf {
     let base = if pattern::is_pattern(guest) { pattern::split(guest).0 } else { guest };
     if base.is_empty() { ".".into() } else { base.into() }
+}
+
+/// What a file, a folder or what a pattern stands for is as a blob, and as what it lies there.
+///
+/// # Errors
+/// A sentence that says why it cannot be one.
+pub(crate) fn look_at(file: &str) -> std::result::Result<(Digest, Form), String> {
+    read(file).map(|local| (local.packed.digest, local.packed.form))
 }
 
 /// A file, a folder or what a pattern stands for, as a blob.
@@ -149,7 +158,6 @@ fn lay(mut tar: File, folder: &Path) -> std::result::Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skep_protocol::Digest;
 
     #[test]
     fn names_that_are_not_given_are_those_of_the_other_side() {

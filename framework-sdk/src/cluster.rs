@@ -185,6 +185,16 @@ impl Cluster {
         self.connection.borrow().clone()
     }
 
+    /// Connects anew: the master hangs up on a framework that was ended.
+    ///
+    /// # Errors
+    /// [`ConnectError`] if no master answers.
+    pub async fn dial_again(&self) -> Result<(), ConnectError> {
+        let connection = self.dialer.dial(&self.addresses).await?;
+        self.connection.send_replace(connection);
+        Ok(())
+    }
+
     /// Stores a file at the master, unless it has it, and names it.
     ///
     /// # Errors

@@ -38,8 +38,9 @@ use skep_protocol::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources,
     Role, Source, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
     framework::{Answer, Call, Demand, Event, FrameworkInfo, Offer, Operation, State},
-    outcome::{LostBy, TaskMessage},
+    outcome::{Delivered, LostBy, TaskMessage},
     task::Feature,
+    task::Form,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -188,7 +189,7 @@ impl<P: Party> ClusterOf<P> {
         id
     }
 
-    /// A running task ends well.
+    /// A running task ends well; its outputs, if it has any, have the digests of `TASK/PATH`.
     ///
     /// # Panics
     /// If it does not run.
@@ -318,6 +319,14 @@ impl<P: Party> ClusterOf<P> {
     fn update(&mut self, task: &TaskId, state: TaskState, result: Vec<u8>) {
         let known = self.tasks.get_mut(task).unwrap_or_else(|| panic!("{task} does not run"));
         known.seq += 1;
+        let is_done = matches!(&state, TaskState::Ended(outcome) if outcome.is_success());
+        let left = known.spec.outputs.iter().filter(|_| is_done).map(|output| Delivered {
+            guest: output.guest.clone(),
+            digest: Digest::of(format!("{task}/{}", output.guest).as_bytes()),
+            size: 1,
+            form: Form::File,
+        });
+        let outputs = left.collect();
         let update = StatusUpdate {
             key: key(task, known.spec.attempt),
             seq: known.seq,
@@ -328,7 +337,7 @@ impl<P: Party> ClusterOf<P> {
             usage: None,
             result,
             last_words: String::new(),
-            outputs: Vec::new(),
+            outputs,
         };
         if update.state.is_terminal() {
             self.tasks.remove(task);

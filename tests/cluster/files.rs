@@ -157,3 +157,37 @@ fn an_output_is_an_input_of_the_next_task_wherever_that_runs() {
         assert!(fs::read(cluster.home.path(&format!("all/{place}"))).unwrap() == data());
     }
 }
+
+#[test]
+fn a_graph_passes_files_from_group_to_group_and_brings_the_last_here() {
+    let home = home();
+    let text = r#"
+name = "graph"
+
+[tasks.first]
+module = "copy.wasm"
+inputs = ["data.bin::in/data"]
+outputs = ["out/data"]
+
+[tasks.second]
+module = "copy.wasm"
+count = 2
+inputs = ["@first/out/data::in/data"]
+outputs = ["out"]
+
+[tasks.third]
+module = "copy.wasm"
+inputs = ["@second/out::all/{}", "data.bin::in/data"]
+outputs = ["all"]
+"#;
+    fs::write(home.path("job.toml"), text).unwrap();
+    home.output(["job", "run", "job.toml"]).expect_code(0);
+    for place in 0..2 {
+        assert!(fs::read(home.path(&format!("third/all/{place}/data"))).unwrap() == data());
+    }
+    assert!(!home.path("first").exists(), "what others take stays in the cluster");
+    let without = text.replace("data.bin::in/data\"]\noutputs = [\"all\"]", "date.bin\"]");
+    fs::write(home.path("job.toml"), without).unwrap();
+    let refused = home.output(["job", "validate", "job.toml"]).expect_code(1);
+    refused.expect_words(&["job.toml:17:34", "date.bin", "No such file"]);
+}

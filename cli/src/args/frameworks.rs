@@ -100,8 +100,23 @@ pub(crate) enum JobCommand {
     },
     /// Show one of them
     Show(OneJob),
+    /// Bring here what the tasks of one of them have left and no other task takes, each in a folder
+    /// of its group, and of its place if there are several in it
+    Fetch(FetchJob),
     /// End one of them, with its tasks
     Stop(OneJob),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FetchJob {
+    #[command(flatten)]
+    pub(crate) one: OneJob,
+    /// Folder to put it into
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Also what other tasks take
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,21 +2,28 @@
 
 use super::frameworks::host_builtin;
 use crate::{
-    args::{JobCommand, JobFile, JobRun, JobSubmit, LOOK_EVERY, OneJob},
+    args::{FetchJob, JobCommand, JobFile, JobRun, JobSubmit, LOOK_EVERY, OneJob},
     client::{connect, question, question_when_there},
     failure::{Result, Sentence},
-    files::{JOB_TO_BEGIN_WITH, JobPlan, Modules},
+    files::{Files, JOB_TO_BEGIN_WITH, JobPlan, Modules},
+    local,
     output::{self, Row},
     private::on_its_cluster,
     signals::stop_signal,
 };
 use skep_framework::{Cluster, Driver, Offer, Question, Scheduler};
-use skep_frameworks::batch::{Batch, Job, Order, Report, Standing};
+use skep_frameworks::batch::{Batch, Job, JobOutput, Order, Report, Standing};
 use skep_protocol::{
     FrameworkId, StatusUpdate,
     framework::{FrameworkInfo, State},
 };
-use std::{fs::File, io::Write as _, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// The framework that runs jobs in the cluster.
 const BATCH: &str = "batch";
@@ -59,6 +66,7 @@ pub(super) async fn job(command: JobCommand) -> Result<ExitCode> {
             Ok(output::list(client.output, &reports).map(|()| ExitCode::SUCCESS)?)
         }
         JobCommand::Show(args) => one(args, |job| Order::Show { job }).await,
+        JobCommand::Fetch(args) => fetch(args).await,
         JobCommand::Stop(args) => one(args, |job| Order::Stop { job }).await,
     }
 }
@@ -112,9 +120,9 @@ fn init(args: &JobFile) -> Result<ExitCode> {
 }
 
 async fn submit(args: JobSubmit) -> Result<ExitCode> {
-    let JobPlan { job, modules } = JobPlan::read(&args.file)?;
+    let JobPlan { job, modules, files } = JobPlan::read(&args.file)?;
     let cluster = connect(&args.client).await?;
-    push(&cluster, modules).await?;
+    push(&cluster, modules, files).await?;
     let framework = &args.by.framework;
     if framework == BATCH {
         host_builtin(&cluster, BATCH).await?;
@@ -163,8 +171,8 @@ async fn run(args: JobRun) -> Result<ExitCode> {
 }
 
 async fn run_on(cluster: Cluster, plan: JobPlan, args: &JobRun) -> Result<ExitCode> {
-    let JobPlan { job, modules } = plan;
-    push(&cluster, modules).await?;
+    let JobPlan { job, modules, files } = plan;
+    push(&cluster, modules, files).await?;
     let name = job.name.clone();
     let mut scheduler = Shown { batch: Batch::once(job), last: Vec::new() };
     let info = FrameworkInfo { name, role: args.role.clone(), ..FrameworkInfo::default() };
@@ -177,21 +185,88 @@ async fn run_on(cluster: Cluster, plan: JobPlan, args: &JobRun) -> Result<ExitCo
         ended = cluster.run(info, &mut scheduler) => Some(ended?),
         () = interrupted => None,
     };
+    let left = scheduler.batch.outputs().into_iter().filter(|output| !output.taken);
+    let left: Vec<JobOutput> = left.collect();
+    let counts = counts(&scheduler.batch.reports());
+    let fetched = match left.is_empty() {
+        true => Ok(Vec::new()),
+        false => bring_again(&cluster, left, &counts).await,
+    };
     cluster.close().await;
     let reports = scheduler.batch.reports();
     output::list(args.client.output, &reports)?;
     tell_failures(&reports)?;
+    fetched?;
     if ended.is_none() {
         return Ok(ExitCode::from(crate::run::exit::INTERRUPTED));
     }
     Ok(reports.first().map_or(ExitCode::FAILURE, |report| code(report.standing)))
 }
 
-async fn push(cluster: &Cluster, modules: Modules) -> Result {
+async fn push(cluster: &Cluster, modules: Modules, files: Files) -> Result {
     for bytes in modules.values() {
         cluster.push(bytes).await?;
     }
+    for (digest, file) in files {
+        if local::push(cluster, &file, "file").await?.digest != digest {
+            return Err(Sentence(format!("{file} was changed meanwhile: try again")).into());
+        }
+    }
     Ok(())
+}
+
+async fn fetch(args: FetchJob) -> Result<ExitCode> {
+    let FetchJob { one: OneJob { client, by, job }, to, all } = args;
+    let cluster = connect(&client).await?;
+    let order = Order::Outputs { job: job.clone() };
+    let reports: Vec<Report> = question(&cluster, &by.framework, &order).await?;
+    let counts = counts(&reports);
+    let outputs = reports.into_iter().flat_map(|report| report.outputs);
+    let outputs: Vec<JobOutput> = outputs.filter(|output| all || !output.taken).collect();
+    if outputs.is_empty() {
+        let why = format!("job {job} has left nothing, or it is too long ago: see skep job show");
+        return Err(Sentence(why).into());
+    }
+    let files = bring(&cluster, outputs, &counts, &to).await?;
+    cluster.close().await;
+    files.iter().try_for_each(|file| output::print(&file.display().to_string()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How many tasks there are in each group.
+fn counts(reports: &[Report]) -> BTreeMap<String, u64> {
+    let groups = reports.iter().flat_map(|report| &report.groups);
+    groups.map(|group| (group.group.clone(), group.count)).collect()
+}
+
+/// The same into the folder that is here, for a framework that has ended.
+async fn bring_again(
+    cluster: &Cluster,
+    outputs: Vec<JobOutput>,
+    counts: &BTreeMap<String, u64>,
+) -> Result<Vec<PathBuf>> {
+    cluster.dial_again().await?;
+    bring(cluster, outputs, counts, Path::new(".")).await
+}
+
+/// Fetches outputs into folders of their groups, and of their places if a group has several.
+async fn bring(
+    cluster: &Cluster,
+    outputs: Vec<JobOutput>,
+    counts: &BTreeMap<String, u64>,
+    to: &Path,
+) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for JobOutput { group, place, output, .. } in outputs {
+        let mut folder = to.join(&group);
+        if counts.get(&group).is_some_and(|count| *count > 1) {
+            folder.push(place.to_string());
+        }
+        let file = folder.join(local::file_of(&output.guest));
+        local::fetch(cluster, &output, &file).await?;
+        files.push(file);
+    }
+    Ok(files)
 }
 
 fn code(standing: Standing) -> ExitCode {

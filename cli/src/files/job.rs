@@ -2,7 +2,7 @@
 
 use super::{
     fault::FileFault,
-    task::{Modules, Reader, TaskFile},
+    task::{Files, Modules, Reader, TaskFile},
 };
 use serde::Deserialize;
 use skep_frameworks::batch::{Fault, Group, Job};
@@ -42,11 +42,12 @@ struct JobFile {
     tasks: Spanned<BTreeMap<String, Spanned<TaskFile>>>,
 }
 
-/// A job that was read, and the modules that it runs.
+/// A job that was read, the modules that it runs, and the files that its tasks are given.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct JobPlan {
     pub(crate) job: Job,
     pub(crate) modules: Modules,
+    pub(crate) files: Files,
 }
 
 impl JobPlan {
@@ -72,6 +73,8 @@ impl JobPlan {
                 count: task.count.as_ref().map_or(1, |count| *count.as_ref()),
                 needs: task.needs.iter().flat_map(|needs| needs.as_ref().clone()).collect(),
                 input: task.input.as_ref().map(|input| input.as_ref().clone()),
+                inputs: reader.inputs(task)?,
+                outputs: task.outputs.iter().flat_map(|paths| paths.as_ref().clone()).collect(),
                 retries: task.retries.as_ref().map_or(0, |retries| *retries.as_ref()),
                 stragglers: reader.stragglers(task)?,
                 template: None,
@@ -83,7 +86,7 @@ impl JobPlan {
         if let Err(fault) = job.check() {
             return Err(reader.fault(place(&file, &fault), &fault.to_string()));
         }
-        Ok(Self { job, modules: reader.modules })
+        Ok(Self { job, modules: reader.modules, files: reader.files })
     }
 }
 
@@ -96,9 +99,12 @@ fn place(file: &JobFile, fault: &Fault) -> Range<usize> {
     let field = match fault.field {
         "count" => fields.count.as_ref().map(Spanned::span),
         "stragglers" => fields.stragglers.as_ref().map(Spanned::span),
+        "inputs" => fields.inputs.as_ref().map(Spanned::span),
+        "outputs" => fields.outputs.as_ref().map(Spanned::span),
         "needs" => {
             let needs = fields.needs.as_ref().map(Spanned::span);
-            needs.or_else(|| fields.input.as_ref().map(Spanned::span))
+            let input = || fields.input.as_ref().map(Spanned::span);
+            needs.or_else(input).or_else(|| fields.inputs.as_ref().map(Spanned::span))
         }
         _ => None,
     };

@@ -8,7 +8,7 @@ mod task;
 
 pub(crate) use job::{JOB_TO_BEGIN_WITH, JobPlan};
 pub(crate) use kept::{schedule, service};
-pub(crate) use task::Modules;
+pub(crate) use task::{Files, Modules};
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,15 @@
 //! The words for one kind of task, in whichever file it stands.
 
 use super::fault::FileFault;
-use crate::units::{Bytes, Span};
+use crate::{
+    local,
+    units::{Bytes, Span},
+};
 use serde::Deserialize;
-use skep_frameworks::{Work, batch::Stragglers};
+use skep_frameworks::{
+    Work,
+    batch::{FileInput, FileSource, Stragglers},
+};
 use skep_protocol::{Amount, Digest, Resources};
 use std::{
     collections::BTreeMap,
@@ -36,6 +42,8 @@ pub(super) struct TaskFile {
     pub(super) count: Option<Spanned<u64>>,
     pub(super) needs: Option<Spanned<Vec<String>>>,
     pub(super) input: Option<Spanned<String>>,
+    pub(super) inputs: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) outputs: Option<Spanned<Vec<String>>>,
     pub(super) retries: Option<Spanned<u32>>,
     pub(super) stragglers: Option<Spanned<StragglersFile>>,
 }
@@ -52,16 +60,23 @@ pub(super) struct StragglersFile {
 /// The modules that a file names: to be stored before the work that runs them is ordered.
 pub(crate) type Modules = BTreeMap<Digest, Vec<u8>>;
 
+/// The files and folders that a file names, as seen from here: to be stored as well.
+pub(crate) type Files = BTreeMap<Digest, String>;
+
+/// What begins the name of what another group leaves.
+const OF_GROUP: char = '@';
+
 /// A file that is being read.
 pub(super) struct Reader<'a> {
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
     pub(super) modules: Modules,
+    pub(super) files: Files,
 }
 
 impl<'a> Reader<'a> {
     pub(super) const fn new(path: &'a Path, text: &'a str) -> Self {
-        Self { path, text, modules: Modules::new() }
+        Self { path, text, modules: Modules::new(), files: Files::new() }
     }
 
     pub(super) fn fault(&self, span: Range<usize>, why: &str) -> FileFault {
@@ -97,6 +112,33 @@ impl<'a> Reader<'a> {
         let digest = Digest::of(&bytes);
         self.modules.insert(digest, bytes);
         Ok(digest)
+    }
+
+    /// What lies in the tasks' own folders: files of this machine, and what other groups leave.
+    pub(super) fn inputs(&mut self, task: &TaskFile) -> Result<Vec<FileInput>, FileFault> {
+        let inputs = task.inputs.iter().flat_map(|inputs| inputs.as_ref());
+        inputs.map(|input| self.input(input)).collect()
+    }
+
+    fn input(&mut self, input: &Spanned<String>) -> Result<FileInput, FileFault> {
+        let text = input.as_ref().as_str();
+        let (from, guest) = text.split_once("::").map_or((text, None), |(a, b)| (a, Some(b)));
+        let guest = guest.map_or_else(|| local::guest_of(from), str::to_owned);
+        if let Some(from) = from.strip_prefix(OF_GROUP) {
+            let Some((group, output)) = from.split_once('/') else {
+                let why = format!("{text:?}: write @GROUP/OUTPUT or @GROUP/OUTPUT::GUEST");
+                return Err(self.fault(input.span(), &why));
+            };
+            let (group, output) = (group.into(), output.into());
+            return Ok(FileInput { guest, source: FileSource::Output { group, output } });
+        }
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let file = folder.join(from).to_string_lossy().into_owned();
+        let looked = local::look_at(&file);
+        let (digest, form) =
+            looked.map_err(|why| self.fault(input.span(), &format!("{file}: {why}")))?;
+        self.files.insert(digest, file);
+        Ok(FileInput { guest, source: FileSource::Blob { digest, form } })
     }
 
     fn cpus(&self, task: &TaskFile) -> Result<Amount, FileFault> {

@@ -100,3 +100,39 @@ fn services_and_schedules_are_read_and_their_faults_have_lines_too() {
     let (_folder, path) = folder(&["a.wasm"], &text.replace("* *\"", "* * *\""));
     schedule(&path).expect("a schedule");
 }
+
+#[test]
+fn inputs_are_files_of_this_machine_and_what_other_groups_leave() {
+    let text = "name = \"j\"\n[tasks.a]\nmodule = \"a.wasm\"\ninputs = [\"a.wasm\", \"a.*::x\"]\n\
+                outputs = [\"out\"]\n[tasks.b]\nmodule = \"a.wasm\"\ncount = 2\n\
+                inputs = [\"@a/out::in/{}\", \"@a/out\"]\n";
+    let (folder, path) = folder(&["a.wasm"], text);
+    let plan = JobPlan::read(&path).expect("a job");
+    let guests = |group: &str| -> Vec<String> {
+        plan.job.groups[group].inputs.iter().map(|input| input.guest.clone()).collect()
+    };
+    assert_eq!(
+        (guests("a"), guests("b")),
+        (vec!["a.wasm".to_owned(), "x".to_owned()], vec!["in/{}".to_owned(), "out".to_owned()],)
+    );
+    let files: Vec<_> = plan.files.values().collect();
+    let of = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    assert!(files.contains(&&of("a.wasm")) && files.contains(&&of("a.*")), "{files:?}");
+    assert_eq!(plan.job.layers().expect("no circle"), [vec!["a"], vec!["b"]]);
+}
+
+#[test]
+fn a_fault_of_files_is_told_with_its_line() {
+    let task = "name = \"j\"\n[tasks.a]\nmodule = \"a.wasm\"\n";
+    let told = |line: &str| fault(&["a.wasm"], &format!("{task}{line}\n"));
+    let missing = told("inputs = [\"a.wasm\", \"b.csv\"]");
+    assert!(missing[0].starts_with("job.toml:4:21: b.csv: No such file"), "{missing:?}");
+    let group = told("inputs = [\"@b/out\"]");
+    assert!(group[0].starts_with("job.toml:4:10: a.inputs: there is no group \"b\""), "{group:?}");
+    let form = told("inputs = [\"@b\"]");
+    assert!(form[0].ends_with("write @GROUP/OUTPUT or @GROUP/OUTPUT::GUEST"), "{form:?}");
+    let path = told("outputs = [\"/out\"]");
+    assert!(path[0].starts_with("job.toml:4:11: a.outputs: \"/out\" is absolute"), "{path:?}");
+    let circle = told("inputs = [\"@a/out\"]\noutputs = [\"out\"]");
+    assert!(circle[0].contains("a circle"), "{circle:?}");
+}

@@ -1,6 +1,7 @@
 //! [`Active`]: a job, how far it is, and what of it to launch on an offer.
 
 use super::{
+    files::{JobOutput, Outputs},
     job::{Group, Job},
     orders::{GroupReport, Report, Standing},
     progress::{PIECE, Progress, Run, Stage, Task},
@@ -49,6 +50,7 @@ pub(super) struct Active {
     results: BTreeMap<String, BTreeMap<usize, Vec<u8>>>,
     /// Those put together: the input of tasks.
     inputs: BTreeMap<String, Digest>,
+    outputs: Outputs,
 }
 
 /// What is kept of a job as a whole.
@@ -103,11 +105,13 @@ impl Active {
         let groups = groups.collect();
         let (standing, failures, last) = (Standing::Running, Vec::new(), Vec::new());
         let kept = Kept { serial, job, standing, failures, last };
-        Self { kept, groups, results: BTreeMap::new(), inputs: BTreeMap::new() }
+        let (results, inputs, outputs) = Default::default();
+        Self { kept, groups, results, inputs, outputs }
     }
 
     pub(super) fn restored(kept: Kept, state: &State) -> Self {
         let mut active = Self { kept: kept.clone(), ..Self::new(kept.serial, kept.job) };
+        active.outputs = Outputs::restored(active.kept.serial, &active.kept.job, state);
         let own = |kind: &str, group: &str| format!("{kind}/{}/{group}/", active.kept.serial);
         for (name, progress) in &mut active.groups {
             let prefix = own("p", name);
@@ -280,7 +284,9 @@ impl Active {
         if let Some(progress) = self.groups.get_mut(name) {
             progress.set(*index, launched);
         }
-        let mut task = group.task(self.id(name, *index, *run), launched.attempt(*run), *index);
+        let inputs = self.outputs.inputs(&self.kept.job, group, *index);
+        let id = self.id(name, *index, *run);
+        let mut task = group.task(id, launched.attempt(*run), *index, inputs);
         task.policies.lost_after.get_or_insert(LOST_AFTER);
         if let Some(input) = self.input(driver, group, *index) {
             task.grants.stdin = Some(input);
@@ -324,7 +330,7 @@ impl Active {
         driver: &mut Driver,
         place: &Place,
         outcome: &Outcome,
-        result: &[u8],
+        update: &StatusUpdate,
     ) {
         let Place { group: name, index, run, .. } = place;
         let Some(before) = self.task(name, *index).copied() else { return };
@@ -332,7 +338,11 @@ impl Active {
         if is_done {
             self.set(place, before.done(*run, driver.now()));
             let done = self.task(name, *index).copied().unwrap_or_default();
-            let result = self.keep_result(driver, name, *index, result);
+            let result = self.keep_result(driver, name, *index, &update.result);
+            if !update.outputs.is_empty() {
+                let task = (name.as_str(), *index);
+                self.outputs.keep(driver, self.kept.serial, task, &update.outputs);
+            }
             self.set(place, Task { result, ..done });
         } else if before.stage.is_launched() {
             self.failed(driver, place, before, outcome);
@@ -461,7 +471,21 @@ impl Active {
         pieces.into_iter().for_each(|piece| self.keep_piece(driver, group, piece * PIECE));
     }
 
-    pub(super) fn forget(&self, driver: &mut Driver) {
+    /// How many outputs it has, and what they are.
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs.count()
+    }
+
+    pub(super) fn left(&self) -> Vec<JobOutput> {
+        self.outputs.all(&self.kept.job)
+    }
+
+    pub(super) fn forget_outputs(&mut self, driver: &mut Driver) {
+        self.outputs.forget(driver, self.kept.serial);
+    }
+
+    pub(super) fn forget(&mut self, driver: &mut Driver) {
+        self.forget_outputs(driver);
         driver.forget(format!("job/{}", self.kept.job.name));
         if !self.is_quiet() {
             self.forget_parts(driver);
@@ -492,7 +516,8 @@ impl Active {
         };
         let groups =
             if last.is_empty() { self.groups.iter().map(group).collect() } else { last.clone() };
-        Report { job: job.name.clone(), standing: *standing, groups, failures: failures.clone() }
+        let (job, outputs) = (job.name.clone(), Vec::new());
+        Report { job, standing: *standing, groups, failures: failures.clone(), outputs }
     }
 }
 

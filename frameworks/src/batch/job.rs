@@ -1,9 +1,13 @@
 //! What a job is, and what makes a text one.
 
-use super::stragglers::Stragglers;
+use super::{
+    files,
+    files::{FileInput, FileSource},
+    stragglers::Stragglers,
+};
 use crate::Work;
 use serde::{Deserialize, Serialize};
-use skep_protocol::{Attempt, TaskId, TaskSpec};
+use skep_protocol::{Attempt, TaskId, TaskSpec, task::Input};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -46,6 +50,13 @@ pub struct Group {
     /// the one of its place; else all of them, one after the other, to each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<String>,
+    /// What lies in the own folder of each of them when it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<FileInput>,
+    /// The paths of what each of them leaves there, as of a task's outputs. `{}` stands for the
+    /// task's place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<String>,
     /// How often a task that has failed is started again.
     #[serde(default)]
     pub retries: u32,
@@ -138,6 +149,7 @@ impl Job {
         if let Some(template) = &group.template {
             template.check().map_err(|rejection| ("template", rejection.to_string()))?;
         }
+        files::check(self, group)?;
         group.work.check().map_err(|why| ("work", why))
     }
 
@@ -182,9 +194,10 @@ impl Group {
             heartbeat: None,
             lost_after: None,
         };
+        let outputs = template.outputs.iter().map(|output| output.guest.clone()).collect();
         let template = Some(Box::new(template));
-        let (needs, input, stragglers) = ([].into(), None, None);
-        Self { work, count, needs, input, retries: 0, stragglers, template, first }
+        let (needs, input, stragglers, inputs) = ([].into(), None, None, Vec::new());
+        Self { work, count, needs, input, inputs, outputs, retries: 0, stragglers, template, first }
     }
 
     /// How long each of them may take.
@@ -192,8 +205,14 @@ impl Group {
         self.template.as_ref().map_or(self.work.deadline, |template| template.limits.deadline)
     }
 
-    /// One attempt of one task. In an array, `{}` in an argument is its place.
-    pub(crate) fn task(&self, id: TaskId, attempt: Attempt, index: usize) -> TaskSpec {
+    /// One attempt of one task, with its inputs. In an array, `{}` in an argument is its place.
+    pub(crate) fn task(
+        &self,
+        id: TaskId,
+        attempt: Attempt,
+        index: usize,
+        inputs: Vec<Input>,
+    ) -> TaskSpec {
         let place = self.first + index as u64;
         let mut task = match &self.template {
             Some(template) => TaskSpec { task: id, attempt, ..TaskSpec::clone(template) },
@@ -203,12 +222,16 @@ impl Group {
             let place = place.to_string();
             task.args.iter_mut().for_each(|arg| *arg = arg.replace(PLACE, &place));
         }
-        TaskSpec { index: Some(place), ..task }
+        self.with_files(TaskSpec { index: Some(place), ..task }, inputs, place)
     }
 
     /// All groups that must be done before it.
     pub(crate) fn all_needs(&self) -> BTreeSet<&str> {
-        self.needs.iter().chain(&self.input).map(String::as_str).collect()
+        let of_files = self.inputs.iter().filter_map(|input| match &input.source {
+            FileSource::Output { group, .. } => Some(group),
+            FileSource::Blob { .. } => None,
+        });
+        self.needs.iter().chain(&self.input).chain(of_files).map(String::as_str).collect()
     }
 }
 

@@ -16,12 +16,14 @@
 //! has ended, and told to end again on each connection.
 
 mod active;
+mod files;
 mod job;
 mod orders;
 mod progress;
 mod scheduler;
 mod stragglers;
 
+pub use files::{FileInput, FileSource, JobOutput};
 pub use job::{Fault, Group, Job};
 pub use orders::{GroupReport, Order, Report, Standing};
 pub use scheduler::{Batch, Mode};

@@ -1,6 +1,6 @@
 //! What people order of `batch`, and what it tells them: the JSON of its questions.
 
-use super::job::Job;
+use super::{files::JobOutput, job::Job};
 use serde::{Deserialize, Serialize};
 
 /// An order. Each is answered by a list of [`Report`]s.
@@ -16,6 +16,11 @@ pub enum Order {
     List,
     /// One job.
     Show {
+        /// Its name.
+        job: String,
+    },
+    /// One job, with what its tasks have left.
+    Outputs {
         /// Its name.
         job: String,
     },
@@ -38,6 +43,9 @@ pub struct Report {
     /// The first tasks that failed for good, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
+    /// What its tasks have left, if that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<JobOutput>,
 }
 
 /// Where a group of tasks stands.

@@ -2,6 +2,7 @@
 
 use super::{
     active::{Active, Kept, Place, Room},
+    files::JobOutput,
     job::Job,
     orders::{Order, Report, Standing},
     stragglers::Look,
@@ -13,6 +14,9 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 /// Jobs that have ended and are still listed.
 const ENDED_MAX: usize = 50;
+
+/// Outputs of such that can still be fetched: what is kept of them must fit the state.
+const ENDED_OUTPUTS_MAX: usize = 2_000;
 
 /// Whether it serves for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +105,11 @@ impl Batch {
         }
     }
 
+    /// What the tasks of all jobs have left.
+    pub fn outputs(&self) -> Vec<JobOutput> {
+        self.jobs.values().flat_map(Active::left).collect()
+    }
+
     /// Where all jobs stand.
     pub fn reports(&self) -> Vec<Report> {
         self.jobs.values().map(Active::report).collect()
@@ -161,7 +170,7 @@ impl Scheduler for Batch {
         let is_news = match &update.state {
             TaskState::Ended(outcome) => {
                 if let Some(active) = active {
-                    active.ended(driver, &place, outcome, &update.result);
+                    active.ended(driver, &place, outcome, update);
                 }
                 true
             }
@@ -199,6 +208,10 @@ impl Batch {
             }
             Order::List => return Ok(self.reports()),
             Order::Show { job } => job,
+            Order::Outputs { job } => {
+                let active = self.jobs.get(&job).ok_or_else(|| unknown(&job))?;
+                return Ok(vec![Report { outputs: active.left(), ..active.report() }]);
+            }
             Order::Stop { job } => {
                 self.stop(driver, &job)?;
                 job
@@ -213,7 +226,7 @@ impl Batch {
         if self.jobs.get(&job.name).is_some_and(|known| !known.kept.standing.is_over()) {
             return Err(format!("a job {} runs already: give this one another name", job.name));
         }
-        if let Some(before) = self.jobs.remove(&job.name) {
+        if let Some(mut before) = self.jobs.remove(&job.name) {
             before.forget(driver);
         }
         // Offers that were of no use may be now.
@@ -308,8 +321,24 @@ impl Batch {
             over.map(|active| (active.kept.serial, active.kept.job.name.clone())).collect();
         over.sort();
         for (_, name) in over.iter().take(over.len().saturating_sub(ENDED_MAX)) {
-            if let Some(active) = self.jobs.remove(name) {
+            if let Some(mut active) = self.jobs.remove(name) {
                 active.forget(driver);
+            }
+        }
+        self.forget_outputs(driver, over);
+    }
+
+    /// Forgets what was left by the oldest of these jobs until the rest fits.
+    fn forget_outputs(&mut self, driver: &mut Driver, over: Vec<(u64, String)>) {
+        let jobs = over.iter().filter_map(|(_, name)| self.jobs.get(name));
+        let mut outputs: usize = jobs.map(Active::outputs).sum();
+        for (_, name) in over {
+            if outputs <= ENDED_OUTPUTS_MAX {
+                return;
+            }
+            if let Some(active) = self.jobs.get_mut(&name) {
+                outputs -= active.outputs();
+                active.forget_outputs(driver);
             }
         }
     }

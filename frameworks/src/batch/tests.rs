@@ -1,5 +1,6 @@
 //! Exact stories of jobs.
 
+mod files;
 mod stragglers;
 
 use super::{Batch, Group, Job, Order, Report, Standing};
@@ -11,7 +12,8 @@ fn group(count: u64, needs: &[&str]) -> Group {
     let needs = needs.iter().map(|name| (*name).to_owned()).collect();
     let (work, input, retries) = (kit::work("module"), None, 0);
     let (stragglers, template) = (None, None);
-    Group { work, count, needs, input, retries, stragglers, template, first: 0 }
+    let (inputs, outputs) = (Vec::new(), Vec::new());
+    Group { work, count, needs, input, inputs, outputs, retries, stragglers, template, first: 0 }
 }
 
 fn job(name: &str, groups: &[(&str, Group)]) -> Job {
