@@ -50,3 +50,10 @@ fn what_was_called_lost_is_ended_when_it_turns_up() {
 fn an_end_that_is_repeated_is_told_in_the_same_words() {
     holds(0x01a2_24cc_7270_46fc);
 }
+
+/// That a task runs was acknowledged, but its agent did not hear so and said it again; the framework
+/// had heard meanwhile that the agent was out of reach, asked, and was answered by what it had had.
+#[test]
+fn who_asks_is_not_answered_by_what_it_has_had() {
+    holds(0x01a2_2602_6748_1ace);
+}

@@ -2,7 +2,7 @@
 //!
 //! The answers to a reconciliation, in this order, as in Mesos:
 //!
-//! 1. a live task: its latest state, or the update that is not yet acknowledged;
+//! 1. a live task: its latest state; the update that tells its end, if that is not acknowledged;
 //! 2. a task that has ended and is remembered: how it ended;
 //! 3. an unknown task, or one of which only earlier attempts are known, while agents that were
 //!    there before a restart of the master are still missing: nothing yet, for one of them may
@@ -10,7 +10,9 @@
 //!    is carried out when the task turns up;
 //! 4. else: lost, nobody knows it.
 //!
-//! Answers carry `seq` 0 and need no acknowledgement, except the update of 1. A kill names no
+//! Answers carry `seq` 0 and need no acknowledgement, except the update of 1. In Mesos any update
+//! that is not acknowledged is one; but one that a framework has had before tells it nothing, even
+//! if it has heard since that the agent was out of reach. A kill names no
 //! attempt: if nobody knows the task, the answer carries [`EVERY_ATTEMPT`].
 
 use crate::{
@@ -37,7 +39,7 @@ impl Master {
         let mut answers = Vec::new();
         if tasks.is_empty() {
             let keys = self.tasks.keys_of(framework);
-            answers.extend(keys.iter().filter_map(|key| self.about_live(key)));
+            answers.extend(keys.iter().filter_map(|key| self.stand_of(key)));
         }
         for (task, attempt) in tasks {
             let question = Question { attempt: *attempt, wish: Wish::State };
@@ -83,7 +85,7 @@ impl Master {
         let is_meant = |attempt| attempt >= question.attempt;
         let live = self.tasks.newest(framework, task).map(|(attempt, _)| attempt);
         if let Some(attempt) = live.filter(|attempt| is_meant(*attempt)) {
-            return self.about_live(&key_of(framework, task, attempt));
+            return self.stand_of(&key_of(framework, task, attempt));
         }
         let ended = self.tasks.history.newest(framework, task);
         if let Some((key, ended)) = ended.filter(|(key, _)| is_meant(key.attempt)) {
@@ -115,6 +117,15 @@ impl Master {
         };
         let lost = TaskState::Ended(Outcome::Lost { why: LostBy::Unknown });
         self.word(&key_of(framework, task, attempt), None, lost)
+    }
+
+    /// Where a live task stands, in words that a framework has not had before.
+    fn stand_of(&self, key: &TaskKey) -> Option<StatusUpdate> {
+        let latest = self.about_live(key)?;
+        if latest.state.is_terminal() {
+            return Some(latest);
+        }
+        Some(self.word(key, latest.agent.as_ref(), latest.state))
     }
 
     /// Where a live task stands; none while the update that says how it ended is on its way.
