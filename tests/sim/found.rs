@@ -51,8 +51,9 @@ fn an_end_that_is_repeated_is_told_in_the_same_words() {
     holds(0x01a2_24cc_7270_46fc);
 }
 
-/// That a task runs was acknowledged, but its agent did not hear so and said it again; the framework
-/// had heard meanwhile that the agent was out of reach, asked, and was answered by what it had had.
+/// That a task runs was acknowledged, but its agent did not hear so and said it again; its
+/// framework had heard meanwhile that the agent was out of reach, asked, and was answered by what
+/// it had had.
 #[test]
 fn who_asks_is_not_answered_by_what_it_has_had() {
     holds(0x01a2_2602_6748_1ace);
