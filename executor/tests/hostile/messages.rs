@@ -33,15 +33,6 @@ async fn sent(bench: &Bench, count: usize) -> Vec<TaskMessage> {
     messages
 }
 
-/// All reports of the one guest that runs.
-async fn until_the_end(bench: &Bench) -> Vec<Report> {
-    let mut reports = Vec::new();
-    while !matches!(reports.last(), Some(Report::Ended { .. })) {
-        reports.extend(bench.runner.reports().await);
-    }
-    reports
-}
-
 #[tokio::test]
 async fn a_guest_that_waits_gets_its_messages_in_order_and_sends_them_back() {
     let bench = Bench::new();
@@ -76,7 +67,7 @@ async fn a_guest_checks_in_vain_whether_messages_reach_beyond_its_memory() {
     bench.start(guest.clone());
     bench.wait_until_started(1).await;
     bench.runner.deliver(message(&guest.key, b"ten bytes!"));
-    let reports = until_the_end(&bench).await;
+    let reports = bench.until_the_end().await;
     let sent = [b"ten bytes!".to_vec(), Vec::new()].map(|bytes| message(&guest.key, &bytes));
     let found = reports.iter().filter_map(|report| match report {
         Report::Sent(message) => Some(message),
@@ -94,7 +85,7 @@ async fn a_guest_whose_clock_is_virtual_neither_sends_nor_receives() {
     let mut guest = bench.guest("forge_messages");
     guest.grants.clock = Clock::Virtual { start: Time::ZERO };
     bench.start(guest);
-    let reports = until_the_end(&bench).await;
+    let reports = bench.until_the_end().await;
     assert!(!reports.iter().any(|report| matches!(report, Report::Sent(_))));
     let Some(Report::Ended { outcome, .. }) = reports.last() else { panic!("{reports:?}") };
     assert_eq!(*outcome, Outcome::Exited { code: 1 });
@@ -107,7 +98,7 @@ async fn a_flood_of_messages_is_refused_to_the_guest_and_leaves_at_a_bounded_rat
     guest.limits.fuel = Some(200_000_000);
     let begin = Instant::now();
     bench.start(guest);
-    let reports = until_the_end(&bench).await;
+    let reports = bench.until_the_end().await;
     let numbers = reports.iter().filter_map(|report| match report {
         Report::Sent(message) => message.bytes.first_chunk().copied().map(u32::from_le_bytes),
         _ => None,

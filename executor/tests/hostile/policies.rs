@@ -17,22 +17,13 @@ fn retried(guest: StartGuest, times: u32) -> StartGuest {
     StartGuest { policies: Policies { retry: Some(retry), ..Policies::default() }, ..guest }
 }
 
-/// All reports of the one guest that runs.
-async fn until_the_end(bench: &Bench) -> Vec<Report> {
-    let mut reports = Vec::new();
-    while !matches!(reports.last(), Some(Report::Ended { .. })) {
-        reports.extend(bench.runner.reports().await);
-    }
-    reports
-}
-
 #[tokio::test]
 async fn a_guest_that_fails_is_run_again_with_what_it_left_until_it_ends_well() {
     let bench = Bench::new();
     let once = bench.run(bench.guest("count_runs")).await;
     assert_eq!((once.outcome, once.usage.restarts), (Outcome::Exited { code: 9 }, 0));
     bench.start(retried(bench.guest("count_runs"), 5));
-    let reports = until_the_end(&bench).await;
+    let reports = bench.until_the_end().await;
     for report in &reports {
         match report {
             Report::Ended { outcome, usage, result, .. } => {
@@ -184,7 +175,7 @@ async fn a_flood_of_checkpoints_leaves_once_a_second() {
     guest.limits.fuel = Some(200_000_000);
     let begin = Instant::now();
     bench.start(guest);
-    let reports = until_the_end(&bench).await;
+    let reports = bench.until_the_end().await;
     let left = reports.iter().filter(|report| matches!(report, Report::Checkpointed(_)));
     let count = left.count() as u64;
     let Some(Report::Ended { outcome, .. }) = reports.last() else { panic!("{reports:?}") };

@@ -170,6 +170,15 @@ impl Bench {
         }
     }
 
+    /// All reports of the one guest that runs.
+    pub(crate) async fn until_the_end(&self) -> Vec<Report> {
+        let mut reports = Vec::new();
+        while !matches!(reports.last(), Some(Report::Ended { .. })) {
+            reports.extend(self.runner.reports().await);
+        }
+        reports
+    }
+
     pub(crate) async fn outcome(&self, guest: StartGuest) -> Outcome {
         self.run(guest).await.outcome
     }

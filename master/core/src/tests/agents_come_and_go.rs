@@ -6,13 +6,7 @@ use skep_protocol::{AgentId, TaskState, agent::ToMaster};
 
 /// A framework `f` with the task `t` of attempt 1 running on agent `a`.
 fn running() -> Story {
-    let mut s = Story::new();
-    s.framework("f", "r");
-    s.agent("a", "cpus:2;mem:128");
-    s.idle();
-    s.expect(["f: offer o1 of a: cpus:2;mem:128"]);
-    s.run("f", "o1", "a", &[task("t", "cpus:2;mem:128")]);
-    s
+    Story::with_tasks(&[task("t", "cpus:2;mem:128")])
 }
 
 fn held(s: &Story, state: TaskState) -> skep_protocol::agent::HeldTask {

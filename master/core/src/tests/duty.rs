@@ -12,12 +12,7 @@ const DRAINED: TaskState = TaskState::Ended(Outcome::Killed { by: KilledBy::Agen
 
 /// A framework `f` with the task `t` of attempt 1 running on agent `a`, and half of `a` offered.
 fn running() -> Story {
-    let mut s = Story::new();
-    s.framework("f", "r");
-    s.agent("a", "cpus:2;mem:128");
-    s.idle();
-    s.expect(["f: offer o1 of a: cpus:2;mem:128"]);
-    s.run("f", "o1", "a", &[task("t", "cpus:1;mem:64")]);
+    let mut s = Story::with_tasks(&[task("t", "cpus:1;mem:64")]);
     s.idle();
     s.expect(["f: offer o2 of a: cpus:1;mem:64"]);
     s

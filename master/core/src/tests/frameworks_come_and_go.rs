@@ -5,12 +5,7 @@ use crate::input::{ConnectionId, Input};
 use skep_protocol::{FrameworkId, TaskState, framework::Call};
 
 fn running() -> Story {
-    let mut s = Story::new();
-    s.framework("f", "r");
-    s.agent("a", "cpus:2;mem:128");
-    s.idle();
-    s.expect(["f: offer o1 of a: cpus:2;mem:128"]);
-    s.run("f", "o1", "a", &[task("t", "cpus:1;mem:64")]);
+    let mut s = Story::with_tasks(&[task("t", "cpus:1;mem:64")]);
     s.idle();
     s.expect(["f: offer o2 of a: cpus:1;mem:64"]);
     s

@@ -17,7 +17,7 @@ fn speaker(name: &str) -> TaskSpec {
 
 /// A framework `f` with the task `t` running on agent `a`, which may speak.
 fn running() -> Story {
-    Story::with_task(speaker("t"))
+    Story::with_tasks(&[speaker("t")])
 }
 
 fn subscribe(info: FrameworkInfo, run: u64) -> Call {

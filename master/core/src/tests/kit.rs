@@ -368,14 +368,16 @@ impl Story {
         }
     }
 
-    /// A framework `f` with one task, on agent `a` with two cpus.
-    pub(crate) fn with_task(spec: TaskSpec) -> Self {
+    /// A framework `f` with these tasks running on agent `a`, which has two cpus; of the rest nothing
+    /// is offered yet.
+    #[track_caller]
+    pub(crate) fn with_tasks(tasks: &[TaskSpec]) -> Self {
         let mut story = Self::new();
         story.framework("f", "r");
         story.agent("a", "cpus:2;mem:128");
         story.idle();
-        story.take_effects();
-        story.run("f", "o1", "a", &[spec]);
+        story.expect(["f: offer o1 of a: cpus:2;mem:128"]);
+        story.run("f", "o1", "a", tasks);
         story
     }
 

@@ -38,7 +38,7 @@ fn shown(s: &Story) -> (String, Vec<String>) {
 
 /// A framework `f` with a task on agent `a`, of which the rest is offered.
 fn running() -> Story {
-    let mut s = Story::with_task(task("t", "cpus:1;mem:64"));
+    let mut s = Story::with_tasks(&[task("t", "cpus:1;mem:64")]);
     s.idle();
     s.expect(["f: offer o2 of a: cpus:1;mem:64"]);
     s

@@ -6,13 +6,7 @@ use skep_protocol::{
 };
 
 fn running() -> Story {
-    let mut s = Story::new();
-    s.framework("f", "r");
-    s.agent("a", "cpus:2;mem:128");
-    s.idle();
-    s.expect(["f: offer o1 of a: cpus:2;mem:128"]);
-    s.run("f", "o1", "a", &[task("t", "cpus:1;mem:64"), task("u", "cpus:1;mem:64")]);
-    s
+    Story::with_tasks(&[task("t", "cpus:1;mem:64"), task("u", "cpus:1;mem:64")])
 }
 
 fn to(task: &str, attempt: Option<u32>) -> Call {
