@@ -368,8 +368,8 @@ impl Story {
         }
     }
 
-    /// A framework `f` with these tasks running on agent `a`, which has two cpus; of the rest nothing
-    /// is offered yet.
+    /// A framework `f` with these tasks running on agent `a`, which has two cpus; of the rest
+    /// nothing is offered yet.
     #[track_caller]
     pub(crate) fn with_tasks(tasks: &[TaskSpec]) -> Self {
         let mut story = Self::new();
