@@ -12,7 +12,7 @@ use crate::{
     amounts::Amounts,
     bundle::Lot,
     filters::Filters,
-    frameworks::{Client, Wait},
+    frameworks::Wait,
     share,
     tree::{ClientId, NodeId, TOP},
 };
@@ -64,12 +64,13 @@ impl Allocator {
         let Some((kind, _)) = counts.filter(|_| self.tree.at(TOP).hungry > 1) else { return lot };
         let mut tasks = self.tasks_due(id, kind, least.get(kind));
         loop {
-            let piece = cut(&lot, &self.bounds(client, &sum, kind, tasks));
+            let needed = times(least, tasks);
+            let piece = cut(&lot, &self.bounds(&client.held, &needed, &sum, kind));
             let refuses = |filters: &Filters| filters.refuse(&piece, now);
             if !agent.filters.get(&id).is_some_and(refuses) {
                 return piece;
             }
-            if sum.shortfall(&times(least, tasks)).is_some() {
+            if sum.shortfall(&needed).is_some() {
                 return lot;
             }
             tasks = tasks.saturating_mul(2);
@@ -83,13 +84,11 @@ impl Allocator {
         (self.due(id, kind) / each).max(few).max(1)
     }
 
-    /// How much of each kind goes with so many tasks: in proportion to what there is, but not so
-    /// much that it, and not the tasks, would put the client behind others.
-    fn bounds(&self, client: &Client, sum: &Amounts, kind: usize, tasks: u64) -> Amounts {
-        let Some(Wait { least, .. }) = &client.demand else { return sum.clone() };
+    /// How much of each kind goes with the tasks that need so much, to a client that holds so much:
+    /// in proportion to what there is, but not so much that it, and not the tasks, would put the
+    /// client behind others.
+    fn bounds(&self, held: &Amounts, needed: &Amounts, sum: &Amounts, kind: usize) -> Amounts {
         let share = |kind: usize, held: u64| Part { of: held, whole: self.total.get(kind) };
-        let held = &client.held;
-        let needed = times(least, tasks);
         let then = held.get(kind).saturating_add(needed.get(kind).min(sum.get(kind)));
         let mut level = share(kind, then);
         if let Some((kind, _)) = share::dominant(held, &self.basis, &self.excluded) {
@@ -108,7 +107,7 @@ impl Allocator {
                 bound = bound.min(level.of_amount(whole).saturating_sub(held.get(kind)));
             }
             // Of a kind that the client does not speak of it may want whole ones.
-            if least.get(kind) == 0 {
+            if needed.get(kind) == 0 {
                 bound = bound.next_multiple_of(UNIT);
             }
             bounds.set(kind, bound.max(needed.get(kind)));
