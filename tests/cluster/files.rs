@@ -31,10 +31,14 @@ fn data() -> Vec<u8> {
 /// A home with the guest that copies `in/data` to `out/data`.
 fn home() -> Home {
     let home = Home::new();
+    write_guest(&home);
+    home
+}
+
+fn write_guest(home: &Home) {
     let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/copy.wat");
     fs::write(home.path("copy.wasm"), wat::parse_file(text).unwrap()).unwrap();
     fs::write(home.path("data.bin"), data()).unwrap();
-    home
 }
 
 fn run(home: &Home, options: &[&str]) -> Ended {
@@ -145,9 +149,7 @@ fn an_agent_that_is_killed_while_it_delivers_goes_on_when_it_is_back() {
 #[test]
 fn an_output_is_an_input_of_the_next_task_wherever_that_runs() {
     let cluster = Cluster::start(&["cpus:1;mem:512", "cpus:1;mem:512"]);
-    let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/copy.wat");
-    fs::write(cluster.home.path("copy.wasm"), wat::parse_file(text).unwrap()).unwrap();
-    fs::write(cluster.home.path("data.bin"), data()).unwrap();
+    write_guest(&cluster.home);
     let master = ["run", "--master", &cluster.address];
     let words = ["--input", "data.bin::in/data", "--output", "out::in", "copy.wasm"];
     cluster.home.output([&master[..], &words].concat()).expect_code(0);
@@ -158,10 +160,8 @@ fn an_output_is_an_input_of_the_next_task_wherever_that_runs() {
     }
 }
 
-#[test]
-fn a_graph_passes_files_from_group_to_group_and_brings_the_last_here() {
-    let home = home();
-    let text = r#"
+/// Three groups, of which each takes what the one before leaves.
+const GRAPH: &str = r#"
 name = "graph"
 
 [tasks.first]
@@ -180,14 +180,40 @@ module = "copy.wasm"
 inputs = ["@second/out::all/{}", "data.bin::in/data"]
 outputs = ["all"]
 "#;
-    fs::write(home.path("job.toml"), text).unwrap();
+
+#[test]
+fn a_graph_passes_files_from_group_to_group_and_brings_the_last_here() {
+    let home = home();
+    fs::write(home.path("job.toml"), GRAPH).unwrap();
     home.output(["job", "run", "job.toml"]).expect_code(0);
     for place in 0..2 {
         assert!(fs::read(home.path(&format!("third/all/{place}/data"))).unwrap() == data());
     }
     assert!(!home.path("first").exists(), "what others take stays in the cluster");
-    let without = text.replace("data.bin::in/data\"]\noutputs = [\"all\"]", "date.bin\"]");
+    let without = GRAPH.replace("data.bin::in/data\"]\noutputs = [\"all\"]", "date.bin\"]");
     fs::write(home.path("job.toml"), without).unwrap();
     let refused = home.output(["job", "validate", "job.toml"]).expect_code(1);
     refused.expect_words(&["job.toml:17:34", "date.bin", "No such file"]);
+}
+
+#[test]
+fn what_a_job_has_left_in_the_cluster_is_fetched_when_it_is_wanted() {
+    let cluster = Cluster::start(&["cpus:2;mem:1024"]);
+    write_guest(&cluster.home);
+    fs::write(cluster.home.path("job.toml"), GRAPH).unwrap();
+    cluster.skep(&["job", "submit", "job.toml"]).expect_code(0);
+    cluster.skep(&["job", "wait", "graph"]).expect_code(0);
+    let fetched = cluster.skep(&["job", "fetch", "graph", "--to", "got"]).expect_code(0);
+    assert_eq!(fetched.stdout, "got/third/all\n");
+    for place in 0..2 {
+        assert!(
+            fs::read(cluster.home.path(&format!("got/third/all/{place}/data"))).unwrap() == data()
+        );
+    }
+    assert!(!cluster.home.path("got/first").exists(), "what others took stays in the cluster");
+    cluster.skep(&["job", "fetch", "graph", "--all", "--to", "all"]).expect_code(0);
+    assert!(fs::read(cluster.home.path("all/first/data")).unwrap() == data());
+    assert!(fs::read(cluster.home.path("all/second/1/out/data")).unwrap() == data());
+    let unknown = cluster.skep(&["job", "fetch", "graf"]).expect_code(125);
+    unknown.expect_words(&["there is no job graf", "skep job list"]);
 }

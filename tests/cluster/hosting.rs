@@ -12,13 +12,6 @@ use std::{
     thread,
 };
 
-/// `skep` with these words at the cluster's master.
-fn skep(cluster: &Cluster, words: &[&str]) -> crate::kit::Ended {
-    let (command, rest) = words.split_at(2);
-    let words = [command, &["--master", &cluster.address], rest].concat();
-    cluster.home.output(words)
-}
-
 /// The hosted schedulers, by name.
 fn hosted(cluster: &Cluster) -> BTreeMap<String, Value> {
     let shown = cluster.view("framework show");
@@ -63,13 +56,13 @@ fn one_source_is_a_guest_too_and_does_the_same() {
         .join("../examples/hello-framework/hello-framework.wasm");
     let (hello, scheduler) = (module("hello"), text(&scheduler).to_owned());
     let run = ["framework", "run", "--file", text(&hello), "--role", "eng", &scheduler];
-    skep(&cluster, &run).expect_code(0);
+    cluster.skep(&run).expect_code(0);
     until("it has done its work", || {
         (hosted(&cluster).get("hello-framework")?["state"] == "ended").then_some(())
     });
-    let said = skep(&cluster, &["framework", "logs", "hello-framework"]).expect_code(0).stdout;
+    let said = cluster.skep(&["framework", "logs", "hello-framework"]).expect_code(0).stdout;
     assert_eq!(said.matches("FINISHED").count(), 5, "{said}");
-    let again = skep(&cluster, &["framework", "logs", "nobody"]).expect_code(1);
+    let again = cluster.skep(&["framework", "logs", "nobody"]).expect_code(1);
     again.expect_words(&["no scheduler nobody is hosted"]);
 }
 
@@ -88,11 +81,11 @@ fn a_framework_in_c_needs_the_header_alone() {
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     let hello = module("hello");
     let run = ["framework", "run", "--file", text(&hello), text(&scheduler)];
-    skep(&cluster, &run).expect_code(0);
+    cluster.skep(&run).expect_code(0);
     until("it has done its work", || {
         (hosted(&cluster).get("c-framework")?["state"] == "ended").then_some(())
     });
-    let said = skep(&cluster, &["framework", "logs", "c-framework"]).expect_code(0).stdout;
+    let said = cluster.skep(&["framework", "logs", "c-framework"]).expect_code(0).stdout;
     assert_eq!(said.matches(" ended").count(), 3, "{said}");
 }
 
@@ -114,10 +107,10 @@ fn a_graph_of_a_thousand_tasks_outlives_two_machines_of_its_scheduler() {
         }
     }
     let file = write(&cluster, "graph.toml", &job);
-    skep(&cluster, &["job", "submit", &file]).expect_code(0);
+    cluster.skep(&["job", "submit", &file]).expect_code(0);
     for part in [150, 600] {
         until("a part of the graph is done", || {
-            let shown = skep(&cluster, &["job", "show", "graph", "-o", "json"]);
+            let shown = cluster.skep(&["job", "show", "graph", "-o", "json"]);
             let report: Value = serde_json::from_str(&shown.stdout).ok()?;
             let groups = report[0]["groups"].as_array()?;
             let done: u64 = groups.iter().filter_map(|group| group["done"].as_u64()).sum();
@@ -129,7 +122,7 @@ fn a_graph_of_a_thousand_tasks_outlives_two_machines_of_its_scheduler() {
             (hosted(&cluster)["batch"]["attempt"].as_u64()? > 1 + part / 600).then_some(())
         });
     }
-    let waited = skep(&cluster, &["job", "wait", "graph", "-o", "json"]).expect_code(0).json();
+    let waited = cluster.skep(&["job", "wait", "graph", "-o", "json"]).expect_code(0).json();
     let groups = waited[0]["groups"].as_array().unwrap();
     assert!(groups.iter().all(|group| group["done"] == 100 && group["failed"] == 0), "{waited}");
     assert_eq!(hosted(&cluster)["batch"]["attempt"], 3);
@@ -143,7 +136,7 @@ fn a_run_that_is_handed_over_goes_on_without_its_command() {
     let words = [&["run", "--master", &cluster.address], &many[..]].concat();
     let said = cluster.home.output(words).expect_code(0).stdout;
     assert!(said.contains("skep job wait later"), "{said}");
-    let waited = skep(&cluster, &["job", "wait", "later", "-o", "json"]).expect_code(0).json();
+    let waited = cluster.skep(&["job", "wait", "later", "-o", "json"]).expect_code(0).json();
     assert_eq!(waited[0]["groups"][0]["done"], 5);
     let task = ["logs", "--master", &cluster.address, "later-1.run.3"];
     let said = cluster.home.output(task).expect_code(0).stdout;
@@ -152,7 +145,7 @@ fn a_run_that_is_handed_over_goes_on_without_its_command() {
     let failing = ["--detach", "--name", "never", text(&exit), "3"];
     let words = [&["run", "--master", &cluster.address], &failing[..]].concat();
     cluster.home.output(words).expect_code(0);
-    let waited = skep(&cluster, &["job", "wait", "never"]).expect_code(1);
+    let waited = cluster.skep(&["job", "wait", "never"]).expect_code(1);
     waited.expect_words(&["never-2.run.0: exited with code 3"]);
 }
 
@@ -176,9 +169,9 @@ fn a_service_keeps_its_copies_through_a_death_and_a_replacement() {
         write(&cluster, name, &service)
     };
     let (one, two) = (file("one.toml", "600000"), file("two.toml", "700000"));
-    skep(&cluster, &["service", "apply", &one]).expect_code(0);
+    cluster.skep(&["service", "apply", &one]).expect_code(0);
     let healthy = |cluster: &Cluster| {
-        let shown = skep(cluster, &["service", "list", "-o", "json"]);
+        let shown = cluster.skep(&["service", "list", "-o", "json"]);
         // While the scheduler itself is moved it cannot be asked.
         let report: Value = serde_json::from_str(&shown.stdout).ok()?;
         Some((report[0]["healthy"].as_u64()?, report[0]["copies"].as_array()?.clone()))
@@ -211,13 +204,13 @@ fn a_service_keeps_its_copies_through_a_death_and_a_replacement() {
             }
             least
         });
-        skep(&cluster, &["service", "apply", &two]).expect_code(0);
+        cluster.skep(&["service", "apply", &two]).expect_code(0);
         three_of(&cluster, 2);
         over.store(true, Ordering::Relaxed);
         watch.join().unwrap()
     });
     assert!(least >= 2, "only {least} were healthy at one time");
-    skep(&cluster, &["service", "remove", "web"]).expect_code(0);
+    cluster.skep(&["service", "remove", "web"]).expect_code(0);
     until("all are gone", || (cluster.view("service list") == Value::Array(vec![])).then_some(()));
 }
 
@@ -225,9 +218,9 @@ fn a_service_keeps_its_copies_through_a_death_and_a_replacement() {
 fn a_schedule_fires_once_a_slot_over_the_death_of_the_master() {
     let mut cluster = Cluster::start(&["cpus:2;mem:512"]);
     let file = write(&cluster, "tick.toml", &tick());
-    skep(&cluster, &["cron", "apply", &file]).expect_code(0);
+    cluster.skep(&["cron", "apply", &file]).expect_code(0);
     let report = |cluster: &Cluster| -> Option<Value> {
-        let shown = skep(cluster, &["cron", "list", "-o", "json"]);
+        let shown = cluster.skep(&["cron", "list", "-o", "json"]);
         serde_json::from_str::<Value>(&shown.stdout).ok().map(|all| all[0].clone())
     };
     until("it has fired", || (report(&cluster)?["begun"].as_u64()? >= 3).then_some(()));
@@ -287,7 +280,7 @@ fn schedulers_that_misbehave_trouble_nobody() {
     for name in ["trap", "spin", "hoard", "noop"] {
         let module = module(name);
         let words = ["framework", "run", "--cpus", "0.2", "--mem", "32MiB", text(&module)];
-        skep(&cluster, &words).expect_code(0);
+        cluster.skep(&words).expect_code(0);
     }
     until("those that die are started again, after a wait", || {
         let all = hosted(&cluster);
@@ -299,9 +292,9 @@ fn schedulers_that_misbehave_trouble_nobody() {
     assert_eq!(hosted(&cluster)["spin"]["state"], "running");
     let ran = cluster.run(&["--cpus", "0.5", "--mem", "64MiB"], "hello", &[]).output().unwrap();
     crate::kit::Ended::from(ran).expect_code(0);
-    skep(&cluster, &["framework", "kill", "spin"]).expect_code(0);
+    cluster.skep(&["framework", "kill", "spin"]).expect_code(0);
     until("it has ended", || (hosted(&cluster)["spin"]["state"] == "ended").then_some(()));
-    let twice = skep(&cluster, &["framework", "kill", "spin"]).expect_code(1);
+    let twice = cluster.skep(&["framework", "kill", "spin"]).expect_code(1);
     twice.expect_words(&["no scheduler spin is hosted"]);
 }
 
@@ -309,19 +302,19 @@ fn schedulers_that_misbehave_trouble_nobody() {
 fn guest_frameworks_share_a_full_cluster_by_their_weights() {
     let cluster = Cluster::start(&["cpus:2;mem:4096"]);
     for (role, weight) in [("one", "1"), ("two", "2")] {
-        skep(&cluster, &["role", "set", role, "--weight", weight]).expect_code(0);
+        cluster.skep(&["role", "set", role, "--weight", weight]).expect_code(0);
         let words = ["framework", "run", "--name", role, "--role", role, "--cpus", "0.1", "batch"];
-        skep(&cluster, &words).expect_code(0);
+        cluster.skep(&words).expect_code(0);
         let job = format!(
             "name = \"load\"\n[tasks.sleep]\nmodule = {:?}\nargs = [\"1000\"]\ncount = 10000\n\
              cpus = 0.02\nmem = \"16MiB\"\n",
             text(&module("sleep"))
         );
         let file = write(&cluster, role, &job);
-        skep(&cluster, &["job", "submit", "--framework", role, &file]).expect_code(0);
+        cluster.skep(&["job", "submit", "--framework", role, &file]).expect_code(0);
     }
     let done = |role: &str| -> Option<f64> {
-        let shown = skep(&cluster, &["job", "show", "--framework", role, "load", "-o", "json"]);
+        let shown = cluster.skep(&["job", "show", "--framework", role, "load", "-o", "json"]);
         let report: Value = serde_json::from_str(&shown.stdout).ok()?;
         report[0]["groups"][0]["done"].as_f64()
     };

@@ -217,6 +217,12 @@ impl Cluster {
         cluster
     }
 
+    /// `skep` with these words, of which two name the command, at this master.
+    pub(crate) fn skep(&self, words: &[&str]) -> Ended {
+        let (command, rest) = words.split_at(2);
+        self.home.output([command, &["--master", &self.address], rest].concat())
+    }
+
     /// A fresh join token.
     pub(crate) fn token(&self, kind: &str) -> String {
         let words = ["token", "create", "--role", kind, "--master", &self.address, "-o", "json"];
