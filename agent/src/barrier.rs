@@ -1,42 +1,29 @@
-//! The barrier between records and effects, a little lower in front of executors.
-//!
-//! An effect waits for all records before it. Only an order to an executor waits for less: for the
-//! acceptance of the tasks that it names, and for earlier orders to the same executor; the
-//! acknowledgement of its reports waits for all, and other orders do not wait for it. So the
-//! next task starts while the record of how the last one ended is on its way to the disk; where a
-//! task has a CPU for itself, that would be the longest part of the time between two tasks.
+//! The barrier between records and effects: what waits for the disk, by the core's rule of what
+//! need not ([`Overtaking`]).
 
-use skep_agent_core::{Effect, ExecutorKey, Record};
-use skep_protocol::{TaskKey, executor::ToExecutor};
+use skep_agent_core::{Acceptance, Effect, Overtaking, Record};
 use skep_shell::{Journal, Parcel, Room, Row, WriteError};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::time::Duration;
 
 /// See the module.
 pub(crate) struct Barrier {
     journal: Journal<Held>,
     /// For messages that wait for the disk.
     room: Room,
-    /// The tasks whose acceptance is not on the disk.
-    unsaved: BTreeSet<TaskKey>,
-    /// How many orders are held, per executor that has any.
-    orders: BTreeMap<ExecutorKey, usize>,
+    overtaking: Overtaking,
 }
 
 /// What waits for the disk.
 pub(crate) enum Held {
-    /// A task's acceptance is on the disk.
-    Accepted(TaskKey),
+    /// That of a task.
+    Acceptance(Acceptance),
     /// An effect, with the connection that it was decided on.
     Effect(u64, Parcel<Effect>),
 }
 
 impl Barrier {
     pub(crate) fn new(journal: Journal<Held>) -> Self {
-        let (unsaved, orders) = (BTreeSet::new(), BTreeMap::new());
-        Self { journal, room: Room::new(), unsaved, orders }
+        Self { journal, room: Room::new(), overtaking: Overtaking::default() }
     }
 
     pub(crate) fn persist(&mut self, record: &Record) {
@@ -47,70 +34,34 @@ impl Barrier {
             return;
         }
         self.journal.persist(Row::put(record.key(), record));
-        if let Record::TaskAccepted { key, .. } = record {
-            self.unsaved.insert(key.clone());
-            self.journal.hold(Held::Accepted(key.clone()));
+        if let Some(acceptance) = self.overtaking.persists(record) {
+            self.journal.hold(Held::Acceptance(acceptance));
         }
     }
 
     /// Takes an effect; gives it back if it need not wait. A message is dropped if too many wait.
     pub(crate) fn pass(&mut self, connection: u64, effect: Effect) -> Option<Effect> {
-        let executor = match order(&effect) {
-            Some((executor, message)) => {
-                if !self.orders.contains_key(executor) && self.is_saved(message) {
-                    return Some(effect);
-                }
-                Some(executor.clone())
-            }
-            None => None,
-        };
+        if self.overtaking.may_pass(&effect) {
+            return Some(effect);
+        }
         let message_bytes = effect.message_bytes();
         if let Some(effect) = self.room.pack(effect, message_bytes) {
+            self.overtaking.holds(effect.content());
             self.journal.hold(Held::Effect(connection, effect));
-            if let Some(executor) = executor {
-                *self.orders.entry(executor).or_default() += 1;
-            }
         }
         None
-    }
-
-    fn is_saved(&self, order: &ToExecutor) -> bool {
-        match order {
-            ToExecutor::Start { guests } => {
-                guests.iter().all(|guest| !self.unsaved.contains(&guest.key))
-            }
-            ToExecutor::Kill { .. }
-            | ToExecutor::Pause { .. }
-            | ToExecutor::Resume { .. }
-            | ToExecutor::Tell { .. }
-            | ToExecutor::HangUp { .. }
-            | ToExecutor::Deliver(_)
-            | ToExecutor::Stop => true,
-            ToExecutor::Acknowledge { .. } => false,
-        }
     }
 
     /// The next effect that waits no more, with the connection that it was decided on.
     pub(crate) fn release(&mut self) -> Option<(u64, Effect)> {
         loop {
             match self.journal.release()? {
-                Held::Accepted(key) => drop(self.unsaved.remove(&key)),
+                Held::Acceptance(acceptance) => self.overtaking.saved(&acceptance),
                 Held::Effect(connection, effect) => {
                     let effect = effect.open();
-                    if let Some((executor, _)) = order(&effect) {
-                        self.one_order_less(executor);
-                    }
+                    self.overtaking.frees(&effect);
                     return Some((connection, effect));
                 }
-            }
-        }
-    }
-
-    fn one_order_less(&mut self, executor: &ExecutorKey) {
-        if let Some(held) = self.orders.get_mut(executor) {
-            *held -= 1;
-            if *held == 0 {
-                self.orders.remove(executor);
             }
         }
     }
@@ -126,24 +77,15 @@ impl Barrier {
     }
 }
 
-/// The order that others to the same executor do not overtake, if the effect is one.
-const fn order(effect: &Effect) -> Option<(&ExecutorKey, &ToExecutor)> {
-    match effect {
-        Effect::SendExecutor { message: ToExecutor::Acknowledge { .. }, .. } => None,
-        Effect::SendExecutor { executor, message } => Some((executor, message)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skep_agent_core::{ExitReason, Profile};
+    use skep_agent_core::{ExecutorKey, ExitReason, Profile};
     use skep_protocol::{
-        Amount, Digest, FrameworkId, Resources, Role, TaskId, TaskSpec,
+        Amount, Digest, FrameworkId, Resources, Role, TaskId, TaskKey, TaskSpec,
         agent::ToMaster,
         bounds::MESSAGE_BYTES_MAX,
-        executor::StartGuest,
+        executor::{StartGuest, ToExecutor},
         ids::Attempt,
         outcome::{KilledBy, TaskMessage},
     };

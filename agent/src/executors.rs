@@ -16,7 +16,6 @@ use skep_agent_core::{ExecutorKey, ExecutorRun, Gone, Input, Record};
 use skep_protocol::{
     codec::{DecodeError, Message as _},
     executor::{StartGuest, ToAgent, ToExecutor},
-    frames,
     hello::Hello,
 };
 use skep_shell::{Parcel, Room};
@@ -148,10 +147,7 @@ impl Executors {
             let launcher = &self.parts.launcher;
             guests.iter_mut().for_each(|guest| launcher.localise(&key.framework, guest));
         }
-        let message_bytes = match &message {
-            ToExecutor::Deliver(message) => Some(frames::message_bytes(message)),
-            _ => None,
-        };
+        let message_bytes = message.message_bytes();
         let Some(message) = orders.room.pack(message, message_bytes) else {
             return tracing::debug!(executor = %key, "it reads slowly: messages are dropped");
         };

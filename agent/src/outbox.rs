@@ -1,6 +1,6 @@
 //! What waits to be sent to the master, and the loop that sends it.
 
-use skep_protocol::{agent::ToMaster, frames};
+use skep_protocol::agent::ToMaster;
 use skep_shell::{Parcel, Room};
 use skep_transport::{CloseCode, CloseReason, Connection, ControlSender};
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -39,10 +39,7 @@ impl Outbox {
     }
 
     pub(crate) fn send(&self, message: ToMaster) {
-        let message_bytes = match &message {
-            ToMaster::Sent { messages } => Some(messages.iter().map(frames::message_bytes).sum()),
-            _ => None,
-        };
+        let message_bytes = message.message_bytes();
         let Some(message) = self.room.pack(message, message_bytes) else {
             return tracing::debug!("the master reads slowly: messages of tasks are dropped");
         };

@@ -164,7 +164,7 @@ impl Runner {
 
     /// Sends a guest a message of its framework. One that does not run misses it, and so does one
     /// that has too many waiting.
-    pub fn deliver(&self, message: TaskMessage) {
+    pub fn send_message(&self, message: TaskMessage) {
         let TaskMessage { key, bytes } = message;
         let mailbox = self.shared.lock().get(&key).map(|guest| Arc::clone(&guest.mailbox));
         if !mailbox.is_some_and(|mailbox| mailbox.put(bytes)) {

@@ -173,7 +173,7 @@ async fn obey(mut orders: Orders, runner: &Runner) -> Result<End, ServeError> {
             ToExecutor::Acknowledge { batch } => runner.acknowledged(batch),
             ToExecutor::Tell { key, event } => runner.tell(&key, event),
             ToExecutor::HangUp { key } => runner.hang_up(&key),
-            ToExecutor::Deliver(message) => runner.deliver(message),
+            ToExecutor::Message(message) => runner.send_message(message),
             ToExecutor::Stop => return Ok(End::Stopped),
         }
     }

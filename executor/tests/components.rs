@@ -122,7 +122,7 @@ async fn a_component_and_its_framework_send_each_other_messages() {
     bench.start(guest.clone());
     bench.wait_until_started(1).await;
     let message = TaskMessage { key: guest.key.clone(), bytes: b"there and back".to_vec() };
-    bench.runner.deliver(message.clone());
+    bench.runner.send_message(message.clone());
     let sent = bench.wait_for(|report| matches!(report, Report::Sent(_))).await;
     assert_eq!(sent, Report::Sent(message));
     let mut guest = StartGuest { key: kit::key("virtual"), ..guest };

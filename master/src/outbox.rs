@@ -1,7 +1,7 @@
 //! What waits to be sent to one peer, and the loop that sends it over QUIC.
 
 use crate::shell::Full;
-use skep_protocol::{agent::ToAgent, codec::Message, frames, framework::Event};
+use skep_protocol::{agent::ToAgent, codec::Message, framework::Event};
 use skep_shell::{Parcel, Room};
 use skep_transport::{CloseCode, CloseReason, Connection, ControlSender};
 use tokio::sync::mpsc;
@@ -64,10 +64,7 @@ impl Outbox {
     pub(crate) fn send_agent(&self, message: ToAgent) -> Result<(), Full> {
         match &self.messages {
             Messages::Agent(queue) => {
-                let message_bytes = match &message {
-                    ToAgent::Deliver(message) => Some(frames::message_bytes(message)),
-                    _ => None,
-                };
+                let message_bytes = message.message_bytes();
                 self.put(queue, message, message_bytes)
             }
             Messages::Framework(_) => unreachable!("the core knows agents from frameworks"),
@@ -77,10 +74,7 @@ impl Outbox {
     pub(crate) fn send_framework(&self, event: Event) -> Result<(), Full> {
         match &self.messages {
             Messages::Framework(queue) => {
-                let message_bytes = match &event {
-                    Event::Message(message) => Some(frames::message_bytes(message)),
-                    _ => None,
-                };
+                let message_bytes = event.message_bytes();
                 self.put(queue, event, message_bytes)
             }
             Messages::Agent(_) => unreachable!("the core knows agents from frameworks"),

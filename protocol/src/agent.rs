@@ -194,5 +194,5 @@ pub enum ToAgent {
         volumes: Vec<Volume>,
     },
     /// A message for a running task from its framework; dropped if it does not run here.
-    Deliver(TaskMessage),
+    Message(TaskMessage),
 }

@@ -55,7 +55,7 @@ pub enum ToExecutor {
     },
     /// A message for a guest from its framework; dropped if it does not run, or has too many
     /// waiting.
-    Deliver(TaskMessage),
+    Message(TaskMessage),
     /// End all guests and the process.
     Stop,
 }

@@ -4,10 +4,10 @@
 //! forgets has room.
 
 use crate::{
-    Outcome, StatusUpdate, TaskSpec, TaskState,
+    Outcome, StatusUpdate, TaskSpec, TaskState, agent,
     bounds::{FRAME_BYTES_MAX, ID_BYTES_MAX, ROLE_BYTES_MAX, START_FILES_MAX, WHY_BYTES_MAX},
-    executor::{Shared, StartGuest},
-    framework::Offer,
+    executor::{Shared, StartGuest, ToExecutor},
+    framework::{Event, Offer},
     outcome::{Checkpoint, TaskMessage},
     task::Input,
 };
@@ -72,6 +72,48 @@ pub const fn checkpoint_bytes(checkpoint: &Checkpoint) -> usize {
 /// The size of a message between a task and its framework, at most.
 pub const fn message_bytes(message: &TaskMessage) -> usize {
     ITEM_BYTES + message.bytes.len()
+}
+
+// What passes on messages may be dropped where too many wait; the size says how many that are.
+
+impl agent::ToMaster {
+    /// If it passes on messages of tasks, their size at most.
+    pub fn message_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Sent { messages } => Some(messages.iter().map(message_bytes).sum()),
+            _ => None,
+        }
+    }
+}
+
+impl agent::ToAgent {
+    /// If it passes on a message to a task, its size at most.
+    pub const fn message_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Message(message) => Some(message_bytes(message)),
+            _ => None,
+        }
+    }
+}
+
+impl ToExecutor {
+    /// If it passes on a message to a guest, its size at most.
+    pub const fn message_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Message(message) => Some(message_bytes(message)),
+            _ => None,
+        }
+    }
+}
+
+impl Event {
+    /// If it passes on a message of a task, its size at most.
+    pub const fn message_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Message(message) => Some(message_bytes(message)),
+            _ => None,
+        }
+    }
 }
 
 /// The size of an offer, at most.

@@ -50,6 +50,11 @@ impl Default for Room {
 }
 
 impl<T> Parcel<T> {
+    /// What is in it.
+    pub const fn content(&self) -> &T {
+        &self.content
+    }
+
     /// Gives what is in it.
     pub fn open(self) -> T {
         drop(self.place);

@@ -1,33 +1,27 @@
-//! What stands between an agent's core and those who carry out its effects: the journal, a little
-//! lower in front of executors, as [`skep_agent_core::Effect::Persist`] allows it.
+//! What stands between an agent's core and those who carry out its effects: the journal, and the
+//! core's rule of what need not wait for it.
 
 use crate::journal::{Begun, Disk, Journal, LastCommit, Row};
-use skep_agent_core::{Effect, ExecutorKey, Record};
-use skep_protocol::{TaskKey, Time, executor::ToExecutor};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use skep_agent_core::{Acceptance, Effect, Overtaking, Record};
+use skep_protocol::Time;
+use std::{collections::BTreeMap, time::Duration};
 
 #[derive(Debug)]
 pub(crate) struct Barrier {
     journal: Journal<Record, Held>,
-    /// The tasks whose acceptance is not on the disk.
-    unsaved: BTreeSet<TaskKey>,
-    /// How many orders are held, per executor that has any.
-    orders: BTreeMap<ExecutorKey, usize>,
+    overtaking: Overtaking,
 }
 
 #[derive(Debug)]
 enum Held {
-    Accepted(TaskKey),
+    Acceptance(Acceptance),
     /// With the connection that it was decided on.
     Effect(u64, Effect),
 }
 
 impl Barrier {
-    pub(crate) const fn new() -> Self {
-        Self { journal: Journal::new(), unsaved: BTreeSet::new(), orders: BTreeMap::new() }
+    pub(crate) fn new() -> Self {
+        Self { journal: Journal::new(), overtaking: Overtaking::default() }
     }
 
     pub(crate) fn persist(&mut self, now: Time, record: Record) {
@@ -37,43 +31,21 @@ impl Barrier {
             }
             return;
         }
-        let accepted = match &record {
-            Record::TaskAccepted { key, .. } => Some(key.clone()),
-            _ => None,
-        };
+        let acceptance = self.overtaking.persists(&record);
         self.journal.persist(now, Row::Put(record.key(), record));
-        if let Some(key) = accepted {
-            self.unsaved.insert(key.clone());
-            self.journal.hold(Held::Accepted(key));
+        if let Some(acceptance) = acceptance {
+            self.journal.hold(Held::Acceptance(acceptance));
         }
     }
 
     /// Takes an effect; gives it back if it need not wait.
     pub(crate) fn pass(&mut self, connection: u64, effect: Effect) -> Option<Effect> {
-        if let Some((executor, message)) = order(&effect) {
-            if !self.orders.contains_key(executor) && self.is_saved(message) {
-                return Some(effect);
-            }
-            *self.orders.entry(executor.clone()).or_default() += 1;
+        if self.overtaking.may_pass(&effect) {
+            return Some(effect);
         }
+        self.overtaking.holds(&effect);
         self.journal.hold(Held::Effect(connection, effect));
         None
-    }
-
-    fn is_saved(&self, order: &ToExecutor) -> bool {
-        match order {
-            ToExecutor::Start { guests } => {
-                guests.iter().all(|guest| !self.unsaved.contains(&guest.key))
-            }
-            ToExecutor::Kill { .. }
-            | ToExecutor::Pause { .. }
-            | ToExecutor::Resume { .. }
-            | ToExecutor::Tell { .. }
-            | ToExecutor::HangUp { .. }
-            | ToExecutor::Deliver(_)
-            | ToExecutor::Stop => true,
-            ToExecutor::Acknowledge { .. } => false,
-        }
     }
 
     pub(crate) fn begin(&mut self) -> Option<Begun> {
@@ -88,22 +60,11 @@ impl Barrier {
     pub(crate) fn release(&mut self) -> Option<(u64, Effect)> {
         loop {
             match self.journal.release()? {
-                Held::Accepted(key) => drop(self.unsaved.remove(&key)),
+                Held::Acceptance(acceptance) => self.overtaking.saved(&acceptance),
                 Held::Effect(connection, effect) => {
-                    if let Some((executor, _)) = order(&effect) {
-                        self.one_order_less(executor);
-                    }
+                    self.overtaking.frees(&effect);
                     return Some((connection, effect));
                 }
-            }
-        }
-    }
-
-    fn one_order_less(&mut self, executor: &ExecutorKey) {
-        if let Some(held) = self.orders.get_mut(executor) {
-            *held -= 1;
-            if *held == 0 {
-                self.orders.remove(executor);
             }
         }
     }
@@ -126,14 +87,5 @@ impl Barrier {
 
     pub(crate) fn crash(self, disk: &mut Disk<Record>, last: LastCommit) {
         self.journal.crash(disk, last);
-    }
-}
-
-/// The order that others to the same executor do not overtake, if the effect is one.
-const fn order(effect: &Effect) -> Option<(&ExecutorKey, &ToExecutor)> {
-    match effect {
-        Effect::SendExecutor { message: ToExecutor::Acknowledge { .. }, .. } => None,
-        Effect::SendExecutor { executor, message } => Some((executor, message)),
-        _ => None,
     }
 }

@@ -276,7 +276,7 @@ impl Sim {
             ToExecutor::Tell { .. } | ToExecutor::HangUp { .. } => {
                 unreachable!("no guest here speaks as a framework")
             }
-            ToExecutor::Deliver(_) => unreachable!("no framework here sends messages"),
+            ToExecutor::Message(_) => unreachable!("no framework here sends messages"),
             ToExecutor::Stop => unreachable!("agents end executors by an effect of its own"),
         }
     }

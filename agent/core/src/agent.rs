@@ -201,7 +201,7 @@ impl Agent {
             }
             ToAgent::RemoveFramework { framework } => self.remove_framework(&framework),
             ToAgent::Volumes { volumes } => self.want_volumes(volumes),
-            ToAgent::Deliver(message) => self.deliver(message),
+            ToAgent::Message(message) => self.pass_message(message),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
 use skep_protocol::{
     Artifact, Digest, Rejection, TaskKey,
     agent::{self, Volume},
-    executor, frames,
+    executor,
     task::Output,
 };
 use std::fmt;
@@ -17,9 +17,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// A barrier: on the disk before any later effect, of this or a later input, is carried out.
-    /// An order to an executor alone may overtake records, but not the acceptance of a task that
-    /// it names, nor an earlier order to the same executor. An acknowledgement of its reports
-    /// overtakes nothing, and may be overtaken.
+    /// Only orders to executors may overtake some: [`Overtaking`](crate::Overtaking) tells which.
     Persist(Record),
     /// Tells the master. In a `Beat`, `unsaved_millis` is 0: the shell knows it and fills it in.
     SendMaster(agent::ToMaster),
@@ -110,12 +108,8 @@ impl Effect {
     /// takes. Such an effect may be dropped.
     pub fn message_bytes(&self) -> Option<usize> {
         match self {
-            Self::SendMaster(agent::ToMaster::Sent { messages }) => {
-                Some(messages.iter().map(frames::message_bytes).sum())
-            }
-            Self::SendExecutor { message: executor::ToExecutor::Deliver(message), .. } => {
-                Some(frames::message_bytes(message))
-            }
+            Self::SendMaster(message) => message.message_bytes(),
+            Self::SendExecutor { message, .. } => message.message_bytes(),
             _ => None,
         }
     }

@@ -326,9 +326,9 @@ impl Agent {
     }
 
     /// A framework sends something to a task of its. One that does not run here misses it.
-    pub(crate) fn deliver(&mut self, message: TaskMessage) {
+    pub(crate) fn pass_message(&mut self, message: TaskMessage) {
         if let Some(executor) = self.executor_of_live(&message.key) {
-            let message = ToExecutor::Deliver(message);
+            let message = ToExecutor::Message(message);
             self.effect(Effect::SendExecutor { executor, message });
         }
     }

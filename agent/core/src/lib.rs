@@ -19,6 +19,7 @@ mod agent;
 mod effect;
 mod input;
 mod layout;
+mod overtaking;
 mod policy;
 mod record;
 
@@ -54,6 +55,7 @@ pub use cache::CacheFile;
 pub use effect::{Effect, ExitReason, Extent};
 pub use input::{CompileFailure, DeliveryFailure, FetchFailure, Gone, Input};
 pub use layout::Layout;
+pub use overtaking::{Acceptance, Overtaking};
 pub use policy::{HostDirs, NetRule, Policy, Volume};
 pub use profile::{ExecutorKey, ExecutorRun, Network, Profile};
 pub use record::{GuestEnd, Record};

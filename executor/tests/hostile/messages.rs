@@ -41,12 +41,12 @@ async fn a_guest_that_waits_gets_its_messages_in_order_and_sends_them_back() {
     bench.wait_until_started(1).await;
     let longest = vec![7; MESSAGE_BYTES_MAX];
     let messages = [&b"one"[..], b"", b"two", &longest].map(|bytes| message(&guest.key, bytes));
-    messages.iter().cloned().for_each(|message| bench.runner.deliver(message));
+    messages.iter().cloned().for_each(|message| bench.runner.send_message(message));
     assert_eq!(sent(&bench, messages.len()).await, messages);
     // One that waits, and is not to be told, is killed at once.
     let end = bench.kill(&guest.key).await;
     assert_eq!((end.outcome, end.result), (KILLED, Vec::new()));
-    bench.runner.deliver(message(&guest.key, b"too late"));
+    bench.runner.send_message(message(&guest.key, b"too late"));
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn a_guest_checks_in_vain_whether_messages_reach_beyond_its_memory() {
     let guest = bench.guest("forge_messages");
     bench.start(guest.clone());
     bench.wait_until_started(1).await;
-    bench.runner.deliver(message(&guest.key, b"ten bytes!"));
+    bench.runner.send_message(message(&guest.key, b"ten bytes!"));
     let reports = bench.until_the_end().await;
     let sent = [b"ten bytes!".to_vec(), Vec::new()].map(|bytes| message(&guest.key, &bytes));
     let found = reports.iter().filter_map(|report| match report {
@@ -125,12 +125,12 @@ async fn a_guest_that_never_receives_misses_what_is_too_much_and_takes_from_nobo
     bench.wait_until_started(3).await;
     let longest = vec![0; MESSAGE_BYTES_MAX];
     for _ in 0..1_000 {
-        bench.runner.deliver(message(&deaf.key, &longest));
-        bench.runner.deliver(message(&spinning.key, &longest));
-        bench.runner.deliver(message(&key("strange"), &longest));
+        bench.runner.send_message(message(&deaf.key, &longest));
+        bench.runner.send_message(message(&spinning.key, &longest));
+        bench.runner.send_message(message(&key("strange"), &longest));
     }
     let heard = message(&listener.key, b"still heard");
-    bench.runner.deliver(heard.clone());
+    bench.runner.send_message(heard.clone());
     assert_eq!(sent(&bench, 1).await, [heard]);
     for guest in [deaf, spinning, listener] {
         assert_eq!(bench.kill(&guest.key).await.outcome, KILLED);
@@ -145,7 +145,7 @@ async fn a_guest_that_is_run_again_begins_without_messages() {
     let guest = StartGuest { policies, ..bench.guest("leave_mail") };
     bench.start(guest.clone());
     bench.wait_until_started(1).await;
-    bench.runner.deliver(message(&guest.key, b"mail"));
+    bench.runner.send_message(message(&guest.key, b"mail"));
     let end = bench.end_of(&guest.key).await;
     assert!(!trapped(Trap::Unreachable)(&end.outcome), "the message was still there");
     assert_eq!((end.outcome, end.usage.restarts), (EXITED, 1));

@@ -5,7 +5,7 @@ use crate::{
     record::Record,
 };
 use skep_protocol::{
-    Rejection, agent, frames, framework,
+    Rejection, agent, framework,
     operator::{self, PeerKind},
 };
 
@@ -47,10 +47,8 @@ impl Effect {
     /// Such an effect may be dropped.
     pub const fn message_bytes(&self) -> Option<usize> {
         match self {
-            Self::SendAgent { message: agent::ToAgent::Deliver(message), .. }
-            | Self::SendFramework { event: framework::Event::Message(message), .. } => {
-                Some(frames::message_bytes(message))
-            }
+            Self::SendAgent { message, .. } => message.message_bytes(),
+            Self::SendFramework { event, .. } => event.message_bytes(),
             _ => None,
         }
     }

@@ -23,7 +23,7 @@ impl Master {
         match self.way_to(framework, &task, attempt) {
             Ok((agent, attempt)) => {
                 let key = TaskKey { framework: framework.clone(), task, attempt };
-                self.send_agent(agent, ToAgent::Deliver(TaskMessage { key, bytes }));
+                self.send_agent(agent, ToAgent::Message(TaskMessage { key, bytes }));
             }
             Err(why) => {
                 let rejection = Rejection::Undelivered { task, why };

@@ -220,7 +220,7 @@ impl Convert for ToAgent {
                 Kind::RemoveFramework(RemoveFramework { framework: framework.to_wire() })
             }
             Self::Volumes { volumes } => Kind::Volumes(Volumes { volumes: volumes.to_wire() }),
-            Self::Deliver(message) => Kind::Deliver(message.to_wire()),
+            Self::Message(message) => Kind::Message(message.to_wire()),
         };
         wire::ToAgent { kind: Some(kind) }
     }
@@ -261,7 +261,7 @@ impl Convert for ToAgent {
                 let volumes = at_most("volumes.volumes", VOLUMES_MAX, m.volumes)?;
                 Self::Volumes { volumes: read("volumes.volumes", volumes)? }
             }
-            Kind::Deliver(m) => Self::Deliver(read("deliver", m)?),
+            Kind::Message(m) => Self::Message(read("message", m)?),
         })
     }
 }

@@ -42,7 +42,7 @@ impl Convert for ToExecutor {
                 Kind::Tell(Tell { key: Some(key.to_wire()), event: event.clone() })
             }
             Self::HangUp { key } => Kind::HangUp(HangUp { key: Some(key.to_wire()) }),
-            Self::Deliver(message) => Kind::Deliver(TaskMessage::to_wire(message)),
+            Self::Message(message) => Kind::Message(TaskMessage::to_wire(message)),
             Self::Stop => Kind::Stop(Stop {}),
         };
         wire::ToExecutor { kind: Some(kind) }
@@ -60,7 +60,7 @@ impl Convert for ToExecutor {
             Kind::Acknowledge(m) => Self::Acknowledge { batch: m.batch },
             Kind::Tell(m) => Self::Tell { key: required("tell.key", m.key)?, event: m.event },
             Kind::HangUp(m) => Self::HangUp { key: required("hang_up.key", m.key)? },
-            Kind::Deliver(m) => Self::Deliver(read("deliver", m)?),
+            Kind::Message(m) => Self::Message(read("message", m)?),
             Kind::Stop(_) => Self::Stop,
         })
     }

@@ -133,8 +133,8 @@ fn message(key: TaskKey, text: &str) -> TaskMessage {
 fn a_message_goes_to_the_executor_of_a_task_that_was_told_to_start_and_nowhere_else() {
     let mut bench = Bench::warm();
     bench.launch(1, [spec("a"), spec("b"), spec("queued")]);
-    let deliver = |key| ToAgent::Deliver(message(key, "go"));
-    let message = ToExecutor::Deliver(message(key("a"), "go"));
+    let deliver = |key| ToAgent::Message(message(key, "go"));
+    let message = ToExecutor::Message(message(key("a"), "go"));
     let sent = Effect::SendExecutor { executor: executor(), message };
     assert_eq!(bench.master(deliver(key("a"))), [sent]);
     assert_eq!(bench.master(deliver(key("queued"))), []);

@@ -173,7 +173,7 @@ impl World {
             | ToAgent::Refused { .. }
             | ToAgent::Recall { .. }
             | ToAgent::Volumes { .. }
-            | ToAgent::Deliver(_) => {}
+            | ToAgent::Message(_) => {}
         }
     }
 

@@ -124,7 +124,7 @@ impl Names {
                 format!("acknowledge{}", all.collect::<String>())
             }
             ToAgent::RemoveFramework { framework } => format!("remove {framework}"),
-            ToAgent::Deliver(TaskMessage { key, bytes }) => {
+            ToAgent::Message(TaskMessage { key, bytes }) => {
                 format!("deliver to {key}: {}", String::from_utf8_lossy(bytes))
             }
             ToAgent::Volumes { volumes } => {

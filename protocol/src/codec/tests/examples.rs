@@ -264,7 +264,7 @@ pub(super) fn to_agent() -> Examples<agent::ToAgent> {
         ("volumes", ToAgent::Volumes { volumes: vec![volume()] }),
         ("acknowledge", ToAgent::Acknowledge { acknowledgements: acknowledgements() }),
         ("remove_framework", ToAgent::RemoveFramework { framework: framework() }),
-        ("deliver", ToAgent::Deliver(message())),
+        ("message", ToAgent::Message(message())),
     ]
 }
 
@@ -278,7 +278,7 @@ pub(super) fn to_executor() -> Examples<ToExecutor> {
         ("acknowledge", ToExecutor::Acknowledge { batch: 12 }),
         ("tell", ToExecutor::Tell { key: key(), event: b"event".to_vec() }),
         ("hang_up", ToExecutor::HangUp { key: key() }),
-        ("deliver", ToExecutor::Deliver(message())),
+        ("message", ToExecutor::Message(message())),
         ("stop", ToExecutor::Stop),
     ]
 }

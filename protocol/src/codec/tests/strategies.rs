@@ -235,7 +235,7 @@ pub(super) fn to_agent() -> impl Strategy<Value = agent::ToAgent> {
         acknowledgements().prop_map(|acknowledgements| ToAgent::Acknowledge { acknowledgements }),
         framework().prop_map(|framework| ToAgent::RemoveFramework { framework }),
         vec(volume(), 0..3).prop_map(|volumes| ToAgent::Volumes { volumes }),
-        message().prop_map(ToAgent::Deliver),
+        message().prop_map(ToAgent::Message),
     ]
 }
 
@@ -273,7 +273,7 @@ pub(super) fn to_executor() -> impl Strategy<Value = ToExecutor> {
         any::<u64>().prop_map(|batch| ToExecutor::Acknowledge { batch }),
         (key(), blob()).prop_map(|(key, event)| ToExecutor::Tell { key, event }),
         key().prop_map(|key| ToExecutor::HangUp { key }),
-        message().prop_map(ToExecutor::Deliver),
+        message().prop_map(ToExecutor::Message),
         Just(ToExecutor::Stop),
     ]
 }
