@@ -1,11 +1,12 @@
 //! Executors and their guests, simulated: what an agent's orders come to.
 //!
 //! A guest's first argument says for how many milliseconds it runs, its second with which code it
-//! exits. Always holds: an executor takes orders in the order they were given and reports what
+//! exits, its third how often it says on the way how far it is. Always holds: an executor takes orders in the order they were given and reports what
 //! happened in the order it did, and all that it says is heard before its end is; it outlives its
 //! agent, and says to the next run what it has and what was not acknowledged.
 
 use crate::{
+    promises::Mark,
     schedule::{Event, ExecutorRun},
     sim::Sim,
 };
@@ -13,7 +14,7 @@ use skep_agent_core::{ExecutorKey, ExecutorRun as ExecutionId, Gone, Input};
 use skep_protocol::{
     Outcome, TaskKey, Time, Usage,
     executor::{GuestStage, HeldGuest, Report, StartGuest, ToExecutor},
-    outcome::KilledBy,
+    outcome::{Checkpoint, KilledBy, TaskMessage},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -104,7 +105,9 @@ impl Executors {
 impl Executor {
     /// All guests that its agent may count on.
     fn held(&self) -> Vec<HeldGuest> {
-        let is_news = |key: &TaskKey| self.left.values().any(|report| key_of(report) == key);
+        let has_begun = |report: &Report| matches!(report, Report::Started { .. });
+        let begun = || self.left.values().filter(|report| has_begun(report));
+        let is_news = |key: &TaskKey| begun().any(|report| key_of(report) == key);
         let running = self.guests.keys().map(|key| {
             let stage = if is_news(key) { GuestStage::Starting } else { GuestStage::Running };
             (key.clone(), stage)
@@ -276,7 +279,11 @@ impl Sim {
             ToExecutor::Tell { .. } | ToExecutor::HangUp { .. } => {
                 unreachable!("no guest here speaks as a framework")
             }
-            ToExecutor::Message(_) => unreachable!("no framework here sends messages"),
+            ToExecutor::Message(TaskMessage { key, bytes }) => {
+                if executor.guests.contains_key(&key) {
+                    self.promises.guest_hears(&key, &Mark::read(&bytes));
+                }
+            }
             ToExecutor::Stop => unreachable!("agents end executors by an effect of its own"),
         }
     }
@@ -286,11 +293,34 @@ impl Sim {
         let Some(executor) = self.executor(run) else { return };
         let time = run_time(&guest.args);
         let code = guest.args.get(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        let marks: u32 = guest.args.get(2).and_then(|marks| marks.parse().ok()).unwrap_or(0);
+        let origin = (!guest.checkpoint.is_empty()).then(|| Mark::read(&guest.checkpoint));
         let key = guest.key;
         executor.guests.insert(key.clone(), Guest { code, since, killed: None });
         self.promises.starts(since, run.agent, &key);
+        self.promises.goes_on(&key, origin.as_ref());
         self.report(run, Report::Started { key: key.clone(), at: since });
+        let before = origin.map_or(0, |origin| origin.number);
+        for count in 1..=marks {
+            let (executor, key) = (run.clone(), key.clone());
+            let number = before + u64::from(count);
+            let at = since + time * count / (marks + 1);
+            self.schedule.arrange(at, Event::GuestMarks { executor, key, number });
+        }
         self.schedule.arrange(since + time, Event::GuestEnds { executor: run.clone(), key });
+    }
+
+    /// A guest keeps how far it is, and tells its framework.
+    pub(crate) fn guest_marks(&mut self, run: &ExecutorRun, key: TaskKey, number: u64) {
+        let guest = self.executor(run).and_then(|known| known.guests.get(&key));
+        if guest.is_none_or(|guest| guest.killed.is_some()) {
+            return;
+        }
+        let mark = Mark { key: key.clone(), number };
+        self.promises.makes(&mark);
+        let kept = Checkpoint { key: key.clone(), bytes: mark.bytes() };
+        self.report(run, Report::Checkpointed(kept));
+        self.report(run, Report::Sent(TaskMessage { key, bytes: mark.bytes() }));
     }
 
     pub(crate) fn guest_ends(&mut self, run: &ExecutorRun, key: TaskKey) {
@@ -303,6 +333,9 @@ impl Sim {
             Some(by) => Outcome::Killed { by },
             None => Outcome::Exited { code: guest.code },
         };
+        if outcome.is_success() {
+            self.promises.settles(&key.framework, &key.task);
+        }
         let usage = Usage { wall: at.since(guest.since), ..Usage::default() };
         let (result, last_words) = (Vec::new(), String::new());
         self.report(run, Report::Ended { key, at, outcome, usage, result, last_words });

@@ -103,6 +103,7 @@ impl Sim {
             Event::MasterStarts
             | Event::AgentStarts { .. }
             | Event::ExecutorHears { .. }
+            | Event::GuestMarks { .. }
             | Event::GuestEnds { .. }
             | Event::ExecutorEnds { .. }
             | Event::Strikes { .. } => None,

@@ -66,9 +66,11 @@ pub(crate) enum Word {
 }
 
 impl Word {
-    /// The same once more, if it may come twice: what is asked for once is answered once.
+    /// The same once more, if it may come twice: what is asked for once is answered once, and
+    /// messages of tasks are not repeated by anybody.
     fn again(&self) -> Option<Self> {
         match self {
+            Self::FromAgent(ToMaster::Sent { .. }) | Self::ToAgent(ToAgent::Message(_)) => None,
             Self::FromAgent(message) => Some(Self::FromAgent(message.clone())),
             Self::ToAgent(order) => Some(Self::ToAgent(order.clone())),
             Self::FromFramework(

@@ -10,6 +10,7 @@
 //! | every task that was accepted ends | [`Promises::check_rest`] |
 //! | what was said is on the disk; no update is forgotten unheard | `promises/durable.rs` |
 //! | after healing frameworks believe what is so | `promises/views.rs` |
+//! | no attempt falls back behind one before it; messages are heard once | `promises/marks.rs` |
 //! | a restart finds the state that the process had | `check_replay` of the cores |
 //! | every operation is answered, once; who was admitted stays so | `framework`, `agent` |
 //! | what was asked for gets done | `rest` |
@@ -21,7 +22,10 @@
 //! attempt as over and do not listen.
 
 mod durable;
+mod marks;
 mod views;
+
+pub(crate) use marks::Mark;
 
 use skep_agent_core::Record;
 use skep_protocol::{
@@ -53,6 +57,7 @@ pub(crate) struct Promises {
     given_up: BTreeSet<TaskKey>,
     /// Frameworks that have left: nobody tells them anything any more.
     departed: BTreeSet<FrameworkId>,
+    marks: marks::Marks,
     /// Since when nothing goes wrong.
     healed: Option<Time>,
 }

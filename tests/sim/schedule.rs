@@ -61,6 +61,12 @@ pub(crate) enum Event {
         by: Option<u64>,
         order: Box<ToExecutor>,
     },
+    /// A guest says how far it is.
+    GuestMarks {
+        executor: ExecutorRun,
+        key: TaskKey,
+        number: u64,
+    },
     GuestEnds {
         executor: ExecutorRun,
         key: TaskKey,

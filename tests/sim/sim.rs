@@ -107,6 +107,9 @@ impl Sim {
             Event::ExecutorHears { executor, by, order } => {
                 self.executor_hears(executor, by, *order);
             }
+            Event::GuestMarks { executor, key, number } => {
+                self.guest_marks(&executor, key, number);
+            }
             Event::GuestEnds { executor, key } => self.guest_ends(&executor, key),
             Event::ExecutorEnds { executor } => self.executor_ends(&executor),
             Event::FrameworkSubmits { framework, tasks } => self.submit_some(framework, tasks),

@@ -40,6 +40,9 @@ pub(crate) struct Agent {
     pub(crate) tasks: BTreeSet<TaskKey>,
     /// Those of them that have not ended.
     pub(crate) tally: Tally,
+    /// Attempts whose frameworks know them as lost, and that it may still have: what it says of
+    /// them is news to nobody.
+    pub(crate) lost: BTreeSet<TaskKey>,
 }
 
 /// Whether an agent is there.
@@ -105,7 +108,7 @@ impl Master {
             (agent.standing, agent.incarnation, agent.run) = (standing, incarnation, run);
             (agent.connection, agent.info) = (number, info);
         } else {
-            let (offers, tasks, tally) = (BTreeSet::new(), BTreeSet::new(), Tally::default());
+            let (offers, tasks, tally, lost) = Default::default();
             let agent = Agent {
                 standing,
                 incarnation,
@@ -115,6 +118,7 @@ impl Master {
                 offers,
                 tasks,
                 tally,
+                lost,
             };
             self.agents.insert(id.clone(), agent);
         }

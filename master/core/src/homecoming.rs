@@ -64,8 +64,12 @@ impl Master {
             accepted: BTreeMap::new(),
             words: Vec::new(),
         };
-        let known = self.agents.get(agent).map(|known| known.tasks.clone());
-        let mut missing = known.unwrap_or_default();
+        let mut missing = BTreeSet::new();
+        if let Some(known) = self.agents.get_mut(agent) {
+            missing.clone_from(&known.tasks);
+            let brought: BTreeSet<&TaskKey> = held.iter().map(|task| &task.key).collect();
+            known.lost.retain(|key| brought.contains(key));
+        }
         for task in held {
             missing.remove(&task.key);
             self.bring(task, &mut home);
@@ -127,7 +131,7 @@ impl Master {
         let live = self.tasks.newest(&key.framework, &key.task).map(|(attempt, _)| attempt);
         let ended = self.tasks.history.newest(&key.framework, &key.task);
         let newest = live.max(ended.map(|(ended, _)| ended.attempt));
-        let is_told = home.before == Some(Standing::Lost) || self.tasks.history.contains(&key);
+        let is_told = self.is_told(&key, home);
         let fate = match newest {
             Some(newest) if newest > key.attempt => Fate::Condemned(superseded_by(newest)),
             _ if is_told => Fate::Condemned(superseded_by(key.attempt.next())),
@@ -169,6 +173,17 @@ impl Master {
         }
         home.words.extend(self.word_of(&key, &task));
         self.insert_task(&key, task);
+    }
+
+    /// Whether the framework of an attempt that an agent brings knows it as over.
+    fn is_told(&mut self, key: &TaskKey, home: &Homecoming<'_>) -> bool {
+        let was_lost = home.before == Some(Standing::Lost);
+        let is_remembered = self.tasks.history.contains(key);
+        let Some(agent) = self.agents.get_mut(home.agent) else { return is_remembered };
+        if was_lost {
+            agent.lost.insert(key.clone());
+        }
+        is_remembered || agent.lost.contains(key)
     }
 
     /// The allocation that an agent names, or another if that is somebody else's here.
@@ -273,6 +288,9 @@ impl Master {
         let outcome = Outcome::Lost { why };
         let stage = Stage::Ended { outcome: outcome.clone(), usage: None, report: Report::Master };
         self.end_task(key, stage);
+        if let Some(known) = self.agents.get_mut(&agent) {
+            known.lost.insert(key.clone());
+        }
         self.frameworks.get(&key.framework)?.connection()?;
         self.forget_task(key);
         Some(self.word(key, Some(&agent), TaskState::Ended(outcome)))

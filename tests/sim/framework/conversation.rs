@@ -4,12 +4,14 @@ use super::{Appetite, Job, JobStage, Stage, Temper, Wish};
 use crate::{
     master::module,
     network::{Link, Peer, Side, Word},
+    promises::Mark,
     sim::Sim,
 };
 use skep_protocol::{
     AllocationId, Attempt, FrameworkId, Outcome, Rejection, Resources, StatusUpdate, TaskId,
-    TaskSpec, TaskState,
+    TaskKey, TaskSpec, TaskState,
     framework::{Acknowledgement, Answer, Call, Event, Filters, Offer, Operation, RefusedTask},
+    outcome::TaskMessage,
     task::{DirGrant, DirSource, Output},
 };
 use std::time::Duration;
@@ -44,7 +46,15 @@ impl Sim {
         let task = TaskId::new(format!("t{}", framework.jobs.len() + 1)).expect("a good id");
         let mut spec = TaskSpec::new(task.clone(), module(), resources);
         spec.args = vec![time.as_millis().to_string(), code.to_string()];
-        if framework.jobs.len() % 3 == 2 {
+        let place = framework.jobs.len();
+        if place % 4 == 1 {
+            // It says now and then how far it is.
+            spec.args.push((place % 16).to_string());
+        }
+        if place % 5 == 4 {
+            spec.policies.lost_after = Some(Duration::from_secs(place as u64));
+        }
+        if place % 3 == 2 {
             // It ends only when that has reached the master.
             spec.grants.dirs.push(DirGrant::read_write(DirSource::Sandbox, "."));
             spec.outputs.push(Output::new("out"));
@@ -83,9 +93,16 @@ impl Sim {
                 framework.waiting.retain(|waiting| waiting != task);
                 self.say_appetite(number);
             }
-            JobStage::Launched(_) => self.call(number, Call::Kill { task: task.clone() }),
+            JobStage::Launched(_) => self.order_to_kill(number, task.clone()),
             JobStage::Done => {}
         }
+    }
+
+    fn order_to_kill(&mut self, number: usize, task: TaskId) {
+        if let Some(framework) = &self.frameworks[number].id {
+            self.promises.settles(framework, &task);
+        }
+        self.call(number, Call::Kill { task });
     }
 
     /// The framework leaves for good; nothing of it is wanted any more.
@@ -133,9 +150,10 @@ impl Sim {
 
     /// An instance that has been replaced hears something, and may not know better than to act.
     fn older_instance_hears(&mut self, number: usize, link: Link, event: &Event) {
-        let is_over = matches!(event, Event::Refused { .. });
-        if is_over {
-            let Event::Refused { rejection } = event else { return };
+        if let Event::Refused { rejection } = event {
+            if matches!(rejection, Rejection::Undelivered { .. }) {
+                return;
+            }
             let is_told = matches!(
                 rejection,
                 Rejection::FailedOver { .. } | Rejection::UnknownFramework { .. }
@@ -148,6 +166,9 @@ impl Sim {
         if self.random.once_in(8)
             && let Some(task) = self.random.pick(&jobs).cloned()
         {
+            if let Some(framework) = &self.frameworks[number].id {
+                self.promises.settles(framework, &task);
+            }
             self.send(link, Side::Peer, Word::FromFramework(Call::Kill { task }));
         }
     }
@@ -187,15 +208,17 @@ impl Sim {
             {
                 return self.fail_over(number, Older::Dead);
             }
+            // Its answer came too late.
+            Event::Refused { rejection: Rejection::Undelivered { .. } } => {}
             Event::Refused { rejection } => {
                 panic!("the master turned away a rightful framework {number}: {rejection}")
             }
             Event::TasksAccepted { tasks, .. } => {
                 self.promises.accepts(self.frameworks[number].id.as_ref(), tasks);
             }
+            Event::Message(message) => self.answer_message(number, message),
             Event::Rescinded { .. }
             | Event::Progressed { .. }
-            | Event::Message(_)
             | Event::InverseOffers { .. }
             | Event::InverseRescinded { .. }
             | Event::Asked { .. } => {}
@@ -209,6 +232,7 @@ impl Sim {
                 self.frameworks[number].id = Some(framework.clone());
                 self.call(number, Call::Teardown);
             }
+            Event::Refused { rejection: Rejection::Undelivered { .. } } => {}
             Event::Refused { .. } => self.frameworks[number].stage = Stage::Gone,
             _ => {}
         }
@@ -229,7 +253,7 @@ impl Sim {
             self.call(number, Call::Reconcile { tasks });
         }
         for task in kills {
-            self.call(number, Call::Kill { task });
+            self.order_to_kill(number, task);
         }
     }
 
@@ -304,9 +328,19 @@ impl Sim {
             if matches!(rejection, Rejection::DuplicateTask { .. }) {
                 // The attempt that was given up is back.
                 framework.rests_until = self.now + REST;
-                self.call(number, Call::Kill { task });
+                self.order_to_kill(number, task);
             }
         }
+    }
+
+    /// Says a task's message back to the attempt that it came from.
+    fn answer_message(&mut self, number: usize, message: TaskMessage) {
+        let TaskMessage { key, bytes } = message;
+        let mark = Mark::read(&bytes);
+        assert_eq!(mark.key, key, "a message is told as another task's");
+        self.promises.framework_hears(self.frameworks[number].id.as_ref(), &mark);
+        let TaskKey { task, attempt, .. } = key;
+        self.call(number, Call::Message { task, attempt: Some(attempt), bytes });
     }
 
     fn updated(&mut self, number: usize, updates: Vec<StatusUpdate>) {
@@ -337,7 +371,7 @@ impl Sim {
             self.call(number, Call::Acknowledge { acknowledgements });
         }
         for task in unwanted {
-            self.call(number, Call::Kill { task });
+            self.order_to_kill(number, task);
         }
         for (allocation, room) in left {
             self.refill(number, allocation, &room);

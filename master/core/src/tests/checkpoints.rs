@@ -145,3 +145,37 @@ fn a_task_says_for_itself_when_it_counts_as_lost() {
     s.wait(7_200.0);
     s.expect(["f: late#1 UNREACHABLE", "f: late#1 lost: its agent was not heard of for too long"]);
 }
+
+/// However many have ended since, and however often the agent repeats it.
+#[test]
+fn what_was_told_lost_is_no_news_when_its_agent_is_back() {
+    let mut s = Story::with(|policy| policy.ended_tasks_max = 1);
+    s.framework("f", "r");
+    s.agent("a", "cpus:2;mem:128");
+    s.idle();
+    let tasks = [1, 2, 3_600].map(|seconds| {
+        let mut spec = task(&format!("t{seconds}"), "cpus:0.1;mem:32");
+        spec.policies.lost_after = Some(Duration::from_secs(seconds));
+        spec
+    });
+    s.run("f", "o1", "a", &tasks);
+    s.disconnect("a");
+    s.wait(10.0);
+    s.take_effects();
+    let states = [OK, TaskState::Running, TaskState::Running];
+    let held: Vec<HeldTask> = tasks
+        .iter()
+        .zip(states)
+        .map(|(spec, state)| s.held("f", spec, "l1", "cpus:2;mem:128", state))
+        .collect();
+    s.register("a", &held);
+    let kill = "a: kill f/t2#1 by its newer attempt 2";
+    s.expect(["a: registered", kill, "f: t3600#1 RUNNING"]);
+    s.update("a", "f", "t1", 2, OK);
+    s.expect(["a: acknowledge f/t1#1 (2)"]);
+    // That was lost on its way.
+    s.disconnect("a");
+    s.register("a", &held);
+    s.update("a", "f", "t1", 2, OK);
+    s.expect(["a: registered", kill, "a: acknowledge f/t1#1 (2)"]);
+}
