@@ -7,6 +7,7 @@ use crate::{
     freeze::Whose,
     journal::LastCommit,
     network::{Peer, SILENCE_MAX, Side, Word},
+    promises::Mark,
     sim::Sim,
     trace::{Detail, LINES, Trace},
 };
@@ -37,6 +38,31 @@ fn a_task_on_an_agent_that_dies_is_run_elsewhere_as_a_new_attempt() {
     sim.come_to_rest();
     sim.assert_told(&task, 1, &["STARTING", "RUNNING", "UNREACHABLE", "LOST"]);
     sim.assert_told(&task, 2, &["STARTING", "RUNNING", "FINISHED"]);
+}
+
+/// Also where the master was started anew in between.
+#[test]
+fn a_task_goes_on_from_its_last_checkpoint_wherever_it_is_run_again() {
+    for restarts in [false, true] {
+        let mut sim = story().agents(2, "cpus:2;mem:128").framework("batch");
+        sim.launch("batch", SLOT, seconds(1));
+        // The second one says once how far it is.
+        let task = sim.launch("batch", SLOT, seconds(20));
+        sim.until_it_runs(&task, 1);
+        sim.run_for(seconds(12));
+        if restarts {
+            sim.crash_master(LastCommit::Undone);
+            sim.start_master();
+            sim.run_for(seconds(2));
+        }
+        let first = sim.home_of(&task, 1);
+        sim.crash_node(first, LastCommit::Undone);
+        sim.until_it_runs(&task, 2);
+        sim.start_agent(first);
+        let origin = sim.promises.origin_of(&sim.key(&task, 2)).cloned();
+        assert_eq!(origin, Some(Mark { key: sim.key(&task, 1), number: 1 }));
+        sim.come_to_rest();
+    }
 }
 
 /// Neither the one that runs on, nor the one that ends meanwhile.

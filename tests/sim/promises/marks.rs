@@ -80,6 +80,13 @@ impl Promises {
         origins.insert(key.attempt, origin.cloned());
     }
 
+    /// What an attempt went on from.
+    #[cfg(test)]
+    pub(crate) fn origin_of(&self, key: &TaskKey) -> Option<&Mark> {
+        let of_task = self.marks.origins.get(&(key.framework.clone(), key.task.clone()))?;
+        of_task.get(&key.attempt)?.as_ref()
+    }
+
     /// A task is ordered to be killed, or an attempt of it has ended well.
     pub(crate) fn settles(&mut self, framework: &FrameworkId, task: &TaskId) {
         self.marks.settled.insert((framework.clone(), task.clone()));

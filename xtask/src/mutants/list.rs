@@ -146,4 +146,29 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         right: "            updates.extend(task.unacknowledged.iter().cloned());\n",
         wrong: "",
     },
+    Mutation {
+        name: "a task starts before its acceptance is recorded",
+        file: "agent/core/src/overtaking.rs",
+        right: "        self.unsaved.insert(key.clone());\n",
+        wrong: "",
+    },
+    Mutation {
+        name: "a guest's checkpoint is not recorded",
+        file: "agent/core/src/updates.rs",
+        right: "        self.persist(Record::Checkpointed(checkpoint.clone()));",
+        wrong: "        self.state.apply(&Record::Checkpointed(checkpoint.clone()));",
+    },
+    Mutation {
+        name: "the master keeps a checkpoint and does not record it",
+        file: "master/core/src/checkpoints.rs",
+        right: "            self.persist(Record::Checkpointed { checkpoint, at: self.now });",
+        wrong: "            \
+                self.durable.apply(&Record::Checkpointed { checkpoint, at: self.now });",
+    },
+    Mutation {
+        name: "what was told lost is news when its agent is back",
+        file: "master/core/src/homecoming.rs",
+        right: "            known.lost.insert(key.clone());\n",
+        wrong: "            let _ = &mut known.lost;\n",
+    },
 ];
