@@ -1,9 +1,10 @@
 //! Executors and their guests, simulated: what an agent's orders come to.
 //!
 //! A guest's first argument says for how many milliseconds it runs, its second with which code it
-//! exits, its third how often it says on the way how far it is. Always holds: an executor takes orders in the order they were given and reports what
-//! happened in the order it did, and all that it says is heard before its end is; it outlives its
-//! agent, and says to the next run what it has and what was not acknowledged.
+//! exits, its third how often it says on the way how far it is. Always holds: an executor takes
+//! orders in the order they were given and reports what happened in the order it did, and all that
+//! it says is heard before its end is; it outlives its agent, and says to the next run what it has
+//! and what was not acknowledged.
 
 use crate::{
     promises::Mark,
