@@ -279,10 +279,10 @@ impl Shell {
 
     fn send_master(&self, connection: u64, message: ToMaster) {
         let message = match message {
-            ToMaster::Beat { inputs, .. } => {
+            ToMaster::Beat { inputs, acknowledged, .. } => {
                 let age = self.barrier.unsaved_age().as_millis();
                 let unsaved_millis = u64::try_from(age).unwrap_or(u64::MAX);
-                ToMaster::Beat { inputs, unsaved_millis }
+                ToMaster::Beat { inputs, unsaved_millis, acknowledged }
             }
             message => message,
         };

@@ -48,6 +48,9 @@ pub enum ToMaster {
         inputs: u64,
         /// Age of the oldest record that is not yet on disk, in milliseconds.
         unsaved_millis: u64,
+        /// The greatest number of an order to acknowledge that came on this connection: what it
+        /// lets the agent forget is off the disk. 0: none came.
+        acknowledged: u64,
     },
 }
 
@@ -179,6 +182,8 @@ pub enum ToAgent {
     },
     /// The framework has dealt with these updates.
     Acknowledge {
+        /// Counts these orders to the agent, from 1 on.
+        number: u64,
         /// Which.
         acknowledgements: Vec<Acknowledgement>,
     },

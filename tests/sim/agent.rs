@@ -272,10 +272,10 @@ impl Sim {
     fn tell_master(&mut self, number: usize, connection: u64, message: ToMaster) {
         let Some(process) = &self.agents[number].process else { return };
         let message = match message {
-            ToMaster::Beat { inputs, .. } => {
+            ToMaster::Beat { inputs, acknowledged, .. } => {
                 let age = process.barrier.unsaved_age(self.now).as_millis();
                 let unsaved_millis = u64::try_from(age).unwrap_or(u64::MAX);
-                ToMaster::Beat { inputs, unsaved_millis }
+                ToMaster::Beat { inputs, unsaved_millis, acknowledged }
             }
             message => message,
         };

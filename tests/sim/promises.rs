@@ -112,7 +112,7 @@ impl Promises {
             ToAgent::RemoveFramework { framework } => {
                 node.removed.insert(framework.clone());
             }
-            ToAgent::Acknowledge { acknowledgements } => {
+            ToAgent::Acknowledge { acknowledgements, .. } => {
                 self.acknowledged(acknowledgements);
             }
             _ => {}

@@ -11,7 +11,7 @@ use skep_protocol::{
 use skep_transport::{Address, CloseCode, Closed, ControlError, DialWhy, Dialer, StreamError};
 
 const fn beat(inputs: u64) -> ToMaster {
-    ToMaster::Beat { inputs, unsaved_millis: 0 }
+    ToMaster::Beat { inputs, unsaved_millis: 0, acknowledged: 0 }
 }
 
 #[tokio::test]

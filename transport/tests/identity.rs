@@ -148,7 +148,7 @@ async fn a_peer_without_a_certificate_is_refused_whatever_is_no_join() {
     assert_eq!(kind, "unnamed");
 
     let (mut control, _) = mine.control::<ToMaster, ToAgent>().expect("the control stream");
-    let beat = ToMaster::Beat { inputs: 1, unsaved_millis: 0 };
+    let beat = ToMaster::Beat { inputs: 1, unsaved_millis: 0, acknowledged: 0 };
     soon(control.send(&beat)).await.expect("sent");
     let Closed::ByPeer(reason) = soon(mine.closed()).await else { panic!("not hung up on") };
     assert!(reason.why.contains("join first"), "{reason}");

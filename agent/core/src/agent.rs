@@ -196,8 +196,9 @@ impl Agent {
             ToAgent::Kill { framework, task, attempt, by } => {
                 self.kill_attempts(&framework, &task, attempt, &by);
             }
-            ToAgent::Acknowledge { acknowledgements } => {
+            ToAgent::Acknowledge { number, acknowledgements } => {
                 acknowledgements.iter().for_each(|ack| self.acknowledged(ack));
+                self.session.carried_out(number);
             }
             ToAgent::RemoveFramework { framework } => self.remove_framework(&framework),
             ToAgent::Volumes { volumes } => self.want_volumes(volumes),

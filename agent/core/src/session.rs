@@ -28,7 +28,18 @@ pub(crate) enum Session {
     Registering,
     Registered {
         next_beat: Time,
+        /// The greatest number of an order to acknowledge that came.
+        acknowledged: u64,
     },
+}
+
+impl Session {
+    /// An order to acknowledge was carried out.
+    pub(crate) fn carried_out(&mut self, number: u64) {
+        if let Self::Registered { acknowledged, .. } = self {
+            *acknowledged = number.max(*acknowledged);
+        }
+    }
 }
 
 /// Where this run of the agent stands.
@@ -78,7 +89,8 @@ impl Agent {
         if self.session != Session::Registering {
             return;
         }
-        self.session = Session::Registered { next_beat: self.turn.now + self.policy.beat_interval };
+        let next_beat = self.turn.now + self.policy.beat_interval;
+        self.session = Session::Registered { next_beat, acknowledged: 0 };
         if self.state.agent() != Some(&agent) {
             self.persist(Record::AgentNamed { agent });
         }
@@ -100,7 +112,7 @@ impl Agent {
             _ => None,
         };
         let beat = match self.session {
-            Session::Registered { next_beat } => Some(next_beat),
+            Session::Registered { next_beat, .. } => Some(next_beat),
             _ => None,
         };
         stop.into_iter().chain(beat).min()
@@ -108,11 +120,12 @@ impl Agent {
 
     pub(crate) fn session_tick(&mut self) {
         let now = self.turn.now;
-        if let Session::Registered { next_beat } = &mut self.session
+        if let Session::Registered { next_beat, acknowledged } = &mut self.session
             && *next_beat <= now
         {
             *next_beat = now + self.policy.beat_interval;
-            let beat = ToMaster::Beat { inputs: self.inputs, unsaved_millis: 0 };
+            let (inputs, acknowledged) = (self.inputs, *acknowledged);
+            let beat = ToMaster::Beat { inputs, unsaved_millis: 0, acknowledged };
             self.effect(Effect::SendMaster(beat));
         }
     }

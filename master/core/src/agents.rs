@@ -14,6 +14,7 @@
 use crate::{
     input::ConnectionId,
     master::{Master, Peer},
+    over::Over,
     tasks::Tally,
     timers::Timer,
 };
@@ -40,9 +41,7 @@ pub(crate) struct Agent {
     pub(crate) tasks: BTreeSet<TaskKey>,
     /// Those of them that have not ended.
     pub(crate) tally: Tally,
-    /// Attempts whose frameworks know them as lost, and that it may still have: what it says of
-    /// them is news to nobody.
-    pub(crate) lost: BTreeSet<TaskKey>,
+    pub(crate) over: Over,
 }
 
 /// Whether an agent is there.
@@ -108,7 +107,7 @@ impl Master {
             (agent.standing, agent.incarnation, agent.run) = (standing, incarnation, run);
             (agent.connection, agent.info) = (number, info);
         } else {
-            let (offers, tasks, tally, lost) = Default::default();
+            let (offers, tasks, tally, over) = Default::default();
             let agent = Agent {
                 standing,
                 incarnation,
@@ -118,7 +117,7 @@ impl Master {
                 offers,
                 tasks,
                 tally,
-                lost,
+                over,
             };
             self.agents.insert(id.clone(), agent);
         }
@@ -175,7 +174,10 @@ impl Master {
 
     /// The agent's loop is alive. If its disk is not, the beat does not count: an agent that
     /// cannot record a task must not be given one.
-    pub(crate) fn beat(&mut self, id: &AgentId, unsaved_millis: u64) {
+    pub(crate) fn beat(&mut self, id: &AgentId, unsaved_millis: u64, acknowledged: u64) {
+        if let Some(agent) = self.agents.get_mut(id) {
+            agent.over.carried_out(acknowledged);
+        }
         if Duration::from_millis(unsaved_millis) <= self.policy.unsaved_max {
             self.expect_beat(id);
         }

@@ -68,7 +68,7 @@ impl Master {
         if let Some(known) = self.agents.get_mut(agent) {
             missing.clone_from(&known.tasks);
             let brought: BTreeSet<&TaskKey> = held.iter().map(|task| &task.key).collect();
-            known.lost.retain(|key| brought.contains(key));
+            known.over.come_back(&brought);
         }
         for task in held {
             missing.remove(&task.key);
@@ -181,9 +181,9 @@ impl Master {
         let is_remembered = self.tasks.history.contains(key);
         let Some(agent) = self.agents.get_mut(home.agent) else { return is_remembered };
         if was_lost {
-            agent.lost.insert(key.clone());
+            agent.over.add(key.clone());
         }
-        is_remembered || agent.lost.contains(key)
+        is_remembered || agent.over.contains(key)
     }
 
     /// The allocation that an agent names, or another if that is somebody else's here.
@@ -289,7 +289,7 @@ impl Master {
         let stage = Stage::Ended { outcome: outcome.clone(), usage: None, report: Report::Master };
         self.end_task(key, stage);
         if let Some(known) = self.agents.get_mut(&agent) {
-            known.lost.insert(key.clone());
+            known.over.add(key.clone());
         }
         self.frameworks.get(&key.framework)?.connection()?;
         self.forget_task(key);

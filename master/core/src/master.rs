@@ -221,7 +221,9 @@ impl Master {
             ToMaster::Progressed { reports } => self.progressed(&agent, reports),
             ToMaster::Checkpointed { checkpoints } => self.checkpointed(&agent, checkpoints),
             ToMaster::Sent { messages } => self.sent(&agent, messages),
-            ToMaster::Beat { unsaved_millis, .. } => self.beat(&agent, unsaved_millis),
+            ToMaster::Beat { unsaved_millis, acknowledged, .. } => {
+                self.beat(&agent, unsaved_millis, acknowledged);
+            }
         }
     }
 

@@ -54,7 +54,7 @@ impl Master {
             }
         }
         if !acknowledgements.is_empty() {
-            self.order_agent(agent, ToAgent::Acknowledge { acknowledgements });
+            self.order_to_acknowledge(agent, acknowledgements);
         }
         self.tell_updates(forwarded);
     }
@@ -158,8 +158,17 @@ impl Master {
             agents.entry(agent).or_default().push(acknowledgement);
         }
         for (agent, acknowledgements) in agents {
-            self.order_agent(&agent, ToAgent::Acknowledge { acknowledgements });
+            self.order_to_acknowledge(&agent, acknowledgements);
         }
+    }
+
+    /// What is not live any more the agent may forget.
+    fn order_to_acknowledge(&mut self, id: &AgentId, acknowledgements: Vec<Acknowledgement>) {
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        let keys = acknowledgements.iter().map(|acknowledgement| &acknowledgement.key);
+        let forgotten = keys.filter(|key| self.tasks.get(key).is_none());
+        let number = agent.over.order(forgotten.cloned());
+        self.order_agent(id, ToAgent::Acknowledge { number, acknowledgements });
     }
 }
 

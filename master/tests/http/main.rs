@@ -122,7 +122,7 @@ async fn a_task_lives_from_its_offer_to_its_acknowledgement() {
         "acknowledge": {"acknowledgements": acknowledgements}});
     assert_eq!(web.call(&stream.id, call).await.0, StatusCode::ACCEPTED);
     let acknowledgements = vec![Acknowledgement { key, seq: 2 }];
-    assert_eq!(agent.order().await, ToAgent::Acknowledge { acknowledgements });
+    assert_eq!(agent.order().await, ToAgent::Acknowledge { number: 1, acknowledgements });
 
     let call = json!({"type": "TEARDOWN"});
     assert_eq!(web.call(&stream.id, call.clone()).await.0, StatusCode::ACCEPTED);

@@ -60,7 +60,7 @@ async fn the_example_in_python_runs_a_task() {
                 let key = take(&mut agent, framework, &tasks).await;
                 finish(&mut agent, &key).await;
             }
-            ToAgent::Acknowledge { acknowledgements } => {
+            ToAgent::Acknowledge { acknowledgements, .. } => {
                 acknowledged.extend(acknowledgements.into_iter().map(|ack| (ack.key, ack.seq)));
             }
             // It has had enough, and acknowledges nothing any more.

@@ -32,9 +32,11 @@ impl Convert for ToMaster {
                 Kind::Checkpointed(Checkpointed { checkpoints: checkpoints.to_wire() })
             }
             Self::Sent { messages } => Kind::Sent(Sent { messages: messages.to_wire() }),
-            Self::Beat { inputs, unsaved_millis } => {
-                Kind::Beat(Beat { inputs: *inputs, unsaved_millis: *unsaved_millis })
-            }
+            Self::Beat { inputs, unsaved_millis, acknowledged } => Kind::Beat(Beat {
+                inputs: *inputs,
+                unsaved_millis: *unsaved_millis,
+                acknowledged: *acknowledged,
+            }),
         };
         wire::ToMaster { kind: Some(kind) }
     }
@@ -56,7 +58,11 @@ impl Convert for ToMaster {
                 Self::Checkpointed { checkpoints: read("checkpointed.checkpoints", m.checkpoints)? }
             }
             Kind::Sent(m) => Self::Sent { messages: read("sent.messages", m.messages)? },
-            Kind::Beat(m) => Self::Beat { inputs: m.inputs, unsaved_millis: m.unsaved_millis },
+            Kind::Beat(m) => Self::Beat {
+                inputs: m.inputs,
+                unsaved_millis: m.unsaved_millis,
+                acknowledged: m.acknowledged,
+            },
         })
     }
 }
@@ -213,9 +219,10 @@ impl Convert for ToAgent {
                 attempt: attempt.to_wire(),
                 by: Some(by.to_wire()),
             }),
-            Self::Acknowledge { acknowledgements } => {
-                Kind::Acknowledge(Acknowledge { acknowledgements: acknowledgements.to_wire() })
-            }
+            Self::Acknowledge { number, acknowledgements } => Kind::Acknowledge(Acknowledge {
+                acknowledgements: acknowledgements.to_wire(),
+                number: *number,
+            }),
             Self::RemoveFramework { framework } => {
                 Kind::RemoveFramework(RemoveFramework { framework: framework.to_wire() })
             }
@@ -252,6 +259,7 @@ impl Convert for ToAgent {
                 by: required("kill.by", m.by)?,
             },
             Kind::Acknowledge(m) => Self::Acknowledge {
+                number: m.number,
                 acknowledgements: read("acknowledge.acknowledgements", m.acknowledgements)?,
             },
             Kind::RemoveFramework(m) => Self::RemoveFramework {

@@ -168,7 +168,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "what was told lost is news when its agent is back",
         file: "master/core/src/homecoming.rs",
-        right: "            known.lost.insert(key.clone());\n",
-        wrong: "            let _ = &mut known.lost;\n",
+        right: "            known.over.add(key.clone());\n",
+        wrong: "            let _ = &mut known.over;\n",
     },
 ];

@@ -133,7 +133,7 @@ impl Bench {
 
     fn acknowledge(&mut self, task: &str, seq: u64) -> Vec<Effect> {
         let acknowledgements = vec![Acknowledgement { key: key(task), seq }];
-        self.master(ToAgent::Acknowledge { acknowledgements })
+        self.master(ToAgent::Acknowledge { number: 1, acknowledgements })
     }
 
     fn at(&self) -> Time {

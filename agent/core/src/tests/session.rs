@@ -87,8 +87,18 @@ fn orders_before_the_registration_are_not_heard() {
 fn a_registered_agent_beats_every_second_with_the_inputs_it_handled() {
     let mut bench = Bench::new();
     bench.admit();
-    let beat = |inputs| Effect::SendMaster(ToMaster::Beat { inputs, unsaved_millis: 0 });
-    assert_eq!(bench.pass(2), [beat(3), beat(4)]);
+    let beat = |inputs, acknowledged| {
+        Effect::SendMaster(ToMaster::Beat { inputs, unsaved_millis: 0, acknowledged })
+    };
+    assert_eq!(bench.pass(2), [beat(3, 0), beat(4, 0)]);
+    let acknowledge = |number| ToAgent::Acknowledge { number, acknowledgements: Vec::new() };
+    bench.master(acknowledge(2));
+    bench.master(acknowledge(1));
+    assert_eq!(bench.pass(1), [beat(7, 2)]);
+    // On another connection they are counted anew: what came on this one may not have.
+    bench.act(Input::Disconnected);
+    bench.admit();
+    assert_eq!(bench.pass(1), [beat(11, 0)]);
     bench.act(Input::Disconnected);
     assert_eq!(bench.agent.deadline(), None);
 }

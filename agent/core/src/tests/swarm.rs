@@ -84,6 +84,7 @@ fn orders() -> impl Strategy<Value = ToAgent> {
             by: KilledBy::Operator,
         }),
         4 => (keys(), 1..4_u64).prop_map(|(key, seq)| ToAgent::Acknowledge {
+            number: 1,
             acknowledgements: vec![Acknowledgement { key, seq }],
         }),
         1 => frameworks().prop_map(|framework| ToAgent::RemoveFramework { framework }),

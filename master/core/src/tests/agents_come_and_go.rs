@@ -40,7 +40,7 @@ fn an_agent_that_does_not_register_first_is_refused_and_then_not_heard() {
     let mut s = Story::new();
     s.admit_agent("a", "cpus:1;mem:64");
     s.connect("a");
-    let beat = ToMaster::Beat { inputs: 1, unsaved_millis: 0 };
+    let beat = ToMaster::Beat { inputs: 1, unsaved_millis: 0, acknowledged: 0 };
     s.agent_says("a", beat.clone());
     s.expect(["a: refused: protocol violation: the first message must be Register", "a: hang up"]);
     s.agent_says("a", beat);
@@ -210,7 +210,7 @@ fn an_agent_that_does_not_beat_is_hung_up() {
 fn a_beat_from_an_agent_whose_disk_is_dead_does_not_count() {
     let mut s = running();
     for _ in 0..15 {
-        s.agent_says("a", ToMaster::Beat { inputs: 1, unsaved_millis: 10_001 });
+        s.agent_says("a", ToMaster::Beat { inputs: 1, unsaved_millis: 10_001, acknowledged: 0 });
         s.wait(1.0);
     }
     s.expect(["a: hang up"]);

@@ -35,6 +35,8 @@ struct AgentModel {
     numbers: BTreeMap<TaskKey, u64>,
     granted: BTreeMap<AllocationId, Resources>,
     killed: Vec<TaskKey>,
+    /// The number of the last order to acknowledge on this connection.
+    acknowledged: u64,
 }
 
 #[derive(Default)]
@@ -157,7 +159,8 @@ impl World {
             ToAgent::Kill { framework, task, attempt, .. } => {
                 agent.killed.push(TaskKey { framework, task, attempt });
             }
-            ToAgent::Acknowledge { acknowledgements } => {
+            ToAgent::Acknowledge { number, acknowledgements } => {
+                agent.acknowledged = number;
                 for ack in acknowledgements {
                     let newest = agent.numbers.get(&ack.key).copied().unwrap_or(0);
                     let held = agent.tasks.get(&ack.key);
@@ -247,6 +250,7 @@ impl World {
     fn register(&mut self, who: usize, how: usize) {
         let connection = ConnectionId(self.next());
         let agent = &mut self.agents[who];
+        agent.acknowledged = 0;
         agent.incarnation += u64::from(how.is_multiple_of(3));
         if how.is_multiple_of(7) {
             agent.tasks.pop_first();
@@ -534,7 +538,8 @@ impl World {
         }
         self.now = end;
         for who in 0..PEERS {
-            self.agent_says(who, ToMaster::Beat { inputs: 0, unsaved_millis: 0 });
+            let acknowledged = self.agents[who].acknowledged;
+            self.agent_says(who, ToMaster::Beat { inputs: 0, unsaved_millis: 0, acknowledged });
         }
     }
 }

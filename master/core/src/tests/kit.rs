@@ -259,7 +259,7 @@ impl Story {
     /// The agent's loop is alive for so many seconds, as it says each second.
     pub(crate) fn wait_beating(&mut self, name: &str, seconds: u32) {
         for _ in 0..seconds {
-            self.agent_says(name, ToMaster::Beat { inputs: 1, unsaved_millis: 0 });
+            self.agent_says(name, ToMaster::Beat { inputs: 1, unsaved_millis: 0, acknowledged: 0 });
             self.wait(1.0);
         }
     }

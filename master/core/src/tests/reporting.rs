@@ -155,3 +155,31 @@ fn large_updates_are_split_so_that_each_message_fits_a_frame() {
     s.agent_says("a", ToMaster::StatusUpdates { updates });
     assert_eq!(s.take_effects().len(), 2);
 }
+
+/// What the agent had not written to its disk when it died, and however many tasks have ended.
+#[test]
+fn an_end_that_was_acknowledged_is_no_news_when_its_agent_has_forgotten_that() {
+    let mut s = Story::with(|policy| policy.ended_tasks_max = 1);
+    s.framework("f", "r");
+    s.agent("a", "cpus:2;mem:128");
+    s.idle();
+    let specs = ["t", "u"].map(|name| task(name, "cpus:1;mem:64"));
+    s.run("f", "o1", "a", &specs);
+    for name in ["t", "u"] {
+        s.update("a", "f", name, 2, OK);
+        s.acknowledge("f", name, 2);
+    }
+    s.take_effects();
+    let held = specs.map(|spec| s.held("f", &spec, "l1", "cpus:2;mem:128", OK));
+    s.disconnect("a");
+    s.register("a", &held);
+    s.expect(["a: registered"]);
+    // Nor is it lost when the agent goes before it has said more.
+    s.disconnect("a");
+    s.wait(3_600.0);
+    s.expect([]);
+    s.register("a", &held);
+    s.update("a", "f", "t", 2, OK);
+    s.update("a", "f", "u", 2, OK);
+    s.expect(["a: registered", "a: acknowledge f/t#1 (2)", "a: acknowledge f/u#1 (2)"]);
+}

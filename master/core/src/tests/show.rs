@@ -119,7 +119,7 @@ impl Names {
             ToAgent::Kill { framework, task, attempt, by } => {
                 format!("kill {framework}/{task}#{attempt} by {by}")
             }
-            ToAgent::Acknowledge { acknowledgements } => {
+            ToAgent::Acknowledge { acknowledgements, .. } => {
                 let all = acknowledgements.iter().map(|ack| format!(" {} ({})", ack.key, ack.seq));
                 format!("acknowledge{}", all.collect::<String>())
             }

@@ -232,7 +232,11 @@ pub(super) fn to_master() -> Examples<ToMaster> {
         ("progressed", ToMaster::Progressed { reports: vec![progress()] }),
         ("checkpointed", ToMaster::Checkpointed { checkpoints: vec![checkpoint()] }),
         ("sent", ToMaster::Sent { messages: vec![message()] }),
-        ("beat", ToMaster::Beat { inputs: 4_711, unsaved_millis: 12 }),
+        ("beat", ToMaster::Beat { inputs: 4_711, unsaved_millis: 12, acknowledged: 0 }),
+        (
+            "beat_acknowledged",
+            ToMaster::Beat { inputs: 4_711, unsaved_millis: 12, acknowledged: 7 },
+        ),
     ]
 }
 
@@ -262,7 +266,11 @@ pub(super) fn to_agent() -> Examples<agent::ToAgent> {
         ("kill_by_preemption", kill(KilledBy::Preemption)),
         ("kill_by_agent_drained", kill(KilledBy::AgentDrained)),
         ("volumes", ToAgent::Volumes { volumes: vec![volume()] }),
-        ("acknowledge", ToAgent::Acknowledge { acknowledgements: acknowledgements() }),
+        ("acknowledge", ToAgent::Acknowledge { number: 0, acknowledgements: acknowledgements() }),
+        (
+            "acknowledge_numbered",
+            ToAgent::Acknowledge { number: 7, acknowledgements: acknowledgements() },
+        ),
         ("remove_framework", ToAgent::RemoveFramework { framework: framework() }),
         ("message", ToAgent::Message(message())),
     ]

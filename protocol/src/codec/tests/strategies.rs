@@ -209,8 +209,9 @@ pub(super) fn to_master() -> impl Strategy<Value = ToMaster> {
             checkpoints: vec![Checkpoint { key, bytes }]
         }),
         vec(message(), 0..3).prop_map(|messages| ToMaster::Sent { messages }),
-        any::<(u64, u64)>()
-            .prop_map(|(inputs, unsaved_millis)| ToMaster::Beat { inputs, unsaved_millis }),
+        any::<(u64, u64, u64)>().prop_map(|(inputs, unsaved_millis, acknowledged)| {
+            ToMaster::Beat { inputs, unsaved_millis, acknowledged }
+        }),
     ]
 }
 
@@ -232,7 +233,9 @@ pub(super) fn to_agent() -> impl Strategy<Value = agent::ToAgent> {
         (key(), killed_by()).prop_map(|(TaskKey { framework, task, attempt }, by)| {
             ToAgent::Kill { framework, task, attempt, by }
         }),
-        acknowledgements().prop_map(|acknowledgements| ToAgent::Acknowledge { acknowledgements }),
+        (any::<u64>(), acknowledgements()).prop_map(|(number, acknowledgements)| {
+            ToAgent::Acknowledge { number, acknowledgements }
+        }),
         framework().prop_map(|framework| ToAgent::RemoveFramework { framework }),
         vec(volume(), 0..3).prop_map(|volumes| ToAgent::Volumes { volumes }),
         message().prop_map(ToAgent::Message),
