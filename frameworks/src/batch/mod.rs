@@ -17,14 +17,22 @@
 
 mod active;
 mod files;
+mod fitting;
 mod job;
+mod keeping;
+mod launching;
+mod meaning;
+mod needs;
 mod orders;
 mod progress;
+mod rooms;
 mod scheduler;
 mod stragglers;
 
+pub use active::Place;
 pub use files::{FileInput, FileSource, JobOutput};
-pub use job::{Fault, Group, Job};
+pub use fitting::{Fitting, usable};
+pub use job::{Fault, Group, Job, Own};
 pub use orders::{GroupReport, Order, Report, Standing};
 pub use scheduler::{Batch, Mode};
 pub use stragglers::Stragglers;
