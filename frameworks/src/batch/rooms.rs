@@ -72,8 +72,8 @@ impl Rooms {
         tasks
     }
 
-    /// Launches that are not answered will not be.
-    pub(super) fn disconnected(&mut self) {
+    /// Launches that were not answered on an earlier connection will not be.
+    pub(super) fn forget_unanswered(&mut self) {
         self.unanswered.clear();
     }
 

@@ -147,12 +147,8 @@ impl Scheduler for Batch {
         }
         // What was said on an earlier connection is not known any more.
         self.said = Said::Nothing;
+        self.rooms.forget_unanswered();
         self.settle(driver);
-    }
-
-    fn disconnected(&mut self, _: &mut Driver) {
-        // What became of launches without an answer is asked when a master is there.
-        self.rooms.disconnected();
     }
 
     fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
