@@ -37,7 +37,7 @@ use crate::{Ending, Scheduler};
 use skep_protocol::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources,
     Role, Source, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
-    framework::{Answer, Call, Demand, Event, FrameworkInfo, Offer, Operation, State},
+    framework::{Answer, Call, Demand, Event, FrameworkInfo, LaunchTask, Offer, Operation, State},
     outcome::{Delivered, LostBy, TaskMessage},
     task::Feature,
     task::Form,
@@ -395,16 +395,7 @@ impl<P: Party> ClusterOf<P> {
                     }
                 }
             }
-            Call::Enqueue { tasks, allocation } => {
-                let in_it = |task: &&Task| task.allocation == allocation;
-                match self.tasks.values().find(in_it).map(|task| task.agent.clone()) {
-                    Some(agent) => self.launch((None, 0), (allocation, &agent), tasks),
-                    None => {
-                        let why = Rejection::AllocationEnded { allocation };
-                        self.reject(&[], vec![Operation::Launch { tasks }], &why);
-                    }
-                }
-            }
+            Call::Enqueue { tasks, allocation } => self.enqueue(allocation, tasks),
             Call::Decline { offers, .. } => {
                 self.offers.retain(|id, _| !offers.contains(id));
             }
@@ -451,11 +442,22 @@ impl<P: Party> ClusterOf<P> {
         }
     }
 
+    fn enqueue(&mut self, allocation: AllocationId, tasks: Vec<LaunchTask>) {
+        let in_it = |task: &&Task| task.allocation == allocation;
+        match self.tasks.values().find(in_it).map(|task| task.agent.clone()) {
+            Some(agent) => self.launch((None, 0), (allocation, &agent), tasks),
+            None => {
+                let why = Rejection::AllocationEnded { allocation };
+                self.reject(&[], vec![Operation::Launch { tasks }], &why);
+            }
+        }
+    }
+
     fn launch(
         &mut self,
         (offer, operation): (Option<OfferId>, u32),
         (allocation, agent): (AllocationId, &AgentId),
-        tasks: Vec<skep_protocol::framework::LaunchTask>,
+        tasks: Vec<LaunchTask>,
     ) {
         let specs: Vec<TaskSpec> = tasks.into_iter().flatten().collect();
         self.launched.extend(specs.iter().cloned());

@@ -1,5 +1,5 @@
-//! `skep run --detach`: the job is handed to `batch` in the cluster, which goes on with it when this
-//! command is gone.
+//! `skep run --detach`: the job is handed to `batch` in the cluster, which goes on with it when
+//! this command is gone.
 
 use super::plan::Job;
 use crate::{
