@@ -39,12 +39,13 @@ impl Rest {
         (*terms == fitting.terms()).then_some(each)
     }
 
-    /// Whether another task is launched that is given so much.
-    fn takes(&mut self, each: &Resources) -> bool {
+    /// Whether another task is launched that is given so much, and of which so many go together.
+    fn takes(&mut self, each: &Resources, depth: u64) -> bool {
         if self.takes_at_once(each) {
             return true;
         }
-        let may_wait = self.queued < self.taken * (QUEUE - 1);
+        let is_short = self.taken > 0 && ((self.taken + self.queued) as u64) < depth;
+        let may_wait = is_short || self.queued < self.taken * (QUEUE - 1);
         self.queued += usize::from(may_wait);
         may_wait
     }
@@ -119,9 +120,10 @@ impl Active {
             let sums = spread.share(self.kept.serial, &name, group, waiting);
             let Some(each) = rest.each(&sums.fitting, offer) else { continue };
             let (begin, count) = (tasks.len(), sums.count(offer));
+            let depth = self.groups.get(&name).map_or(0, |progress| progress.depth);
             while ((tasks.len() - begin) as u64) < count
                 && let Some(index) = self.groups.get_mut(&name).and_then(Progress::next_waiting)
-                && rest.takes(&each)
+                && rest.takes(&each, depth)
             {
                 let place = self.place(&name, index, Run::Own, Some(offer.agent.clone()));
                 tasks.push((self.launch(driver, group, &place, &each), place));

@@ -193,6 +193,11 @@ pub(super) struct Progress {
     needless: u64,
     /// How long those ran that are done, in milliseconds, the shortest first.
     took: Vec<u64>,
+    /// How many are launched together at least, since a queue of half as many drained quickly; 0:
+    /// none did. Another instance finds out for itself.
+    pub(super) depth: u64,
+    /// Whether an allocation was over when it was to be filled: its tasks are too quick for that.
+    pub(super) is_quick: bool,
 }
 
 impl Progress {

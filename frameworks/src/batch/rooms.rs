@@ -97,14 +97,16 @@ impl Rooms {
         self.open.get(&allocation)
     }
 
-    /// A room that half empties quickly is made deeper.
-    pub(super) fn deepen(&mut self, now: Time, allocation: AllocationId) {
-        if let Some(room) = self.open.get_mut(&allocation) {
-            if now.since(room.filled) < DRAINED_QUICKLY {
-                room.depth = (room.depth * 2).min(DEPTH_MAX);
-            }
-            room.filled = now;
+    /// A room that half empties quickly is made deeper, and so are others of its group from the
+    /// beginning: it may be over before it is filled. Gives how deep those are; 0: as deep as any.
+    pub(super) fn deepen(&mut self, now: Time, allocation: AllocationId) -> u64 {
+        let Some(room) = self.open.get_mut(&allocation) else { return 0 };
+        let is_short = now.since(room.filled) < DRAINED_QUICKLY;
+        if is_short {
+            room.depth = (room.depth * 2).min(DEPTH_MAX);
         }
+        room.filled = now;
+        if is_short { room.depth } else { 0 }
     }
 
     /// So many tasks were put into a room.

@@ -9,7 +9,7 @@ use super::{
     meaning::Meaning,
     needs::{Needs, Said},
     orders::{Order, Report, Standing},
-    progress::Run,
+    progress::{Progress, Run},
     rooms::{Room, Rooms},
 };
 use crate::program;
@@ -328,6 +328,13 @@ impl Batch {
 
     /// A task has left its allocation, which is filled again.
     fn leave(&mut self, driver: &mut Driver, allocation: AllocationId, outcome: &Outcome) {
+        let was_over =
+            matches!(outcome, Outcome::Refused { rejection: Rejection::AllocationEnded { .. } });
+        if let Some(room) = self.rooms.get(allocation).filter(|_| was_over)
+            && let Some(progress) = progress_of(&mut self.jobs, room)
+        {
+            progress.is_quick = true;
+        }
         match Meaning::of(outcome) {
             Meaning::Fault => self.rooms.left(allocation),
             // It was recalled, or its agent is in doubt.
@@ -339,8 +346,15 @@ impl Batch {
         if !self.may_fill(room) {
             return;
         }
-        self.rooms.deepen(driver.now(), allocation);
+        let depth = self.rooms.deepen(driver.now(), allocation);
         let Some(room) = self.rooms.get(allocation) else { return };
+        if let Some(progress) = progress_of(&mut self.jobs, room) {
+            progress.depth = depth;
+            progress.is_quick &= depth > 0;
+            if progress.is_quick {
+                return self.rooms.close(allocation);
+            }
+        }
         let Some((active, count)) = self.jobs.get_mut(&room.job).zip(room.lacks()) else { return };
         let tasks = active.refill(driver, room, allocation, count);
         self.rooms.filled(allocation, tasks.len());
@@ -417,6 +431,14 @@ impl Batch {
             }
         }
     }
+}
+
+/// How far the group is that a room is for.
+fn progress_of<'a>(
+    jobs: &'a mut BTreeMap<String, Active>,
+    room: &Room,
+) -> Option<&'a mut Progress> {
+    jobs.get_mut(&room.job)?.groups.get_mut(&room.group)
 }
 
 /// The room that tasks launched on an offer make together: if they are alike.

@@ -33,6 +33,35 @@ fn a_half_empty_queue_is_filled_up_without_an_offer_and_made_deeper() {
     assert_eq!(cluster.agent_of("j.13"), Some("n1"));
 }
 
+/// Updates come together: the master may know of the last end before the queue is filled.
+#[test]
+fn a_queue_that_was_over_before_it_was_filled_is_deeper_the_next_time() {
+    let mut cluster = once(40);
+    cluster.offer("n1", "cpus:2;mem:128");
+    cluster.finish("j.0");
+    cluster.finish("j.1");
+    run(&mut cluster);
+    for task in cluster.running() {
+        let allocation = skep_protocol::AllocationId(1);
+        cluster
+            .end(&task, Outcome::Refused { rejection: Rejection::AllocationEnded { allocation } });
+    }
+    cluster.offer("n1", "cpus:2;mem:128");
+    assert_eq!(run(&mut cluster), ids(2..10), "eight in flight from the beginning");
+    (2..10).for_each(|index| cluster.finish(&format!("j.{index}")));
+    assert_eq!(run(&mut cluster), ids(0..0), "what would be over is not filled");
+    cluster.offer("n1", "cpus:2;mem:128");
+    assert_eq!(run(&mut cluster), ids(10..26));
+    for index in 10..18 {
+        cluster.advance(Duration::from_secs(1));
+        cluster.finish(&format!("j.{index}"));
+    }
+    assert_eq!(run(&mut cluster), ids(26..34), "it takes its time now");
+    cluster.end("j.25", Outcome::Refused { rejection: Rejection::Recalled });
+    cluster.offer("n2", "cpus:2;mem:128");
+    assert_eq!(run(&mut cluster).len(), 4, "as if nothing were known");
+}
+
 #[test]
 fn few_tasks_are_spread_over_the_offers_that_come_together() {
     let mut cluster = once(6);
