@@ -9,7 +9,7 @@ mod sandbox;
 mod sharing;
 mod trouble;
 
-pub(crate) use files::{Files, OutputFile};
+pub(crate) use files::{Files, InputFile, OutputFile};
 pub(crate) use frameworks::{
     ApplyFile, CronCommand, FetchJob, FrameworkCommand, HostArgs, HostedLogs, JobCommand, JobFile,
     JobRun, JobSubmit, LOOK_EVERY, OneHosted, OneJob, OneNamed, ServiceCommand, ShowHosted,
@@ -155,6 +155,9 @@ pub(crate) enum Format {
     Json,
 }
 
+/// Where a core dump goes if no file is named.
+pub(crate) const COREDUMP: &str = "core";
+
 #[derive(Debug, Args)]
 // What its tasks leave has the long name that the form of documents has elsewhere.
 #[command(mut_arg("output", |form| form.long("format")))]
@@ -185,7 +188,7 @@ pub(crate) struct Run {
         value_name = "FILE",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "core",
+        default_missing_value = COREDUMP,
     )]
     pub(crate) coredump: Option<PathBuf>,
     /// Hand the tasks to `batch` in the cluster and go: `skep job wait NAME` waits for them. One

@@ -13,6 +13,7 @@ mod run;
 mod signals;
 mod supervise;
 mod units;
+mod watched;
 
 use args::{Cli, Command};
 use clap::Parser as _;

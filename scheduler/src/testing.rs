@@ -37,7 +37,7 @@ use crate::{Ending, Scheduler};
 use skep_protocol::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources,
     Role, Source, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
-    framework::{Answer, Call, Demand, Event, FrameworkInfo, Offer, Operation, State},
+    framework::{Answer, Call, Demand, Event, FrameworkInfo, LaunchTask, Offer, Operation, State},
     outcome::{Delivered, LostBy, TaskMessage},
     task::Feature,
     task::Form,
@@ -79,6 +79,7 @@ pub struct ClusterOf<P> {
 struct Task {
     spec: TaskSpec,
     agent: AgentId,
+    allocation: AllocationId,
     seq: u64,
 }
 
@@ -166,6 +167,23 @@ impl<P: Party> ClusterOf<P> {
         resources: &str,
         attributes: &[(&str, &str)],
     ) -> OfferId {
+        let offer = self.an_offer(agent, resources, attributes);
+        let id = offer.id;
+        self.tell(Event::Offers { offers: vec![offer] });
+        id
+    }
+
+    /// Offers resources of several agents at once, such as `("agent-1", "cpus:1;mem:64")`.
+    ///
+    /// # Panics
+    /// As [`Self::offer`].
+    pub fn offer_all(&mut self, offered: &[(&str, &str)]) {
+        let offers = offered.iter().map(|(agent, resources)| self.an_offer(agent, resources, &[]));
+        let offers = offers.collect();
+        self.tell(Event::Offers { offers });
+    }
+
+    fn an_offer(&mut self, agent: &str, resources: &str, attributes: &[(&str, &str)]) -> Offer {
         self.numbers += 1;
         let id = OfferId(self.numbers);
         let text = |(key, value): &(&str, &str)| ((*key).into(), (*value).into());
@@ -185,8 +203,7 @@ impl<P: Party> ClusterOf<P> {
             volumes: Vec::new(),
         };
         self.offers.insert(id, offer.clone());
-        self.tell(Event::Offers { offers: vec![offer] });
-        id
+        offer
     }
 
     /// A running task ends well; its outputs, if it has any, have the digests of `TASK/PATH`.
@@ -372,15 +389,13 @@ impl<P: Party> ClusterOf<P> {
                 let agent = offer.agent.clone();
                 for (number, operation) in (0..).zip(operations) {
                     if let Operation::Launch { tasks } = operation {
-                        self.launch(offers.first().copied(), number, &agent, tasks);
+                        self.numbers += 1;
+                        let place = (AllocationId(self.numbers), &agent);
+                        self.launch((offers.first().copied(), number), place, tasks);
                     }
                 }
             }
-            Call::Enqueue { tasks, allocation } => {
-                if let Some(agent) = self.tasks.values().map(|task| task.agent.clone()).next() {
-                    self.launch(None, u32::try_from(allocation.0).unwrap_or(0), &agent, tasks);
-                }
-            }
+            Call::Enqueue { tasks, allocation } => self.enqueue(allocation, tasks),
             Call::Decline { offers, .. } => {
                 self.offers.retain(|id, _| !offers.contains(id));
             }
@@ -427,23 +442,36 @@ impl<P: Party> ClusterOf<P> {
         }
     }
 
+    fn enqueue(&mut self, allocation: AllocationId, tasks: Vec<LaunchTask>) {
+        let in_it = |task: &&Task| task.allocation == allocation;
+        match self.tasks.values().find(in_it).map(|task| task.agent.clone()) {
+            Some(agent) => self.launch((None, 0), (allocation, &agent), tasks),
+            None => {
+                let why = Rejection::AllocationEnded { allocation };
+                self.reject(&[], vec![Operation::Launch { tasks }], &why);
+            }
+        }
+    }
+
     fn launch(
         &mut self,
-        offer: Option<OfferId>,
-        operation: u32,
-        agent: &AgentId,
-        tasks: Vec<skep_protocol::framework::LaunchTask>,
+        (offer, operation): (Option<OfferId>, u32),
+        (allocation, agent): (AllocationId, &AgentId),
+        tasks: Vec<LaunchTask>,
     ) {
-        self.numbers += 1;
-        let allocation = AllocationId(self.numbers);
         let specs: Vec<TaskSpec> = tasks.into_iter().flatten().collect();
+        self.launched.extend(specs.iter().cloned());
+        let names: Vec<TaskId> = specs.iter().map(|spec| spec.task.clone()).collect();
+        for spec in specs {
+            let (task, agent) = (spec.task.clone(), agent.clone());
+            self.tasks.insert(task, Task { spec, agent, allocation, seq: 0 });
+        }
         let answer = Answer::Launched { allocation, agent: agent.clone(), refused: Vec::new() };
         self.tell(Event::Answered { offer, operation, answer });
-        for spec in specs {
-            let task = spec.task.clone();
-            self.launched.push(spec.clone());
-            self.tasks.insert(task.clone(), Task { spec, agent: agent.clone(), seq: 0 });
-            self.update(&task, TaskState::Running, Vec::new());
+        for task in names {
+            if self.tasks.contains_key(&task) {
+                self.update(&task, TaskState::Running, Vec::new());
+            }
         }
     }
 

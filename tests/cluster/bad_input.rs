@@ -65,6 +65,21 @@ fn a_folder_of_this_machine_is_not_promised_to_a_cluster() {
 }
 
 #[test]
+fn what_cannot_be_handed_over_is_not_ignored() {
+    let home = Home::new();
+    for (option, value) in [
+        ("--constraint", "zone equals z1"),
+        ("--role", "eng"),
+        ("--output", "a.txt::b.txt"),
+        ("--coredump=dump", "--scratch"),
+    ] {
+        let words = ["--master", "127.0.0.1:1", "--detach", option, value];
+        let named = option.split('=').next().unwrap();
+        home.run(&words, "noop", &[]).expect_code(125).expect_words(&[named]);
+    }
+}
+
+#[test]
 fn errors_are_json_where_json_is_asked_for() {
     let ended = Home::new().output(["run", "-o", "json", "gone.wasm"]).expect_code(125);
     let document: serde_json::Value = serde_json::from_str(&ended.stderr).unwrap();

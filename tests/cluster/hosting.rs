@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
+    fs,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -41,7 +42,7 @@ fn lose_agent(cluster: &mut Cluster, place: usize, resources: &str, more: &[&str
 
 fn write(cluster: &Cluster, name: &str, text: &str) -> String {
     let path = cluster.home.path(name);
-    std::fs::write(&path, text).unwrap();
+    fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
@@ -147,6 +148,34 @@ fn a_run_that_is_handed_over_goes_on_without_its_command() {
     cluster.home.output(words).expect_code(0);
     let waited = cluster.skep(&["job", "wait", "never"]).expect_code(1);
     waited.expect_words(&["never-2.run.0: exited with code 3"]);
+}
+
+#[test]
+fn lines_and_files_of_single_tasks_are_handed_over() {
+    let cluster = Cluster::start(&["cpus:2;mem:1024"]);
+    let (home, echo) = (&cluster.home, module("echo"));
+    let copy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/copy.wat");
+    let copy = wat::parse_file(copy).unwrap();
+    fs::write(home.path("copy.wasm"), copy).unwrap();
+    fs::write(home.path("lines"), "one\ntwo words\n").unwrap();
+    fs::write(home.path("one"), "1").unwrap();
+    fs::write(home.path("two words"), "2").unwrap();
+    let files = ["--input", "{}::in/data", "--output", "out/data"];
+    let run = ["run", "--master", &cluster.address, "--detach", "--each-line", "lines"];
+    let copies = ["--name", "copies", "copy.wasm", "{}"];
+    home.output([&run[..], &files, &copies].concat()).expect_code(0);
+    let echoes = ["--name", "echoes", text(&echo), "<{}>"];
+    home.output([&run[..], &echoes].concat()).expect_code(0);
+    for job in ["copies", "echoes"] {
+        cluster.skep(&["job", "wait", job]).expect_code(0);
+    }
+    let said = cluster.skep(&["logs", "echoes-2.run.1"]).expect_code(0).stdout;
+    assert!(said.contains("<two words>"), "{said}");
+    cluster.skep(&["job", "fetch", "copies", "--to", "fetched"]).expect_code(0);
+    for (place, copied) in ["1", "2"].iter().enumerate() {
+        let file = home.path(&format!("fetched/run/{place}/out/data"));
+        assert_eq!(fs::read_to_string(file).unwrap(), *copied);
+    }
 }
 
 #[test]

@@ -10,13 +10,11 @@ use crate::{
     output::{self, Row},
     private::on_its_cluster,
     signals::stop_signal,
+    watched::{Move, Watch, Watched},
 };
-use skep_framework::{Cluster, Driver, Offer, Question, Scheduler};
+use skep_framework::Cluster;
 use skep_frameworks::batch::{Batch, Job, JobOutput, Order, Report, Standing};
-use skep_protocol::{
-    FrameworkId, StatusUpdate,
-    framework::{FrameworkInfo, State},
-};
+use skep_protocol::{StatusUpdate, framework::FrameworkInfo};
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -174,7 +172,7 @@ async fn run_on(cluster: Cluster, plan: JobPlan, args: &JobRun) -> Result<ExitCo
     let JobPlan { job, modules, files } = plan;
     push(&cluster, modules, files).await?;
     let name = job.name.clone();
-    let mut scheduler = Shown { batch: Batch::once(job), last: Vec::new() };
+    let mut scheduler = Watched { batch: Batch::once(job), watch: Shown::default() };
     let info = FrameworkInfo { name, role: args.role.clone(), ..FrameworkInfo::default() };
     let waker = cluster.waker();
     let interrupted = async {
@@ -284,16 +282,16 @@ fn tell_failures(reports: &[Report]) -> Result {
     Ok(())
 }
 
-/// A batch that says on stderr how far it is.
+/// Says on stderr how far it is.
+#[derive(Default)]
 struct Shown {
-    batch: Batch,
     last: Vec<Report>,
 }
 
 impl Shown {
     #[expect(clippy::print_stderr, reason = "progress goes beside the result")]
-    fn show(&mut self) {
-        let now = self.batch.reports();
+    fn show(&mut self, batch: &Batch) {
+        let now = batch.reports();
         let done = |reports: &[Report]| -> u64 {
             reports.iter().flat_map(|report| &report.groups).map(|group| group.done).sum()
         };
@@ -309,30 +307,10 @@ impl Shown {
     }
 }
 
-impl Scheduler for Shown {
-    fn restored(&mut self, driver: &mut Driver, state: &State) {
-        self.batch.restored(driver, state);
-    }
-
-    fn registered(&mut self, driver: &mut Driver, framework: &FrameworkId) {
-        self.batch.registered(driver, framework);
-        self.show();
-    }
-
-    fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
-        self.batch.resource_offers(driver, offers);
-    }
-
-    fn status_update(&mut self, driver: &mut Driver, update: &StatusUpdate) {
-        self.batch.status_update(driver, update);
-        self.show();
-    }
-
-    fn woken(&mut self, driver: &mut Driver) {
-        self.batch.woken(driver);
-    }
-
-    fn asked(&mut self, driver: &mut Driver, question: Question) {
-        self.batch.asked(driver, question);
+impl Watch for Shown {
+    fn moved(&mut self, batch: &Batch, _: usize, to: Move, _: &StatusUpdate) {
+        if to == Move::Ended {
+            self.show(batch);
+        }
     }
 }

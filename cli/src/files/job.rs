@@ -76,14 +76,17 @@ impl JobPlan {
                 inputs: reader.inputs(task)?,
                 outputs: task.outputs.iter().flat_map(|paths| paths.as_ref().clone()).collect(),
                 retries: task.retries.as_ref().map_or(0, |retries| *retries.as_ref()),
+                losses: Group::default_losses(),
                 stragglers: reader.stragglers(task)?,
+                least: None,
                 template: None,
                 first: 0,
+                own: Vec::new(),
             };
             groups.insert(name.clone(), group);
         }
         let job = Job { name: file.name.as_ref().clone(), priority: file.priority, groups };
-        if let Err(fault) = job.check() {
+        if let Err(fault) = job.check().and_then(|()| job.check_kept()) {
             return Err(reader.fault(place(&file, &fault), &fault.to_string()));
         }
         Ok(Self { job, modules: reader.modules, files: reader.files })

@@ -8,7 +8,7 @@ use super::{
     files::Destinations,
     is_watched,
     plan::{Job, Shape},
-    scheduler::{Link, Told},
+    scheduler::Told,
     summary::{Summary, Written},
 };
 use crate::{
@@ -16,9 +16,11 @@ use crate::{
     client::{copy_core, copy_output},
     failure::Result,
     local,
+    watched::Link,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use skep_framework::Cluster;
+use skep_frameworks::batch::Group;
 use skep_protocol::{
     StatusUpdate, TaskKey,
     data::{Follow, LogStream},
@@ -52,9 +54,10 @@ pub(super) struct Collector<'a> {
     format: Format,
     /// Where core dumps go.
     core: Option<PathBuf>,
-    /// Where outputs go, and what `{}` stands for in each task.
+    /// Where outputs go.
     destinations: Destinations,
-    texts: Vec<Option<String>>,
+    /// Its tasks: what `{}` stands for in each.
+    group: Group,
     /// Whether an output is missing here that a task has left.
     is_lacking: bool,
     told: mpsc::UnboundedReceiver<Told>,
@@ -75,7 +78,7 @@ impl<'a> Collector<'a> {
         told: mpsc::UnboundedReceiver<Told>,
     ) -> Self {
         let bar = match job.shape {
-            Shape::Many if is_watched() => progress_bar(job.tasks.len()),
+            Shape::Many if is_watched() => progress_bar(job.group.count),
             _ => ProgressBar::hidden(),
         };
         Self {
@@ -85,7 +88,7 @@ impl<'a> Collector<'a> {
             format: args.client.output,
             core: args.coredump.clone(),
             destinations: Destinations::of(&args.files),
-            texts: job.texts.clone(),
+            group: job.group.clone(),
             is_lacking: false,
             told,
             bar,
@@ -168,7 +171,7 @@ impl<'a> Collector<'a> {
 
     /// Brings here what a task has left.
     async fn fetch_outputs(&mut self, place: usize, update: &StatusUpdate) {
-        let text = self.texts.get(place).cloned().flatten();
+        let text = self.group.text(place);
         for output in &update.outputs {
             let Some(file) = self.destinations.find(&output.guest, text.as_deref()) else {
                 continue;
@@ -241,10 +244,10 @@ impl<'a> Collector<'a> {
     }
 }
 
-fn progress_bar(tasks: usize) -> ProgressBar {
+fn progress_bar(tasks: u64) -> ProgressBar {
     let template = "{bar:30} {pos}/{len} done  {elapsed_precise}  {per_sec}  {msg}";
     let style = ProgressStyle::with_template(template).expect("the template is right");
-    let bar = ProgressBar::new(tasks as u64).with_style(style.progress_chars("##-"));
+    let bar = ProgressBar::new(tasks).with_style(style.progress_chars("##-"));
     bar.enable_steady_tick(DRAW_INTERVAL);
     bar
 }

@@ -1,14 +1,15 @@
 //! The files that a command line gives to its tasks, and where those go that the tasks leave.
 
-use super::plan::{Job, PLACE, Shape};
+use super::plan::{PLACE, Shape};
 use crate::{
     args,
     failure::{Result, Sentence},
     local,
 };
 use skep_framework::Cluster;
-use skep_protocol::task::{Input, Output};
-use std::{collections::HashMap, path::PathBuf};
+use skep_frameworks::batch::{Group, Own};
+use skep_protocol::task::Input;
+use std::{borrow::Cow, collections::HashMap, path::PathBuf};
 
 /// Where the outputs of the tasks go.
 #[derive(Clone, Debug)]
@@ -55,44 +56,50 @@ pub(super) fn check(args: &args::Files, shape: Shape) -> Result {
 }
 
 /// Stores the inputs of all tasks at the master, each once, and puts them and the outputs into the
-/// tasks.
-pub(super) async fn hand_over(cluster: &Cluster, args: &args::Files, job: &mut Job) -> Result {
-    let mut known: HashMap<String, Input> = HashMap::new();
-    for (spec, text) in job.tasks.iter_mut().zip(&job.texts) {
-        let text = text.as_deref();
-        for input in &args.inputs {
-            let file = fill(&input.file, text);
-            let guest = match &input.guest {
-                Some(guest) => fill(guest, text),
-                None => local::guest_of(&file),
-            };
-            let stored = match known.get(&file) {
-                Some(stored) => Input { guest, ..stored.clone() },
-                None => local::push(cluster, &file, &guest).await?,
-            };
-            known.insert(file, stored.clone());
-            spec.inputs.push(stored);
+/// group.
+pub(super) async fn hand_over(cluster: &Cluster, args: &args::Files, group: &mut Group) -> Result {
+    let mut known = HashMap::new();
+    for input in &args.inputs {
+        if !is_of_one(input) || group.text(0).is_none() {
+            let stored = store(cluster, &mut known, input, None).await?;
+            group.template.iter_mut().for_each(|all| all.inputs.push(stored.clone()));
+            continue;
         }
-        let outputs = args.outputs.iter().map(|output| Output::new(fill(&output.guest, text)));
-        spec.outputs.extend(outputs);
+        let tasks = usize::try_from(group.count).unwrap_or(usize::MAX);
+        group.own.resize_with(tasks, Own::default);
+        for index in 0..tasks {
+            let text = group.text(index).map(Cow::into_owned);
+            let stored = store(cluster, &mut known, input, text.as_deref()).await?;
+            group.own[index].inputs.push(stored);
+        }
     }
+    group.outputs = args.outputs.iter().map(|output| output.guest.clone()).collect();
     Ok(())
 }
 
-/// Refuses inputs that `batch` could not give each task its own of.
-pub(super) fn check_detached(args: &args::Files) -> Result {
-    let inputs = args.inputs.iter().map(|input| &input.file);
-    let outputs = args.outputs.iter().map(|output| &output.guest);
-    match inputs.chain(outputs).find(|path| path.contains(PLACE)) {
-        Some(path) => {
-            let why = format!(
-                "{path}: files of a single task cannot be handed over: give all tasks the same \
-                 folder, or leave --detach out"
-            );
-            Err(Sentence(why).into())
-        }
-        None => Ok(()),
-    }
+/// Whether each task of an array has its own.
+fn is_of_one(input: &args::InputFile) -> bool {
+    input.file.contains(PLACE) || input.guest.as_ref().is_some_and(|guest| guest.contains(PLACE))
+}
+
+/// Stores an input of a task for which `{}` stands for `text`, if it is not known by its file.
+async fn store(
+    cluster: &Cluster,
+    known: &mut HashMap<String, Input>,
+    input: &args::InputFile,
+    text: Option<&str>,
+) -> Result<Input> {
+    let file = fill(&input.file, text);
+    let guest = match &input.guest {
+        Some(guest) => fill(guest, text),
+        None => local::guest_of(&file),
+    };
+    let stored = match known.get(&file) {
+        Some(stored) => Input { guest, ..stored.clone() },
+        None => local::push(cluster, &file, &guest).await?,
+    };
+    known.insert(file, stored.clone());
+    Ok(stored)
 }
 
 #[cfg(test)]
@@ -129,7 +136,5 @@ mod tests {
         check(&files(&["a.png::{}.png", "{}.log"]), Shape::Many).expect("each has its own");
         check(&files(&["a.png"]), Shape::Many).expect_err("all would write a.png");
         check(&files(&["{}.png::all.png"]), Shape::Many).expect_err("all would write all.png");
-        check_detached(&files(&["a.png"])).expect("all leave the same name");
-        check_detached(&files(&["{}.png"])).expect_err("names differ");
     }
 }

@@ -1,12 +1,14 @@
 //! `skep run`: a job of one task or many, on a private cluster or on the one that `--master` names.
 //!
 //! ```text
-//! plan (pure) -> scheduler (a framework) <-> master -> agents
-//!                    |
-//!                    +-- Told --> collect: output, progress, summary -> exit code
+//! plan (pure) -> a job of one group -> scheduler (`batch`) <-> master -> agents
+//!                                          |
+//!                                          +-- Told --> collect: output, progress, summary -> exit
 //! ```
+//! `skep run --detach` hands the job to the `batch` that the cluster hosts instead.
 
 mod collect;
+mod detach;
 pub(crate) mod exit;
 mod files;
 mod plan;
@@ -15,23 +17,21 @@ mod summary;
 
 use crate::{
     args,
-    commands::jobs,
     failure::{Failure, Result, Sentence},
     output,
     private::on_its_cluster,
     signals::stop_signal,
 };
 use collect::{Collected, Collector};
-use plan::{Fitting, Inputs, Job, Shape};
-use scheduler::{Order, RunScheduler};
+use plan::{Inputs, Job};
+use scheduler::Order;
 use skep_framework::Cluster;
-use skep_frameworks::batch::{self, Group};
+use skep_frameworks::batch::{self, Fitting};
 use skep_protocol::{
-    Amount, Digest, Resources, Role,
+    Digest, Resources, Role,
     bounds::MODULE_BYTES_MAX,
     framework::FrameworkInfo,
     operator::{Request, Response, view},
-    resources::MEM,
     task::Terms,
     wishes::Wishes,
 };
@@ -47,8 +47,6 @@ use tokio::sync::mpsc;
 
 /// How long the tasks of a command live on whose connection broke: it reconnects, or is gone.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(60);
-/// The memory of a task that is handed over, if it is not said.
-const DETACHED_MEM_MIB: Amount = Amount::units(256);
 /// How often to look for agents while there is none.
 const AGENTS_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -60,6 +58,9 @@ pub(crate) async fn run(args: args::Run) -> Result<ExitCode> {
 }
 
 async fn run_job(args: &args::Run) -> Result<ExitCode> {
+    if args.detach {
+        detach::check(args)?;
+    }
     let program = Program::of(args)?;
     if !args.client.masters().is_empty() && !args.grants.dirs.is_empty() {
         let why = "--dir names folders of this machine, which agents of a cluster do not have: \
@@ -100,7 +101,7 @@ impl Program {
 async fn run_on(cluster: Cluster, args: &args::Run, program: &Program) -> Result<ExitCode> {
     let job = prepare(&cluster, args, program).await?;
     if args.detach {
-        return detach(cluster, args, job).await;
+        return detach::hand_over(cluster, args, job).await;
     }
     let Collected { summary, code } = execute(&cluster, args, job).await?;
     cluster.close().await;
@@ -108,31 +109,6 @@ async fn run_on(cluster: Cluster, args: &args::Run, program: &Program) -> Result
         output::json(&summary)?;
     }
     Ok(ExitCode::from(code))
-}
-
-/// Hands a job to `batch`, which goes on with it when this command is gone.
-async fn detach(cluster: Cluster, args: &args::Run, job: Job) -> Result<ExitCode> {
-    if args.many.each_line.is_some() {
-        let why = "--each-line cannot be handed over: write a job file, or use --array and {}";
-        return Err(Sentence(why.into()).into());
-    }
-    let first = job.tasks.first().ok_or_else(|| Sentence("there are no tasks".into()))?;
-    let (place, count) = (first.index.unwrap_or(0), job.tasks.len() as u64);
-    let mut template = first.clone();
-    // As it was typed: each task puts its own place there.
-    template.args = args.args().to_vec();
-    if args.limits.mem.is_none() && job.shape == Shape::One {
-        // There is no offer in hand whose memory it could have.
-        template.resources = template.resources.with(MEM, DETACHED_MEM_MIB);
-    }
-    let name = args.name.clone().unwrap_or_else(|| format!("{}-{}", template.name, job.id));
-    let groups = [("run".to_owned(), Group::of_template(template, place, count))].into();
-    let handed = batch::Job { name: name.clone(), priority: 0, groups };
-    handed.check().map_err(|fault| Sentence(fault.to_string()))?;
-    jobs::hand_over(&cluster, handed).await?;
-    cluster.close().await;
-    output::print(&format!("job {name} is the cluster's now: skep job wait {name}"))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Reads a module far enough to say what is wrong with it before anything is started.
@@ -196,11 +172,10 @@ async fn prepare(cluster: &Cluster, args: &args::Run, program: &Program) -> Resu
         lines,
     };
     let mut job = plan::plan(args, inputs, |name| std::env::var(name).ok())?;
-    match args.detach {
-        true => files::check_detached(&args.files)?,
-        false => files::check(&args.files, job.shape)?,
+    if !args.detach {
+        files::check(&args.files, job.shape)?;
     }
-    files::hand_over(cluster, &args.files, &mut job).await?;
+    files::hand_over(cluster, &args.files, &mut job.group).await?;
     Ok(job)
 }
 
@@ -278,13 +253,7 @@ async fn find_room(cluster: &Cluster, role: &Role, job: &Fitting) -> Result {
 fn usable(agent: view::AgentView, terms: Terms) -> Option<Resources> {
     let has: Resources = agent.resources.try_into().ok()?;
     let lends: Resources = agent.revocable.try_into().ok()?;
-    if terms == Terms::Regular {
-        return Some(has);
-    }
-    // As the master has it: of a kind that is lent, what is lent; of another, what there is.
-    let other = has.iter().filter(|(kind, _)| lends.amount(kind) == Amount::ZERO);
-    let usable = other.fold(lends.clone(), |sum, (kind, amount)| sum.with(kind, amount));
-    Some(if lends.is_empty() { lends } else { usable })
+    Some(batch::usable(&has, &lends, terms))
 }
 
 fn capabilities(wanted: &args::Wanted) -> BTreeSet<String> {
@@ -312,8 +281,11 @@ async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collec
         ..FrameworkInfo::default()
     };
     let collector = Collector::new(cluster, &job, args, told);
-    let fitting = job.fitting();
-    let mut scheduler = RunScheduler::new(job, tell, orders);
+    let fitting = Fitting::of(&job.group);
+    let id = job.id.clone();
+    let job = job.named(id);
+    job.check().map_err(|fault| Sentence(fault.to_string()))?;
+    let mut scheduler = scheduler::scheduler(job, tell, orders);
     let waker = cluster.waker();
     let collecting = async {
         let collected = tokio::select! {

@@ -1,15 +1,16 @@
-//! What a command line asks for, as tasks: pure, so that it can be tested without a cluster.
+//! What a command line asks for, as a job of `batch`: pure, so that it can be tested without a
+//! cluster.
 
 use crate::args;
+use skep_frameworks::batch::{self, Group, Own};
 use skep_protocol::{
     Amount, Digest, Resources, TaskId, TaskSpec,
-    framework::Demand,
     task::{Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Random, Terms},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeMap, time::Duration};
 
-/// The attribute by which agents tell their volumes.
-const VOLUMES: &str = "volumes";
+/// What its tasks are called together.
+const GROUP: &str = "run";
 /// What stands for the index or line in an argument.
 pub(super) const PLACE: &str = "{}";
 /// What one task gets if it does not say: a whole processor, and memory for real programs.
@@ -19,6 +20,14 @@ const ONE_OUTPUT_BYTES: u64 = 1 << 30;
 /// What one task is content with, where the agent has less.
 const LEAST_CPUS: Amount = Amount::millis(10);
 const LEAST_MEM_MIB: Amount = Amount::units(16);
+/// The memory of a single task that is handed over, if it is not said: there is no offer in hand
+/// whose memory it could have.
+const DETACHED_MEM_MIB: Amount = Amount::units(256);
+/// How often a task may be lost before it counts as failed: three attempts in all.
+const LOSSES_MAX: u32 = 2;
+/// How long the agent of a task may be out of reach before the task is started elsewhere: somebody
+/// waits for it.
+const LOST_AFTER: Duration = Duration::ZERO;
 /// What a task of an array gets: ten of them share a processor.
 const ARRAY_CPUS: Amount = Amount::millis(100);
 const ARRAY_MEM_MIB: Amount = Amount::units(64);
@@ -28,12 +37,8 @@ const ARRAY_MEM_MIB: Amount = Amount::units(64);
 pub(crate) struct Job {
     /// What its task ids begin with.
     pub(crate) id: String,
-    /// Its tasks, in the order to start them; each asks for `most`.
-    pub(crate) tasks: Vec<TaskSpec>,
-    /// What `{}` stands for in each; nothing where there is but one.
-    pub(crate) texts: Vec<Option<String>>,
-    /// What a task is content with, if less than it asks for is there.
-    pub(crate) least: Resources,
+    /// Its tasks.
+    pub(crate) group: Group,
     /// One task speaks for the command itself; many are summed up.
     pub(crate) shape: Shape,
 }
@@ -81,44 +86,40 @@ pub(crate) fn plan(
     if inputs.lines.is_some() && !run.args().iter().any(|arg| arg.contains(PLACE)) {
         return Err(PlanError::LinesUnused);
     }
-    let shape = places.as_ref().map_or(Shape::One, |_| Shape::Many);
-    let template = template(run, &inputs, shape, environment)?;
+    let shape = places.map_or(Shape::One, |_| Shape::Many);
+    let mut template = template(run, &inputs, shape, environment)?;
+    template.index = places.map(|(first, _)| first);
     let least = least(run, shape, &template.resources);
-    let task = |number: u64, index: Option<u64>, text: &str| {
-        let mut spec = template.clone();
-        spec.task = TaskId::new(format!("{}.{number}", inputs.job)).expect("a job id is a name");
-        spec.index = index;
-        if index.is_some() {
-            spec.args.iter_mut().for_each(|arg| *arg = arg.replace(PLACE, text));
-        }
-        spec
+    let (first, count) = places.unwrap_or((0, 1));
+    let lines = inputs.lines.into_iter().flatten();
+    let own = lines.map(|line| Own { text: Some(line), ..Own::default() }).collect();
+    let group = Group { own, ..Group::of_template(template, first, count) };
+    let group = match run.detach {
+        true => group,
+        false => Group { least: Some(least), losses: LOSSES_MAX, ..group },
     };
-    let (tasks, texts) = match places {
-        None => (vec![task(0, None, "")], vec![None]),
-        Some(places) => places
-            .into_iter()
-            .map(|(index, text)| (task(index, Some(index), &text), Some(text)))
-            .unzip(),
-    };
-    Ok(Job { id: inputs.job.clone(), tasks, texts, least, shape })
+    Ok(Job { id: inputs.job, group, shape })
 }
 
-/// Index and text of each task of an array; none if there is but one task.
-fn places(
-    many: &args::Many,
-    lines: Option<&[String]>,
-) -> Result<Option<Vec<(u64, String)>>, PlanError> {
-    let numbered = |range: std::ops::RangeInclusive<u64>| range.map(|i| (i, i.to_string()));
+impl Job {
+    /// The job as `batch` has it, under this name.
+    pub(crate) fn named(self, name: String) -> batch::Job {
+        batch::Job { name, priority: 0, groups: [(GROUP.to_owned(), self.group)].into() }
+    }
+}
+
+/// The first index of an array, and how many tasks it has; none if there is but one task.
+fn places(many: &args::Many, lines: Option<&[String]>) -> Result<Option<(u64, u64)>, PlanError> {
     if let Some(lines) = lines {
-        if lines.is_empty() {
-            return Err(PlanError::NoLines);
-        }
-        return Ok(Some((0..).zip(lines.iter().cloned()).collect()));
+        return match lines.len() {
+            0 => Err(PlanError::NoLines),
+            count => Ok(Some((0, count as u64))),
+        };
     }
     if let Some(count) = many.count {
-        return Ok(Some(numbered(0..=count.get() as u64 - 1).collect()));
+        return Ok(Some((0, count.get() as u64)));
     }
-    Ok(many.array.map(|range| numbered(range.first..=range.last).collect()))
+    Ok(many.array.map(|range| (range.first, range.last - range.first + 1)))
 }
 
 fn template(
@@ -132,6 +133,7 @@ fn template(
         Shape::Many => (ARRAY_CPUS, ARRAY_MEM_MIB, Limits::default().output_bytes),
     };
     let (asked, default) = (&run.limits, Limits::default());
+    let mem = if run.detach { mem.min(DETACHED_MEM_MIB) } else { mem };
     let mem = asked.mem.map_or(mem, |mem| mem.as_mem());
     let resources = Resources::new(asked.cpus.unwrap_or(cpus), mem);
     let any = TaskId::new("template").expect("a name");
@@ -139,6 +141,9 @@ fn template(
     spec.name.clone_from(&inputs.name);
     spec.args = run.args().to_vec();
     spec.policies = run.trouble.policies();
+    if !run.detach {
+        spec.policies.lost_after.get_or_insert(LOST_AFTER);
+    }
     spec.limits = Limits {
         fuel: asked.fuel.map(|fuel| fuel.0),
         deadline: asked.timeout.map(|span| span.0),
@@ -207,80 +212,12 @@ fn least(run: &args::Run, shape: Shape, wanted: &Resources) -> Resources {
     )
 }
 
-/// What each task of a job needs.
-#[derive(Clone, Debug)]
-pub(crate) struct Fitting {
-    most: Resources,
-    least: Resources,
-    volumes: BTreeSet<String>,
-    terms: Terms,
-}
-
-impl Fitting {
-    /// What a task must have at least.
-    pub(crate) fn least(&self) -> &Resources {
-        &self.least
-    }
-
-    /// On which terms its tasks hold what they use.
-    pub(crate) fn terms(&self) -> Terms {
-        self.terms
-    }
-
-    /// What the tasks wait for: as much as there is of what they use, on their terms.
-    pub(crate) fn demand(&self) -> Demand {
-        let kinds = self.most.iter().map(|(kind, _)| kind);
-        let wants = kinds.fold(Resources::none(), |sum, kind| sum.with(kind, Amount::MAX));
-        Demand { least: self.least.clone(), wants, terms: Some(self.terms) }
-    }
-
-    /// The first volume that a task needs and an agent does not have that has these attributes,
-    /// and on which these volumes were made.
-    pub(crate) fn lacking<'a, 'b>(
-        &'a self,
-        attributes: &BTreeMap<String, String>,
-        made: impl Iterator<Item = &'b str>,
-    ) -> Option<&'a str> {
-        let made: BTreeSet<&str> = made.collect();
-        let named = attributes.get(VOLUMES).map_or("", String::as_str);
-        let is_there = |volume: &&String| {
-            made.contains(volume.as_str()) || named.split(',').any(|name| name == **volume)
-        };
-        self.volumes.iter().find(|volume| !is_there(volume)).map(String::as_str)
-    }
-
-    /// What a task would get of `offered`, and how many such tasks fit at once; none if not one.
-    pub(crate) fn fit(&self, offered: &Resources) -> Option<(Resources, u64)> {
-        let each = self.most.at_most(offered);
-        if !each.contains(&self.least) {
-            return None;
-        }
-        let times =
-            each.iter().map(|(name, amount)| offered.amount(name).as_millis() / amount.as_millis());
-        Some((each.clone(), times.min()?))
-    }
-}
-
-impl Job {
-    /// What each of its tasks needs; they differ in their arguments alone.
-    pub(crate) fn fitting(&self) -> Fitting {
-        let most = self.tasks.first().map(|spec| spec.resources.clone()).unwrap_or_default();
-        let dirs = self.tasks.first().map_or(&[][..], |spec| &spec.grants.dirs);
-        let volumes = dirs.iter().filter_map(|dir| match &dir.source {
-            DirSource::Volume(name) => Some(name.clone()),
-            DirSource::Sandbox | DirSource::Host(_) => None,
-        });
-        let terms = self.tasks.first().map(|spec| spec.terms).unwrap_or_default();
-        Fitting { most, least: self.least.clone(), volumes: volumes.collect(), terms }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::Parser as _;
+    use skep_frameworks::batch::Fitting;
     use skep_protocol::{Time, task::Access};
-    use std::time::Duration;
 
     fn parse(words: &[&str]) -> args::Run {
         let all = ["skep", "run"].iter().chain(words);
@@ -301,6 +238,10 @@ mod tests {
         }
     }
 
+    fn template(job: &Job) -> &TaskSpec {
+        job.group.template.as_deref().expect("a template")
+    }
+
     fn planned(words: &[&str]) -> Job {
         plan(&parse(words), inputs(None), |_| None).expect("a job")
     }
@@ -308,29 +249,27 @@ mod tests {
     #[test]
     fn options_stand_before_the_module_and_the_guests_arguments_after_it() {
         let job = planned(&["--fuel", "5", "m.wasm", "--fuel", "6", "-x", "{}"]);
-        assert_eq!(job.tasks[0].args, ["--fuel", "6", "-x", "{}"]);
-        assert_eq!((job.tasks[0].limits.fuel, job.tasks[0].index), (Some(5), None));
+        let task = template(&job);
+        assert_eq!(task.args, ["--fuel", "6", "-x", "{}"]);
+        assert_eq!((task.limits.fuel, task.index, job.group.text(0)), (Some(5), None, None));
         assert_eq!(job.shape, Shape::One);
     }
 
     #[test]
     fn each_task_of_an_array_gets_its_index() {
         let job = planned(&["--array", "3-5", "m.wasm", "tile-{}.png"]);
-        let seen: Vec<_> =
-            job.tasks.iter().map(|t| (t.task.as_str(), t.args[0].as_str())).collect();
-        assert_eq!(
-            seen,
-            [("job.3", "tile-3.png"), ("job.4", "tile-4.png"), ("job.5", "tile-5.png")]
-        );
-        assert_eq!(planned(&["--count", "2", "m.wasm"]).tasks.len(), 2);
+        assert_eq!((job.group.first, job.group.count), (3, 3));
+        assert_eq!(job.group.text(2).as_deref(), Some("5"));
+        assert_eq!(planned(&["--count", "2", "m.wasm"]).group.count, 2);
+        assert_eq!(planned(&["--array", "7-7", "m.wasm"]).group.text(0).as_deref(), Some("7"));
     }
 
     #[test]
     fn each_line_reaches_its_task_where_the_braces_stand() {
         let run = parse(&["--each-line", "f", "m.wasm", "-i", "in/{}"]);
         let job = plan(&run, inputs(Some(&["a", "b c"])), |_| None).expect("a job");
-        assert_eq!(job.tasks[1].args, ["-i", "in/b c"]);
-        assert_eq!(job.tasks[1].index, Some(1));
+        assert_eq!(template(&job).args, ["-i", "in/{}"]);
+        assert_eq!((job.group.count, job.group.text(1).as_deref()), (2, Some("b c")));
         let unused = parse(&["--each-line", "f", "m.wasm"]);
         let refused = plan(&unused, inputs(Some(&["a"])), |_| None);
         assert_eq!(refused.map(|job| job.id), Err(PlanError::LinesUnused));
@@ -339,10 +278,10 @@ mod tests {
     #[test]
     fn one_task_takes_what_the_agent_has_unless_it_says_how_much() {
         let small: Resources = "cpus:0.5;mem:512".parse().expect("resources");
-        assert_eq!(planned(&["m.wasm"]).fitting().fit(&small), Some((small.clone(), 1)));
-        assert_eq!(planned(&["--cpus", "1", "m.wasm"]).fitting().fit(&small), None);
-        let array = planned(&["--count", "100", "m.wasm"]);
-        assert_eq!(array.fitting().fit(&small).map(|(_, times)| times), Some(5));
+        let fit = |words: &[&str]| Fitting::of(&planned(words).group).fit(&small);
+        assert_eq!(fit(&["m.wasm"]), Some((small.clone(), 1)));
+        assert_eq!(fit(&["--cpus", "1", "m.wasm"]), None);
+        assert_eq!(fit(&["--count", "100", "m.wasm"]).map(|(_, times)| times), Some(5));
     }
 
     #[test]
@@ -350,14 +289,14 @@ mod tests {
         let run = parse(&["--env", "A=1", "--env", "HOME", "m.wasm"]);
         let here = |name: &str| (name == "HOME").then(|| "/home/me".to_owned());
         let job = plan(&run, inputs(None), here).expect("a job");
-        assert_eq!(job.tasks[0].grants.env["HOME"], "/home/me");
+        assert_eq!(template(&job).grants.env["HOME"], "/home/me");
         let missing = plan(&run, inputs(None), |_| None).map(|job| job.id);
         assert_eq!(missing, Err(PlanError::NoSuchVariable("HOME".into())));
     }
 
     #[test]
     fn a_deterministic_task_sees_nothing_of_the_world() {
-        let grants = |words: &[&str]| planned(words).tasks[0].grants.clone();
+        let grants = |words: &[&str]| template(&planned(words)).grants.clone();
         assert!(!grants(&["m.wasm"]).is_deterministic());
         let seeded = grants(&["--deterministic=7", "m.wasm"]);
         assert!(seeded.is_deterministic());
@@ -372,10 +311,22 @@ mod tests {
     #[test]
     fn limits_are_taken_as_typed() {
         let job = planned(&["--mem", "1MiB", "--timeout", "1s", "--dir", "d::/d", "m.wasm"]);
-        assert_eq!(job.tasks[0].resources.mem(), Amount::units(1));
-        assert_eq!(job.tasks[0].limits.deadline, Some(Duration::from_secs(1)));
+        assert_eq!(template(&job).resources.mem(), Amount::units(1));
+        assert_eq!(template(&job).limits.deadline, Some(Duration::from_secs(1)));
         let grant = DirGrant::read_write(DirSource::Host("/abs".into()), "/d");
-        assert_eq!(job.tasks[0].grants.dirs, [grant]);
+        assert_eq!(template(&job).grants.dirs, [grant]);
+    }
+
+    #[test]
+    fn a_task_that_nobody_waits_for_is_lost_less_easily() {
+        let here = planned(&["m.wasm"]);
+        assert_eq!((here.group.losses, template(&here).policies.lost_after), (2, Some(LOST_AFTER)));
+        let said = planned(&["--lost-after", "9s", "m.wasm"]);
+        assert_eq!(template(&said).policies.lost_after, Some(Duration::from_secs(9)));
+        let away = planned(&["--detach", "--master", "m", "m.wasm"]);
+        assert_eq!(away.group.losses, Group::default_losses());
+        assert_eq!(template(&away).policies.lost_after, None);
+        assert_eq!((away.group.least, away.group.work.resources.mem()), (None, DETACHED_MEM_MIB));
     }
 
     #[test]
@@ -383,15 +334,9 @@ mod tests {
         let job = planned(&["--volume", "books::/b:ro", "m.wasm"]);
         let (source, access) = (DirSource::Volume("books".into()), Access::ReadOnly);
         let grant = DirGrant { source, guest: "/b".into(), access };
-        assert_eq!(job.tasks[0].grants.dirs, [grant]);
-        let lacking = |volumes: &str, made: &[&str]| {
-            let attributes = BTreeMap::from([("volumes".to_owned(), volumes.to_owned())]);
-            job.fitting().lacking(&attributes, made.iter().copied()).map(str::to_owned)
-        };
-        assert_eq!(lacking("data,books", &[]), None);
-        assert_eq!(lacking("data,book", &["more"]), Some("books".to_owned()));
-        assert_eq!(lacking("", &["books"]), None);
-        let none = std::iter::empty();
-        assert_eq!(planned(&["m.wasm"]).fitting().lacking(&BTreeMap::new(), none), None);
+        assert_eq!(template(&job).grants.dirs, [grant]);
+        let fitting = Fitting::of(&job.group);
+        let attributes = BTreeMap::from([("volumes".to_owned(), "book".to_owned())]);
+        assert_eq!(fitting.lacking(&attributes, std::iter::empty()), Some("books"));
     }
 }

@@ -79,7 +79,8 @@ struct Left {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outputs(BTreeMap<(String, usize), Vec<Left>>);
 
-fn key(serial: u64, group: &str, index: usize) -> String {
+/// By which is kept what a task has left.
+pub(super) fn key(serial: u64, group: &str, index: usize) -> String {
     format!("o/{serial}/{group}/{index}")
 }
 
@@ -99,26 +100,25 @@ impl Outputs {
         Self(outputs)
     }
 
-    pub(super) fn keep(
-        &mut self,
-        driver: &mut Driver,
-        serial: u64,
-        (group, index): (&str, usize),
-        outputs: &[Delivered],
-    ) {
+    /// A task has left these.
+    pub(super) fn insert(&mut self, (group, index): (&str, usize), outputs: &[Delivered]) {
         let left = outputs.iter().map(|output| {
             let Delivered { digest, size, form, .. } = *output;
             Left { digest, size, form }
         });
-        let left: Vec<Left> = left.collect();
-        driver.save(key(serial, group, index), serde_json::to_vec(&left).unwrap_or_default());
-        self.0.insert((group.to_owned(), index), left);
+        self.0.insert((group.to_owned(), index), left.collect());
     }
 
-    pub(super) fn forget(&mut self, driver: &mut Driver, serial: u64) {
-        for (group, index) in std::mem::take(&mut self.0).into_keys() {
-            driver.forget(key(serial, &group, index));
-        }
+    /// What is kept of those of a task.
+    pub(super) fn kept(&self, (group, index): (&str, usize)) -> Vec<u8> {
+        let left = self.0.get(&(group.to_owned(), index));
+        left.and_then(|left| serde_json::to_vec(left).ok()).unwrap_or_default()
+    }
+
+    /// Forgets all of them, and gives the keys by which they were kept.
+    pub(super) fn forget(&mut self, serial: u64) -> Vec<String> {
+        let all = std::mem::take(&mut self.0).into_keys();
+        all.map(|(group, index)| key(serial, &group, index)).collect()
     }
 
     /// How many there are.
@@ -139,9 +139,9 @@ impl Outputs {
         let mut all = Vec::new();
         for ((name, index), left) in &self.0 {
             let Some(group) = job.groups.get(name) else { continue };
-            let place = group.first + *index as u64;
+            let place = group.place(*index);
             for (output, Left { digest, size, form }) in group.outputs.iter().zip(left) {
-                let guest = fill(output, place);
+                let guest = group.fill(output, *index);
                 let (digest, size, form) = (*digest, *size, *form);
                 all.push(JobOutput {
                     group: name.clone(),
@@ -156,12 +156,11 @@ impl Outputs {
 
     /// The inputs of a task. All that it needs is done.
     pub(super) fn inputs(&self, job: &Job, group: &Group, index: usize) -> Vec<Input> {
-        let place = group.first + index as u64;
         let mut inputs = Vec::new();
         for FileInput { guest, source } in &group.inputs {
             let (from, output) = match source {
                 FileSource::Blob { digest, form } => {
-                    let guest = fill(guest, place);
+                    let guest = group.fill(guest, index);
                     inputs.push(Input { digest: *digest, guest, form: *form });
                     continue;
                 }
@@ -171,38 +170,33 @@ impl Outputs {
             let Some(which) = source.outputs.iter().position(|known| known == output) else {
                 continue;
             };
-            let mut take = |index: usize, place: u64| {
-                let left = self.0.get(&(from.clone(), index)).and_then(|left| left.get(which));
+            let mut take = |other: usize, guest: String| {
+                let left = self.0.get(&(from.clone(), other)).and_then(|left| left.get(which));
                 inputs.extend(left.map(|Left { digest, form, .. }| Input {
                     digest: *digest,
-                    guest: fill(guest, place),
+                    guest,
                     form: *form,
                 }));
             };
             match source.count {
-                1 => take(0, place),
-                count if count == group.count => take(index, place),
-                count => (0..count).for_each(|other| {
-                    take(usize::try_from(other).unwrap_or(usize::MAX), source.first + other);
-                }),
+                1 => take(0, group.fill(guest, index)),
+                count if count == group.count => take(index, group.fill(guest, index)),
+                count => (0..usize::try_from(count).unwrap_or(usize::MAX))
+                    .for_each(|other| take(other, source.fill(guest, other))),
             }
         }
+        inputs.extend(group.own.get(index).into_iter().flat_map(|own| own.inputs.iter().cloned()));
         inputs
     }
 }
 
-fn fill(path: &str, place: u64) -> String {
-    path.replace(PLACE, &place.to_string())
-}
-
 impl Group {
     /// Puts the files into a task that goes with them, and grants it its folder.
-    pub(super) fn with_files(&self, task: TaskSpec, inputs: Vec<Input>, place: u64) -> TaskSpec {
+    pub(super) fn with_files(&self, task: TaskSpec, inputs: Vec<Input>, index: usize) -> TaskSpec {
         let mut task = task;
-        if self.template.is_none() || !self.inputs.is_empty() {
-            task.inputs = inputs;
-        }
-        task.outputs = self.outputs.iter().map(|path| Output::new(fill(path, place))).collect();
+        task.inputs.extend(inputs);
+        let outputs = self.outputs.iter().map(|path| Output::new(self.fill(path, index)));
+        task.outputs = outputs.collect();
         let has_folder = task.grants.dirs.iter().any(|dir| dir.source == DirSource::Sandbox);
         let has_files = !task.inputs.is_empty() || !task.outputs.is_empty();
         if has_files && !has_folder {
@@ -214,22 +208,21 @@ impl Group {
 
 /// Checks the files of a group.
 pub(super) fn check(job: &Job, group: &Group) -> Result<(), (&'static str, String)> {
-    let paths = |field, paths: Vec<&String>| {
-        let checked = paths.into_iter().try_for_each(|path| check_guest_path(&fill(path, 0)));
-        checked.map_err(|why| (field, why))
-    };
-    paths("inputs", group.inputs.iter().map(|input| &input.guest).collect())?;
-    paths("outputs", group.outputs.iter().collect())?;
+    let check = |field, path: &str| check_guest_path(path).map_err(|why| (field, why));
+    for index in 0..group.own.len().max(1) {
+        let fill = |path: &String| group.fill(path, index);
+        let inputs = group.inputs.iter().map(|input| fill(&input.guest));
+        let own = group.own.get(index).into_iter().flat_map(|own| &own.inputs);
+        let own = own.map(|input| input.guest.clone());
+        inputs.chain(own).try_for_each(|path| check("inputs", &path))?;
+        group.outputs.iter().map(fill).try_for_each(|path| check("outputs", &path))?;
+    }
     if group.outputs.len() > OUTPUTS_MAX {
         return Err(("outputs", format!("at most {OUTPUTS_MAX}: leave a folder")));
     }
-    let all = job.groups.values().map(|group| group.count * group.outputs.len() as u64);
-    let all: u64 = all.sum();
-    if all > JOB_OUTPUTS_MAX {
-        let why = format!("{all} outputs, at most {JOB_OUTPUTS_MAX} in one job: leave folders");
-        return Err(("outputs", why));
-    }
-    let mut count = 0;
+    let own = group.own.iter().map(|own| own.inputs.len() as u64).max();
+    let of_template = group.template.as_ref().map_or(0, |template| template.inputs.len() as u64);
+    let mut count = of_template + own.unwrap_or(0);
     for FileInput { guest, source } in &group.inputs {
         count += match source {
             FileSource::Blob { .. } => 1,
@@ -241,6 +234,17 @@ pub(super) fn check(job: &Job, group: &Group) -> Result<(), (&'static str, Strin
     if count > INPUTS_MAX as u64 {
         let why = format!("{count} inputs of each task, at most {INPUTS_MAX}");
         return Err(("inputs", why));
+    }
+    Ok(())
+}
+
+/// Checks that there are not too many to keep what is left.
+pub(super) fn check_kept(job: &Job) -> Result<(), (&'static str, String)> {
+    let all = job.groups.values().map(|group| group.count * group.outputs.len() as u64);
+    let all: u64 = all.sum();
+    if all > JOB_OUTPUTS_MAX {
+        let why = format!("{all} outputs, at most {JOB_OUTPUTS_MAX} in one job: leave folders");
+        return Err(("outputs", why));
     }
     Ok(())
 }

@@ -10,6 +10,9 @@
 //! task of it can begin any more. Ready tasks are taken by their job's priority, then in the order
 //! of the jobs.
 //!
+//! More tasks are launched on an offer than fit, and into its allocation as soon as half of those
+//! have ended, without another offer: as long as they are alike, and nothing goes before them.
+//!
 //! Of a launched task that takes far longer than the others of its group a copy is launched, if
 //! the job wants that and no ready task could use the room. The first of the two that ends well
 //! does the task; one that is left, of this or of a job that was stopped, is remembered until it
@@ -17,14 +20,22 @@
 
 mod active;
 mod files;
+mod fitting;
 mod job;
+mod keeping;
+mod launching;
+mod meaning;
+mod needs;
 mod orders;
 mod progress;
+mod rooms;
 mod scheduler;
 mod stragglers;
 
+pub use active::Place;
 pub use files::{FileInput, FileSource, JobOutput};
-pub use job::{Fault, Group, Job};
+pub use fitting::{Fitting, usable};
+pub use job::{Fault, Group, Job, Own};
 pub use orders::{GroupReport, Order, Report, Standing};
 pub use scheduler::{Batch, Mode};
 pub use stragglers::Stragglers;

@@ -21,6 +21,9 @@ pub(super) struct Task {
     /// How often it failed by itself.
     #[serde(rename = "f", default, skip_serializing_if = "is_zero")]
     pub(super) failures: u32,
+    /// How often it was lost with its agent.
+    #[serde(rename = "l", default, skip_serializing_if = "is_zero")]
+    pub(super) losses: u32,
     /// What it left, if another needs it.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub(super) result: Option<Digest>,
@@ -190,6 +193,11 @@ pub(super) struct Progress {
     needless: u64,
     /// How long those ran that are done, in milliseconds, the shortest first.
     took: Vec<u64>,
+    /// How many are launched together at least, since a queue of half as many drained quickly; 0:
+    /// none did. Another instance finds out for itself.
+    pub(super) depth: u64,
+    /// Whether an allocation was over when it was to be filled: its tasks are too quick for that.
+    pub(super) is_quick: bool,
 }
 
 impl Progress {
@@ -244,6 +252,11 @@ impl Progress {
         }
     }
 
+    /// How many tasks wait.
+    pub(super) const fn waiting(&self) -> u64 {
+        self.count() - self.launched - self.done - self.failed
+    }
+
     /// The first task that waits.
     pub(super) fn next_waiting(&mut self) -> Option<usize> {
         let rest = self.tasks.get(self.first_waiting..)?;
@@ -273,11 +286,10 @@ impl Progress {
         tasks.filter_map(|(index, task)| Some((index, task.begun?)))
     }
 
-    /// The piece that a task is in, and what is kept of it.
-    pub(super) fn piece(&self, index: usize) -> (usize, Vec<u8>) {
-        let number = index / PIECE;
-        let part = self.tasks.chunks(PIECE).nth(number).unwrap_or_default();
-        (number, serde_json::to_vec(part).unwrap_or_default())
+    /// What is kept of the piece that a task is in.
+    pub(super) fn piece(&self, index: usize) -> Vec<u8> {
+        let part = self.tasks.chunks(PIECE).nth(index / PIECE).unwrap_or_default();
+        serde_json::to_vec(part).unwrap_or_default()
     }
 
     /// Reads a piece back.

@@ -1,16 +1,24 @@
 //! [`Batch`]: takes offers for the tasks that can begin.
 
 use super::{
-    active::{Active, Kept, Place, Room},
+    active::{Active, Place},
     files::JobOutput,
-    job::Job,
+    job::{Group, Job, OWN_BYTES_MAX},
+    keeping::{Keeping, Kept},
+    launching::{Rest, Spread},
+    meaning::Meaning,
+    needs::{Needs, Said},
     orders::{Order, Report, Standing},
-    stragglers::Look,
+    progress::{Progress, Run},
+    rooms::{Room, Rooms},
 };
 use crate::program;
-use skep_protocol::framework::State;
+use skep_protocol::{
+    AllocationId,
+    framework::{Answer, State},
+};
 use skep_scheduler::{Question, Scheduler, prelude::*};
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Jobs that have ended and are still listed.
 const ENDED_MAX: usize = 50;
@@ -23,8 +31,10 @@ const ENDED_OUTPUTS_MAX: usize = 2_000;
 pub enum Mode {
     /// It takes orders until it is ended.
     Serving,
-    /// It stops when its jobs have ended.
+    /// It stops when its jobs have ended, and keeps nothing at the master.
     Once,
+    /// So does it, but whoever holds it stops it.
+    Held,
 }
 
 /// See the module above.
@@ -38,49 +48,10 @@ pub struct Batch {
     serial: u64,
     /// Which task each of those is that were launched and have not ended.
     launched: BTreeMap<TaskId, Place>,
+    /// Where more of them are launched without an offer.
+    rooms: Rooms,
     /// What the master was told to wait for, less what may have been launched since.
-    demand: Option<Demand>,
-}
-
-/// What tasks need that could begin.
-struct Needs {
-    /// In one offer.
-    least: Resources,
-    /// Together.
-    all: Resources,
-    /// Somewhat more, so that it need not be said anew with each task.
-    about: Resources,
-    /// More than is to be waited for.
-    most: Resources,
-}
-
-impl Needs {
-    fn of(least: &Resources) -> Self {
-        let none = Resources::none;
-        Self { least: least.clone(), all: none(), about: none(), most: none() }
-    }
-
-    fn with(self, needs: &Resources, count: u64) -> Self {
-        let Self { least, mut all, mut about, mut most } = self;
-        for (kind, amount) in needs.iter() {
-            let exact = amount.as_millis().saturating_mul(count);
-            let add = |to: &Resources, more: u64| {
-                let sum = Amount::millis(to.amount(kind).as_millis().saturating_add(more));
-                to.clone().with(kind, sum.min(Amount::MAX))
-            };
-            all = add(&all, exact);
-            let rounded = exact.checked_next_power_of_two().unwrap_or(exact);
-            about = add(&about, rounded);
-            most = add(&most, rounded.saturating_mul(4));
-        }
-        Self { least: least.at_most(needs), all, about, most }
-    }
-
-    /// Whether a demand says this, as far as what was launched since has not used it up.
-    fn are_met_by(&self, said: &Demand) -> bool {
-        let Self { least, all, most, .. } = self;
-        said.least == *least && said.wants.contains(all) && most.contains(&said.wants)
-    }
+    said: Said,
 }
 
 impl Batch {
@@ -94,6 +65,11 @@ impl Batch {
         Self::new(Mode::Once, vec![job])
     }
 
+    /// One that runs this job until it is stopped.
+    pub fn held(job: Job) -> Self {
+        Self::new(Mode::Held, vec![job])
+    }
+
     fn new(mode: Mode, waiting: Vec<Job>) -> Self {
         Self {
             mode,
@@ -101,8 +77,31 @@ impl Batch {
             jobs: BTreeMap::new(),
             serial: 0,
             launched: BTreeMap::new(),
-            demand: None,
+            rooms: Rooms::default(),
+            said: Said::Nothing,
         }
+    }
+
+    const fn keeping(&self) -> Keeping {
+        match self.mode {
+            Mode::Serving => Keeping::All,
+            Mode::Once | Mode::Held => Keeping::Nothing,
+        }
+    }
+
+    /// Which task of a job one is that was launched and has not ended.
+    pub fn place_of(&self, task: &TaskId) -> Option<&Place> {
+        self.launched.get(task)
+    }
+
+    /// Whether a task that was launched is done, or has failed for good.
+    pub fn is_over(&self, place: &Place) -> bool {
+        self.jobs.get(&place.job).is_none_or(|job| !job.has(place) || job.is_over(place))
+    }
+
+    /// Whether nothing of any job is to come any more.
+    pub fn are_all_over(&self) -> bool {
+        self.waiting.is_empty() && self.jobs.values().all(|job| job.kept.standing.is_over())
     }
 
     /// What the tasks of all jobs have left.
@@ -133,7 +132,7 @@ impl Scheduler for Batch {
     fn registered(&mut self, driver: &mut Driver, _: &FrameworkId) {
         for job in std::mem::take(&mut self.waiting) {
             if let Err(why) = self.submit(driver, job.clone()) {
-                let mut active = Active::new(0, job);
+                let mut active = Active::new(self.keeping(), 0, Arc::new(job));
                 active.kept.failures.push(why);
                 active.kept.standing = Standing::Failed;
                 self.jobs.insert(active.kept.job.name.clone(), active);
@@ -147,20 +146,35 @@ impl Scheduler for Batch {
             }
         }
         // What was said on an earlier connection is not known any more.
-        self.demand = None;
+        self.said = Said::Nothing;
+        self.rooms.forget_unanswered();
         self.settle(driver);
     }
 
     fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
-        for offer in offers {
-            let tasks = self.tasks_for(driver, &offer);
-            if let Some(said) = self.demand.as_mut().filter(|_| !tasks.is_empty()) {
+        let mut spread = Spread::over(&offers);
+        for offer in &offers {
+            let tasks = self.tasks_for(driver, offer, &mut spread);
+            if !tasks.is_empty() {
                 // So much of it at most is waited for no more.
-                said.wants.subtract(&offer.resources);
+                self.said.use_up(&offer.resources);
             }
-            driver.launch_or_decline(&offer, tasks);
+            driver.launch_or_decline(offer, tasks);
         }
         self.settle(driver);
+    }
+
+    fn launch_answered(&mut self, driver: &mut Driver, offer: Option<OfferId>, answer: &Answer) {
+        let allocation = match answer {
+            Answer::Launched { allocation, .. } => Some(*allocation),
+            Answer::Rejected { .. } | Answer::Applied => None,
+        };
+        let answered = offer.map(|offer| self.rooms.answered(driver.now(), offer, allocation));
+        for task in answered.into_iter().flatten() {
+            if let Some(place) = self.launched.get_mut(&task) {
+                place.room = allocation;
+            }
+        }
     }
 
     fn status_update(&mut self, driver: &mut Driver, update: &StatusUpdate) {
@@ -171,6 +185,9 @@ impl Scheduler for Batch {
             TaskState::Ended(outcome) => {
                 if let Some(active) = active {
                     active.ended(driver, &place, outcome, update);
+                }
+                if let Some(allocation) = place.room {
+                    self.leave(driver, allocation, outcome);
                 }
                 true
             }
@@ -223,6 +240,9 @@ impl Batch {
 
     fn submit(&mut self, driver: &mut Driver, job: Job) -> Result<(), String> {
         job.check().map_err(|fault| fault.to_string())?;
+        if self.keeping() == Keeping::All {
+            self.check_kept(&job)?;
+        }
         if self.jobs.get(&job.name).is_some_and(|known| !known.kept.standing.is_over()) {
             return Err(format!("a job {} runs already: give this one another name", job.name));
         }
@@ -232,9 +252,23 @@ impl Batch {
         // Offers that were of no use may be now.
         driver.revive();
         self.serial += 1;
-        let active = Active::new(self.serial, job);
+        let active = Active::new(self.keeping(), self.serial, Arc::new(job));
         active.keep(driver);
         self.jobs.insert(active.kept.job.name.clone(), active);
+        Ok(())
+    }
+
+    /// Whether a job can be kept besides those that go on.
+    fn check_kept(&self, job: &Job) -> Result<(), String> {
+        job.check_kept().map_err(|fault| fault.to_string())?;
+        let own = self.going().map(|active| active.own_bytes).sum::<usize>() + job.own_bytes();
+        if own > OWN_BYTES_MAX {
+            return Err(format!(
+                "what single tasks have for themselves, such as lines and files, is larger than \
+                 the {OWN_BYTES_MAX} bytes that are kept of it for all jobs: wait until one of \
+                 them has ended"
+            ));
+        }
         Ok(())
     }
 
@@ -248,31 +282,95 @@ impl Batch {
         Ok(())
     }
 
+    fn going(&self) -> impl Iterator<Item = &Active> {
+        self.jobs.values().filter(|active| !active.kept.standing.is_over())
+    }
+
     /// What to launch on an offer: as much as fits, and some to follow.
-    fn tasks_for(&mut self, driver: &mut Driver, offer: &Offer) -> Vec<TaskSpec> {
-        let going = self.jobs.values().filter(|active| !active.kept.standing.is_over());
-        let mut going: Vec<&Active> = going.collect();
-        going.sort_by_key(|active| (Reverse(active.kept.job.priority), active.kept.serial));
+    fn tasks_for(
+        &mut self,
+        driver: &mut Driver,
+        offer: &Offer,
+        spread: &mut Spread<'_>,
+    ) -> Vec<TaskSpec> {
+        let mut going: Vec<&Active> = self.going().collect();
+        going.sort_by_key(|active| active.rank());
         let names: Vec<String> = going.iter().map(|a| a.kept.job.name.clone()).collect();
-        let mut room = Room::of(offer);
+        let mut rest = Rest::default();
         let mut tasks = Vec::new();
         for name in &names {
             let Some(active) = self.jobs.get_mut(name) else { continue };
-            tasks.extend(active.take(driver, offer, &mut room));
+            tasks.extend(active.take(driver, offer, spread, &mut rest));
         }
-        let mut waiting = self.jobs.values().flat_map(Active::waiting);
+        let fits = |(_, group, _): (&str, &Group, u64)| offer.resources.contains(group.least());
         // Copies have what is of no use to others.
-        if !waiting.any(|(needs, _)| offer.resources.contains(&needs)) {
+        if !self.going().any(|active| active.waiting().any(fits)) {
             for name in &names {
                 let Some(active) = self.jobs.get_mut(name) else { continue };
-                tasks.extend(active.take_copies(driver, offer, &mut room, &self.launched));
+                tasks.extend(active.take_copies(driver, offer, &mut rest, &self.launched));
             }
         }
+        if let Some(room) = room_of(&tasks, offer) {
+            let tasks = tasks.iter().map(|(task, _)| task.task.clone()).collect();
+            self.rooms.launched(offer.id, room, tasks);
+        }
+        self.launch(tasks)
+    }
+
+    /// From now on these count as launched.
+    fn launch(&mut self, tasks: Vec<(TaskSpec, Place)>) -> Vec<TaskSpec> {
         let specs = tasks.into_iter().map(|(task, place)| {
             self.launched.insert(task.task.clone(), place);
             task
         });
         specs.collect()
+    }
+
+    /// A task has left its allocation, which is filled again.
+    fn leave(&mut self, driver: &mut Driver, allocation: AllocationId, outcome: &Outcome) {
+        let was_over =
+            matches!(outcome, Outcome::Refused { rejection: Rejection::AllocationEnded { .. } });
+        if let Some(room) = self.rooms.get(allocation).filter(|_| was_over)
+            && let Some(progress) = progress_of(&mut self.jobs, room)
+        {
+            progress.is_quick = true;
+        }
+        match Meaning::of(outcome) {
+            Meaning::Fault => self.rooms.left(allocation),
+            // It was recalled, or its agent is in doubt.
+            Meaning::Lost | Meaning::NotTaken | Meaning::StillThere => self.rooms.close(allocation),
+        }
+        let Some(room) = self.rooms.get(allocation).filter(|room| room.lacks().is_some()) else {
+            return;
+        };
+        if !self.may_fill(room) {
+            return;
+        }
+        let depth = self.rooms.deepen(driver.now(), allocation);
+        let Some(room) = self.rooms.get(allocation) else { return };
+        if let Some(progress) = progress_of(&mut self.jobs, room) {
+            progress.depth = depth;
+            progress.is_quick &= depth > 0;
+            if progress.is_quick {
+                return self.rooms.close(allocation);
+            }
+        }
+        let Some((active, count)) = self.jobs.get_mut(&room.job).zip(room.lacks()) else { return };
+        let tasks = active.refill(driver, room, allocation, count);
+        self.rooms.filled(allocation, tasks.len());
+        let tasks = self.launch(tasks);
+        driver.enqueue(allocation, tasks);
+    }
+
+    /// Whether tasks of this room wait, and none that go before them.
+    fn may_fill(&self, room: &Room) -> bool {
+        let Some(own) = self.jobs.get(&room.job).filter(|own| own.kept.serial == room.serial)
+        else {
+            return false;
+        };
+        let first = own.waiting().next();
+        first.is_some_and(|(name, ..)| name == room.group)
+            && !self.going().any(|other| other.rank() < own.rank() && other.can_begin())
     }
 
     /// Ends jobs that are over, and asks for offers exactly while something can begin, or a copy
@@ -283,36 +381,25 @@ impl Batch {
         }
         self.forget_oldest(driver);
         let now = driver.now();
-        let stragglers = self.jobs.values().flat_map(|active| active.stragglers(now));
-        let stragglers: Vec<_> = stragglers.map(|(_, needs, look)| (needs, look)).collect();
-        if let Some(next) = stragglers.iter().filter_map(|(_, look)| look.next).min() {
+        let stragglers: Vec<_> = self.going().flat_map(|active| active.stragglers(now)).collect();
+        if let Some(next) = stragglers.iter().filter_map(|(.., look)| look.next).min() {
             driver.wake_at(next);
         }
-        let needs = self.needs(&stragglers);
+        let waiting = self.jobs.values().flat_map(Active::waiting);
+        let waiting = waiting.map(|(_, group, count)| (group, count));
+        let copies = stragglers.iter().filter(|(.., look)| !look.due.is_empty());
+        let copies = copies.map(|(_, group, look)| (*group, look.due.len() as u64));
+        let needs = Needs::of(waiting.chain(copies));
         driver.ask_for_offers(needs.is_some());
         if let Some(needs) = needs
-            && !self.demand.as_ref().is_some_and(|said| needs.are_met_by(said))
+            && !needs.are_met_by(&self.said)
         {
-            let demand = Demand { least: needs.least, wants: needs.about, terms: None };
-            driver.demand(None, Some(demand.clone()));
-            self.demand = Some(demand);
+            self.said = needs.said();
+            driver.demand(None, self.said.demand());
         }
-        let is_over = self.jobs.values().all(|active| active.kept.standing.is_over());
-        if self.mode == Mode::Once && is_over && self.waiting.is_empty() {
+        if self.mode == Mode::Once && self.are_all_over() {
             driver.stop();
         }
-    }
-
-    /// What the tasks need that could begin.
-    fn needs(&self, stragglers: &[(&Resources, Look)]) -> Option<Needs> {
-        let mut sum = None::<Needs>;
-        let waiting = self.jobs.values().flat_map(Active::waiting);
-        let copies = stragglers.iter().filter(|(_, look)| !look.due.is_empty());
-        let copies = copies.map(|(needs, look)| ((*needs).clone(), look.due.len() as u64));
-        for (needs, count) in waiting.chain(copies) {
-            sum = Some(sum.unwrap_or_else(|| Needs::of(&needs)).with(&needs, count));
-        }
-        sum
     }
 
     fn forget_oldest(&mut self, driver: &mut Driver) {
@@ -331,15 +418,35 @@ impl Batch {
     /// Forgets what was left by the oldest of these jobs until the rest fits.
     fn forget_outputs(&mut self, driver: &mut Driver, over: Vec<(u64, String)>) {
         let jobs = over.iter().filter_map(|(_, name)| self.jobs.get(name));
-        let mut outputs: usize = jobs.map(Active::outputs).sum();
+        let sizes = jobs.map(|active| (active.outputs(), active.own_bytes));
+        let (mut outputs, mut own) =
+            sizes.fold((0, 0), |(outputs, own), size| (outputs + size.0, own + size.1));
         for (_, name) in over {
-            if outputs <= ENDED_OUTPUTS_MAX {
+            if outputs <= ENDED_OUTPUTS_MAX && own <= OWN_BYTES_MAX {
                 return;
             }
             if let Some(active) = self.jobs.get_mut(&name) {
-                outputs -= active.outputs();
+                (outputs, own) = (outputs - active.outputs(), own - active.own_bytes);
                 active.forget_outputs(driver);
             }
         }
     }
+}
+
+/// How far the group is that a room is for.
+fn progress_of<'a>(
+    jobs: &'a mut BTreeMap<String, Active>,
+    room: &Room,
+) -> Option<&'a mut Progress> {
+    jobs.get_mut(&room.job)?.groups.get_mut(&room.group)
+}
+
+/// The room that tasks launched on an offer make together: if they are alike.
+fn room_of(tasks: &[(TaskSpec, Place)], offer: &Offer) -> Option<Room> {
+    let (task, place) = tasks.first()?;
+    let is_alike = |(_, other): &(TaskSpec, Place)| {
+        other.run == Run::Own && (other.serial, &other.group) == (place.serial, &place.group)
+    };
+    let room = || Room::new(place, &offer.agent, task.resources.clone());
+    tasks.iter().all(is_alike).then(room)
 }

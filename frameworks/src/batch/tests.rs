@@ -1,19 +1,22 @@
 //! Exact stories of jobs.
 
 mod files;
+mod fitting;
+mod own;
+mod rooms;
 mod stragglers;
 
 use super::{Batch, Group, Job, Order, Report, Standing};
 use crate::kit;
-use skep_protocol::outcome::LostBy;
+use skep_protocol::outcome::{KilledBy, LostBy};
 use skep_scheduler::{prelude::*, testing::Cluster};
 
 fn group(count: u64, needs: &[&str]) -> Group {
     let needs = needs.iter().map(|name| (*name).to_owned()).collect();
-    let (work, input, retries) = (kit::work("module"), None, 0);
-    let (stragglers, template) = (None, None);
-    let (inputs, outputs) = (Vec::new(), Vec::new());
-    Group { work, count, needs, input, inputs, outputs, retries, stragglers, template, first: 0 }
+    let template =
+        TaskSpec::new(TaskId::new("any").expect("an id"), Digest::of(b""), Resources::none());
+    let of = Group::of_template(template, 0, count);
+    Group { work: kit::work("module"), needs, template: None, ..of }
 }
 
 fn job(name: &str, groups: &[(&str, Group)]) -> Job {
@@ -84,7 +87,7 @@ fn one_that_runs_a_job_once_stops_when_that_has_ended() {
     let job = job("j", &[("a", group(1, &[]))]);
     let mut cluster = Cluster::new(framework_info("once"), Batch::once(job));
     cluster.offer("n1", "cpus:1;mem:64");
-    cluster.finish("j-1.a.0");
+    cluster.finish("j.0");
     assert_eq!(cluster.ending(), Some(&Ending::Done));
 }
 
@@ -110,6 +113,46 @@ fn failures_are_retried_as_often_as_allowed_and_mishaps_are_not_counted() {
     assert_eq!(report.failures, ["j-1.a.0: exited with code 2"]);
     let b = &report.groups[1];
     assert_eq!((b.attempts, b.done, b.failed), (0, 0, 0), "what needs it never began");
+}
+
+#[test]
+fn ends_that_are_nobodys_fault_cost_nothing_however_often_they_come() {
+    let mut cluster = serving();
+    submit(&mut cluster, job("j", &[("a", Group { losses: 0, ..group(1, &[]) })]));
+    let refused = |rejection| Outcome::Refused { rejection };
+    for outcome in [
+        Outcome::Killed { by: KilledBy::AgentDrained },
+        Outcome::Killed { by: KilledBy::Preemption },
+        refused(Rejection::Recalled),
+        refused(Rejection::TooMany { what: "tasks".into(), max: 1 }),
+    ] {
+        cluster.offer("n1", "cpus:1;mem:64");
+        cluster.end("j-1.a.0", outcome);
+        assert_eq!(standing(&mut cluster, "j"), Standing::Running);
+        assert_eq!(cluster.killed(), [""; 0]);
+    }
+    cluster.offer("n2", "cpus:1;mem:64");
+    let (task, newest) = (TaskId::new("j-1.a.0").expect("an id"), Attempt(1));
+    cluster.end("j-1.a.0", refused(Rejection::DuplicateTask { task, newest }));
+    assert_eq!(cluster.killed(), ["j-1.a.0"], "the attempt that lives on");
+    cluster.offer("n2", "cpus:1;mem:64");
+    cluster.finish("j-1.a.0");
+    assert_eq!(standing(&mut cluster, "j"), Standing::Done);
+}
+
+#[test]
+fn a_task_is_lost_as_often_as_its_group_bears() {
+    let mut cluster = serving();
+    submit(&mut cluster, job("j", &[("a", Group { losses: 2, ..group(1, &[]) })]));
+    for (outcome, after) in [
+        (Outcome::Killed { by: KilledBy::AgentStopped }, Standing::Running),
+        (Outcome::Lost { why: LostBy::ExecutorEnded }, Standing::Running),
+        (Outcome::Lost { why: LostBy::AgentLost }, Standing::Failed),
+    ] {
+        cluster.offer("n1", "cpus:1;mem:64");
+        cluster.end("j-1.a.0", outcome);
+        assert_eq!(standing(&mut cluster, "j"), after);
+    }
 }
 
 #[test]

@@ -92,7 +92,8 @@ fn a_group_takes_what_another_leaves_also_after_a_restart() {
 #[test]
 fn files_that_cannot_come_are_refused() {
     let refused = |groups: &[(&str, Group)]| {
-        let fault = job("j", groups).check().expect_err("a fault");
+        let job = job("j", groups);
+        let fault = job.check().and_then(|()| job.check_kept()).expect_err("a fault");
         (fault.field, fault.why)
     };
     let a = || ("a", making(2, &["out"], &[]));
