@@ -206,13 +206,12 @@ fn what_a_job_has_left_in_the_cluster_is_fetched_when_it_is_wanted() {
     let fetched = cluster.skep(&["job", "fetch", "graph", "--to", "got"]).expect_code(0);
     assert_eq!(fetched.stdout, "got/third/all\n");
     for place in 0..2 {
-        assert!(
-            fs::read(cluster.home.path(&format!("got/third/all/{place}/data"))).unwrap() == data()
-        );
+        let file = cluster.home.path(&format!("got/third/all/{place}/data"));
+        assert!(fs::read(file).unwrap() == data());
     }
     assert!(!cluster.home.path("got/first").exists(), "what others took stays in the cluster");
     cluster.skep(&["job", "fetch", "graph", "--all", "--to", "all"]).expect_code(0);
-    assert!(fs::read(cluster.home.path("all/first/data")).unwrap() == data());
+    assert!(fs::read(cluster.home.path("all/first/out/data")).unwrap() == data());
     assert!(fs::read(cluster.home.path("all/second/1/out/data")).unwrap() == data());
     let unknown = cluster.skep(&["job", "fetch", "graf"]).expect_code(125);
     unknown.expect_words(&["there is no job graf", "skep job list"]);
