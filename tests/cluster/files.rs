@@ -213,6 +213,6 @@ fn what_a_job_has_left_in_the_cluster_is_fetched_when_it_is_wanted() {
     cluster.skep(&["job", "fetch", "graph", "--all", "--to", "all"]).expect_code(0);
     assert!(fs::read(cluster.home.path("all/first/out/data")).unwrap() == data());
     assert!(fs::read(cluster.home.path("all/second/1/out/data")).unwrap() == data());
-    let unknown = cluster.skep(&["job", "fetch", "graf"]).expect_code(125);
+    let unknown = cluster.skep(&["job", "fetch", "graf"]).expect_code(1);
     unknown.expect_words(&["there is no job graf", "skep job list"]);
 }

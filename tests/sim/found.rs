@@ -59,15 +59,15 @@ fn who_asks_is_not_answered_by_what_it_has_had() {
     holds(0x01a2_2602_6748_1ace);
 }
 
-/// A task that said for itself when it counts as lost was told so; when many others had ended since,
-/// its agent came back and told how it had ended.
+/// A task that said for itself when it counts as lost was told so; when many others had ended
+/// since, its agent came back and told how it had ended.
 #[test]
 fn what_was_told_lost_is_no_news_later() {
     holds(0x01a2_26e1_b5f3_006c);
 }
 
-/// An agent died before it had written down that an end was acknowledged, and was away again before
-/// it had told that end once more: after many others had ended the master called the task lost.
+/// An agent died before it had written down that an end was acknowledged, and was away again
+/// before it had told that end once more: after many others had ended the task was called lost.
 #[test]
 fn what_was_acknowledged_is_not_lost_later() {
     holds(0x01a2_26ea_e8dc_19ac);

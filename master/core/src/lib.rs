@@ -23,7 +23,8 @@
 //! | `hosting.rs` | which task may speak as a framework |
 //! | `offers.rs`, `launch.rs` | what the allocator grants, offered; what is launched on it |
 //! | `ledger/` | allocations, and what the allocator hears of their tasks |
-//! | `tasks.rs`, `history.rs`, `over.rs` | live tasks; those that ended last; those that agents are to forget |
+//! | `tasks.rs`, `history.rs` | live tasks; those that ended last |
+//! | `over.rs` | those that are over, and that agents may still have |
 //! | `updates.rs`, `reconcile.rs`, `checkpoints.rs` | what tasks tell, are asked, and leave |
 //! | `quota.rs`, `reservations.rs`, `volumes.rs` | what roles may have, and have set aside |
 //! | `duty.rs`, `maintenance.rs`, `orders.rs`, `tokens.rs` | what operators decide |
