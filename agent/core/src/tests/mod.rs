@@ -5,6 +5,7 @@ mod executors;
 mod grants;
 mod launching;
 mod modules;
+mod overtaking;
 mod preemption;
 mod queueing;
 mod recovery;
