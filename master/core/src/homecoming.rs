@@ -69,6 +69,9 @@ impl Master {
             missing.clone_from(&known.tasks);
             let brought: BTreeSet<&TaskKey> = held.iter().map(|task| &task.key).collect();
             known.over.come_back(&brought);
+            if home.before == Some(Standing::Lost) {
+                brought.into_iter().for_each(|key| known.over.add(key.clone()));
+            }
         }
         for task in held {
             missing.remove(&task.key);
@@ -131,7 +134,7 @@ impl Master {
         let live = self.tasks.newest(&key.framework, &key.task).map(|(attempt, _)| attempt);
         let ended = self.tasks.history.newest(&key.framework, &key.task);
         let newest = live.max(ended.map(|(ended, _)| ended.attempt));
-        let is_told = self.is_told(&key, home);
+        let is_told = self.is_told(&key, home.agent);
         let fate = match newest {
             Some(newest) if newest > key.attempt => Fate::Condemned(superseded_by(newest)),
             _ if is_told => Fate::Condemned(superseded_by(key.attempt.next())),
@@ -176,14 +179,9 @@ impl Master {
     }
 
     /// Whether the framework of an attempt that an agent brings knows it as over.
-    fn is_told(&mut self, key: &TaskKey, home: &Homecoming<'_>) -> bool {
-        let was_lost = home.before == Some(Standing::Lost);
-        let is_remembered = self.tasks.history.contains(key);
-        let Some(agent) = self.agents.get_mut(home.agent) else { return is_remembered };
-        if was_lost {
-            agent.over.add(key.clone());
-        }
-        is_remembered || agent.over.contains(key)
+    fn is_told(&self, key: &TaskKey, agent: &AgentId) -> bool {
+        let is_over = self.agents.get(agent).is_some_and(|known| known.over.contains(key));
+        is_over || self.tasks.history.contains(key)
     }
 
     /// The allocation that an agent names, or another if that is somebody else's here.

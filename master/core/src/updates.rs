@@ -46,15 +46,20 @@ impl Master {
 
     pub(crate) fn status_updates(&mut self, agent: &AgentId, updates: Vec<StatusUpdate>) {
         let (mut forwarded, mut acknowledgements) = (Vec::new(), Vec::new());
+        let mut forgotten = Vec::new();
         for update in updates {
+            let ended = update.state.is_terminal().then(|| update.key.clone());
             match self.hear(agent, update) {
                 Heard::Forward(update) => forwarded.push(update),
-                Heard::Acknowledge(acknowledgement) => acknowledgements.push(acknowledgement),
+                Heard::Acknowledge(acknowledgement) => {
+                    acknowledgements.push(acknowledgement);
+                    forgotten.extend(ended.filter(|key| self.tasks.get(key).is_none()));
+                }
                 Heard::Ignore => {}
             }
         }
         if !acknowledgements.is_empty() {
-            self.order_to_acknowledge(agent, acknowledgements);
+            self.order_to_acknowledge(agent, acknowledgements, forgotten);
         }
         self.tell_updates(forwarded);
     }
@@ -143,7 +148,7 @@ impl Master {
         framework: &FrameworkId,
         acknowledgements: Vec<Acknowledgement>,
     ) {
-        let mut agents: BTreeMap<AgentId, Vec<Acknowledgement>> = BTreeMap::new();
+        let mut agents: BTreeMap<AgentId, (Vec<Acknowledgement>, Vec<TaskKey>)> = BTreeMap::new();
         for acknowledgement in acknowledgements {
             let Acknowledgement { key, seq } = &acknowledgement;
             if key.framework != *framework || *seq == 0 {
@@ -155,19 +160,24 @@ impl Master {
             task.unacknowledged.retain(|update| update.seq > *seq);
             let agent = task.agent.clone();
             self.forget_if_acknowledged(key);
-            agents.entry(agent).or_default().push(acknowledgement);
+            let (acknowledgements, forgotten) = agents.entry(agent).or_default();
+            forgotten.extend(self.tasks.get(key).is_none().then(|| key.clone()));
+            acknowledgements.push(acknowledgement);
         }
-        for (agent, acknowledgements) in agents {
-            self.order_to_acknowledge(&agent, acknowledgements);
+        for (agent, (acknowledgements, forgotten)) in agents {
+            self.order_to_acknowledge(&agent, acknowledgements, forgotten);
         }
     }
 
-    /// What is not live any more the agent may forget.
-    fn order_to_acknowledge(&mut self, id: &AgentId, acknowledgements: Vec<Acknowledgement>) {
+    /// The agent may forget those whose end is among what it is to acknowledge.
+    fn order_to_acknowledge(
+        &mut self,
+        id: &AgentId,
+        acknowledgements: Vec<Acknowledgement>,
+        forgotten: Vec<TaskKey>,
+    ) {
         let Some(agent) = self.agents.get_mut(id) else { return };
-        let keys = acknowledgements.iter().map(|acknowledgement| &acknowledgement.key);
-        let forgotten = keys.filter(|key| self.tasks.get(key).is_none());
-        let number = agent.over.order(forgotten.cloned());
+        let number = agent.over.order(forgotten);
         self.order_agent(id, ToAgent::Acknowledge { number, acknowledgements });
     }
 }

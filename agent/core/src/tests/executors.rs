@@ -133,15 +133,15 @@ fn message(key: TaskKey, text: &str) -> TaskMessage {
 fn a_message_goes_to_the_executor_of_a_task_that_was_told_to_start_and_nowhere_else() {
     let mut bench = Bench::warm();
     bench.launch(1, [spec("a"), spec("b"), spec("queued")]);
-    let deliver = |key| ToAgent::Message(message(key, "go"));
+    let pass = |key| ToAgent::Message(message(key, "go"));
     let message = ToExecutor::Message(message(key("a"), "go"));
     let sent = Effect::SendExecutor { executor: executor(), message };
-    assert_eq!(bench.master(deliver(key("a"))), [sent]);
-    assert_eq!(bench.master(deliver(key("queued"))), []);
-    assert_eq!(bench.master(deliver(key("strange"))), []);
-    assert_eq!(bench.master(deliver(key_of("a", 2))), []);
+    assert_eq!(bench.master(pass(key("a"))), [sent]);
+    assert_eq!(bench.master(pass(key("queued"))), []);
+    assert_eq!(bench.master(pass(key("strange"))), []);
+    assert_eq!(bench.master(pass(key_of("a", 2))), []);
     bench.report([started("a"), ended("a")]);
-    assert_eq!(bench.master(deliver(key("a"))), []);
+    assert_eq!(bench.master(pass(key("a"))), []);
 }
 
 #[test]

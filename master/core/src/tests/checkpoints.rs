@@ -178,4 +178,13 @@ fn what_was_told_lost_is_no_news_when_its_agent_is_back() {
     s.register("a", &held);
     s.update("a", "f", "t1", 2, OK);
     s.expect(["a: registered", kill, "a: acknowledge f/t1#1 (2)"]);
+    // It has not forgotten what it has not told the end of.
+    s.update("a", "f", "t2", 1, TaskState::Running);
+    s.expect(["a: acknowledge f/t2#1 (1)"]);
+    s.agent_says("a", ToMaster::Beat { inputs: 1, unsaved_millis: 0, acknowledged: 3 });
+    s.disconnect("a");
+    let ended = s.held("f", &tasks[1], "l1", "cpus:2;mem:128", OK);
+    s.register("a", &[held[2].clone(), ended]);
+    s.update("a", "f", "t2", 2, OK);
+    s.expect(["a: registered", "a: acknowledge f/t2#1 (2)"]);
 }

@@ -22,13 +22,13 @@ fn from(s: &Story, task: &str, text: &str) -> TaskMessage {
 fn a_message_goes_to_the_agent_of_the_attempt_that_runs() {
     let mut s = running();
     s.call("f", to("t", None));
-    s.expect(["a: deliver to f/t#1: go"]);
+    s.expect(["a: message to f/t#1: go"]);
     s.call("f", to("t", Some(1)));
-    s.expect(["a: deliver to f/t#1: go"]);
+    s.expect(["a: message to f/t#1: go"]);
     s.update("a", "f", "t", 2, TaskState::Paused);
     s.expect(["f: t#1 PAUSED (2)"]);
     s.call("f", to("t", None));
-    s.expect(["a: deliver to f/t#1: go"]);
+    s.expect(["a: message to f/t#1: go"]);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_message_that_nobody_can_get_is_answered_in_words_and_the_conversation_goes_
     s.call("f", to("t", None));
     s.expect([&*format!("{DROPPED}it is not known, or has ended")]);
     s.call("f", to("u", None));
-    s.expect(["a: deliver to f/u#1: go"]);
+    s.expect(["a: message to f/u#1: go"]);
 }
 
 #[test]

@@ -125,7 +125,7 @@ impl Names {
             }
             ToAgent::RemoveFramework { framework } => format!("remove {framework}"),
             ToAgent::Message(TaskMessage { key, bytes }) => {
-                format!("deliver to {key}: {}", String::from_utf8_lossy(bytes))
+                format!("message to {key}: {}", String::from_utf8_lossy(bytes))
             }
             ToAgent::Volumes { volumes } => {
                 let all = volumes.iter().map(|v| format!(" {} of {}", v.name, v.role));
