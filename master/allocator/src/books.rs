@@ -34,6 +34,9 @@ pub enum Origin {
     Offer,
     /// The agent brought it along: it counts like an offer.
     Found,
+    /// More tasks were put into an allocation: nobody was chosen, and its client waits for as much
+    /// as before.
+    Enqueued,
 }
 
 impl Allocator {

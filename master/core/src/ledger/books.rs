@@ -99,7 +99,7 @@ impl Ledger {
 
     /// Adds tasks to an allocation, which may use `room` from now on.
     pub(crate) fn enqueue(&mut self, id: AllocationId, room: Bundle, tasks: &Batch) {
-        self.reshape(id, Origin::Offer, |allocation| {
+        self.reshape(id, Origin::Enqueued, |allocation| {
             allocation.granted = room;
             allocation.enter(tasks, Begun::No);
         });
@@ -107,7 +107,7 @@ impl Ledger {
 
     /// A task of the allocation has started.
     pub(crate) fn start(&mut self, id: AllocationId) {
-        self.reshape(id, Origin::Offer, |allocation| allocation.unstarted -= 1);
+        self.reshape(id, Origin::Enqueued, |allocation| allocation.unstarted -= 1);
     }
 
     /// A task of the allocation has ended; with its last one the allocation ends.

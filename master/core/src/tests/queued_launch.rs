@@ -1,7 +1,10 @@
 //! More tasks than fit: queues at agents, what they occupy, and how they are recalled.
 
 use super::kit::{OK, Story, task};
-use skep_protocol::{Outcome, Rejection, TaskSpec, TaskState, framework::Call};
+use skep_protocol::{
+    Outcome, Rejection, TaskSpec, TaskState,
+    framework::{Call, Demand},
+};
 
 fn tasks<const N: usize>(names: [&str; N]) -> [TaskSpec; N] {
     names.map(|name| task(name, "cpus:1;mem:64"))
@@ -235,4 +238,38 @@ fn a_recall_is_repeated_to_an_agent_that_may_have_missed_it() {
     });
     s.register("a", &held);
     s.expect(["old a: hang up", "a: registered", "a: recall l1"]);
+}
+
+fn demand(s: &mut Story, least: &str, wants: &str) {
+    let (least, wants) = (least.parse().expect("one"), wants.parse().expect("one"));
+    let demand = Some(Demand { least, wants, terms: None });
+    s.call("f", Call::Demand { role: None, demand });
+}
+
+/// An allocation whose queue has shrunk takes its memory anew when it is filled: that is none of
+/// what its framework waits for, which knows only of what it has launched on offers.
+#[test]
+fn who_fills_its_queue_waits_for_as_much_as_before() {
+    let mut s = Story::new();
+    s.framework("f", "r");
+    demand(&mut s, "cpus:1;mem:64", "cpus:8;mem:512");
+    s.agent("a", "cpus:2;mem:1024");
+    s.idle();
+    s.expect(["f: offer o1 of a: cpus:2;mem:512"]);
+    s.run("f", "o1", "a", &tasks(["t1", "t2", "t3", "t4"]));
+    demand(&mut s, "cpus:1;mem:64", "cpus:4;mem:256");
+    for (ended, filled) in [(["t1", "t2"], ["t5", "t6"]), (["t3", "t4"], ["t7", "t8"])] {
+        ended.iter().for_each(|task| s.update("a", "f", task, 2, OK));
+        s.enqueue("f", "l1", &tasks(filled));
+        s.recorded("a", "f", &filled);
+        filled.iter().for_each(|task| s.update("a", "f", task, 1, TaskState::Running));
+        s.idle();
+    }
+    s.call("f", Call::Suppress { roles: [].into() });
+    ["t5", "t6", "t7", "t8"].iter().for_each(|task| s.update("a", "f", task, 2, OK));
+    s.idle();
+    s.take_effects();
+    s.call("f", Call::Revive { roles: [].into() });
+    s.idle();
+    s.expect(["f: offer o2 of a: cpus:2;mem:256"]);
 }
