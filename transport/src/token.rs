@@ -107,6 +107,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(skep_properties::cases(256))]
+
         #[test]
         fn a_token_survives_its_text(authority_key: [u8; 32], secret: [u8; 32]) {
             let token = JoinToken { authority_key, secret };

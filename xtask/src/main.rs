@@ -9,11 +9,13 @@
 mod arrows;
 mod chaos;
 mod ci;
+mod fuzz;
 mod guests;
 mod mutants;
 mod repo;
 mod sim;
 mod tidy;
+mod vm;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -41,6 +43,8 @@ enum Command {
     Arrows,
     /// Play histories of the simulated cluster: seeds, faults, promises
     Sim(sim::Play),
+    /// Run all property tests with fresh seeds, for as long as you say
+    Fuzz(fuzz::Order),
     /// Break the cores in each way of a list, and see whether anything notices
     Mutants(mutants::Order),
     /// Break a real cluster under load, again and again, and count what was lost
@@ -48,6 +52,8 @@ enum Command {
     /// A framework of that cluster
     #[command(hide = true)]
     ChaosFramework(chaos::load::Order),
+    /// Start a machine with control groups of version 2 and try skep in them (needs QEMU, Debian)
+    Vm(vm::Order),
     /// Time how a large cluster comes back to a fresh master
     Reregister,
 }
@@ -60,9 +66,11 @@ fn main() -> Result<()> {
         Command::Tidy => tidy::run(),
         Command::Arrows => arrows::run(),
         Command::Sim(play) => sim::play(play),
+        Command::Fuzz(order) => fuzz::run(&order),
         Command::Mutants(order) => mutants::run(&order),
         Command::Chaos(order) => chaos::run(&order),
         Command::ChaosFramework(order) => chaos::load::run(order),
+        Command::Vm(order) => vm::run(&order),
         Command::Reregister => sim::reregister(),
     }
 }

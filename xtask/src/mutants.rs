@@ -17,8 +17,8 @@ use std::{
 };
 
 /// What the copy consists of.
-const FOLDERS: [&str; 5] =
-    ["protocol", "master/allocator", "master/core", "agent/core", "tests/sim"];
+const FOLDERS: [&str; 6] =
+    ["protocol", "master/allocator", "master/core", "agent/core", "tests/sim", "tests/properties"];
 const FILES: [&str; 2] = ["Cargo.lock", "rust-toolchain.toml"];
 
 /// Of the root's profiles what concerns others, so that they are built once for both.
@@ -175,6 +175,8 @@ fn cargo(tree: &Path, words: &[&str]) -> Result<(bool, String)> {
     let build = build.unwrap_or_else(|| repo::root().join("target")).join("mutants/build");
     let mut cargo = Command::new("cargo");
     cargo.args(words).current_dir(tree).env("CARGO_TARGET_DIR", build).env("RUST_BACKTRACE", "0");
+    // What one fault made fail must not help to find the next one.
+    cargo.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
     let output = cargo.output().context("cargo does not run")?;
     let told = [output.stdout, output.stderr].concat();
     Ok((output.status.success(), String::from_utf8_lossy(&told).into_owned()))

@@ -150,8 +150,9 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
     vec((0..FUNCTIONS.len(), arguments), 1..CALLS_MAX)
 }
 
-fn config(cases: u32) -> Config {
-    Config { cases, failure_persistence: None, ..Config::default() }
+/// What is found is kept beside this file.
+fn kept(config: Config) -> TestRunner {
+    TestRunner::new(Config { source_file: Some(file!()), ..config })
 }
 
 #[test]
@@ -185,7 +186,7 @@ fn whatever_a_guest_asks_of_the_host_it_ends_and_nobody_else_does() {
         prop_assert_eq!(runtime.block_on(bench.outcome(next)), EXITED);
         Ok(())
     };
-    TestRunner::new(config(RUNS)).run(&calls(), run).expect("no case is found");
+    kept(skep_properties::cases(RUNS)).run(&calls(), run).expect("no case is found");
 }
 
 /// Compiles bytes; they may be taken or rejected, and nothing else.
@@ -214,11 +215,11 @@ fn whatever_a_module_is_made_of_it_is_taken_or_rejected() {
         is_taken_or_rejected(&bytes, folder.path())
     };
     let spoilt = (select(sources), changes);
-    TestRunner::new(config(MODULES)).run(&spoilt, run).expect("no case is found");
+    kept(skep_properties::cases(MODULES)).run(&spoilt, run).expect("no case is found");
     let run = |bytes: Vec<u8>| {
         let bytes = [b"\0asm\x01\0\0\0", bytes.as_slice()].concat();
         is_taken_or_rejected(&bytes, folder.path())
     };
     let made_up = vec(any::<u8>(), 0..200);
-    TestRunner::new(config(MODULES)).run(&made_up, run).expect("no case is found");
+    kept(skep_properties::cases(MODULES)).run(&made_up, run).expect("no case is found");
 }

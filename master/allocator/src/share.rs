@@ -153,6 +153,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(skep_properties::cases(256))]
+
         #[test]
         fn the_order_is_that_of_the_fractions(
             a in 0..1_u64 << 20, b in 1..1_u64 << 20, c in 0..1_u64 << 20, d in 1..1_u64 << 20,

@@ -75,7 +75,7 @@ fn divisible_share(tasks: &[Vector]) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(skep_properties::cases(64))]
 
     #[test]
     fn nothing_is_left_that_a_task_fits_into(tasks in tasks(400_000)) {

@@ -261,7 +261,7 @@ impl Cluster {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(skep_properties::cases(48))]
 
     #[test]
     fn looking_at_what_changed_finds_what_looking_at_everything_finds(
@@ -367,7 +367,7 @@ fn offers_after(arrivals: &[Arrival]) -> Vec<Grant> {
 #[test]
 fn a_thousand_random_events_leave_what_a_recomputation_finds() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
-    let mut runner = TestRunner::deterministic();
+    let mut runner = TestRunner::new(skep_properties::cases(4));
     for seed in 0..4 {
         let mut cluster = Cluster::new(seed);
         for _ in 0..1_000 {

@@ -250,6 +250,8 @@ fn every_outcome_and_refusal_is_written_with_its_kind_and_its_durations_in_secon
 }
 
 proptest! {
+    #![proptest_config(skep_properties::cases(256))]
+
     #[test]
     fn every_event_is_a_line(event in strategies::event()) {
         let written = parsed(&write_event(&event, HEARTBEAT));

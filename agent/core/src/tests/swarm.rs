@@ -174,6 +174,8 @@ fn stories() -> impl Strategy<Value = Vec<(u64, Input)>> {
 }
 
 proptest! {
+    #![proptest_config(skep_properties::cases(256))]
+
     #[test]
     fn whatever_happens_the_invariants_hold_and_the_disk_gives_back_the_state(
         story in stories(),

@@ -553,11 +553,7 @@ fn told(steps: &[Step]) -> Vec<Effect> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 300,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(skep_properties::cases(300))]
 
     #[test]
     fn whatever_happens_the_invariants_hold_and_it_happens_again_just_so(

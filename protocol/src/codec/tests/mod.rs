@@ -22,6 +22,8 @@ fn comes_out_as_it_went_in<M: Message + Debug + PartialEq>(message: &M) {
 }
 
 proptest! {
+    #![proptest_config(skep_properties::cases(256))]
+
     #[test]
     fn every_message_comes_out_as_it_went_in(
         hello in strategies::hello(),
