@@ -23,6 +23,7 @@ mod messages;
 mod modules;
 mod one;
 mod peers;
+mod pipelines;
 mod programs;
 mod quotas;
 mod restarts;

@@ -21,6 +21,7 @@ use crate::{
     output,
     private::on_its_cluster,
     signals::stop_signal,
+    stdout::{reader_gone, while_read},
 };
 use collect::{Collected, Collector};
 use plan::{Inputs, Job};
@@ -99,7 +100,7 @@ impl Program {
 }
 
 async fn run_on(cluster: Cluster, args: &args::Run, program: &Program) -> Result<ExitCode> {
-    let job = prepare(&cluster, args, program).await?;
+    let job = while_read(prepare(&cluster, args, program)).await?;
     if args.detach {
         return detach::hand_over(cluster, args, job).await;
     }
@@ -291,6 +292,7 @@ async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collec
         let collected = tokio::select! {
             collected = collector.run() => collected,
             Err(failure) = find_room(cluster, &args.role, &fitting) => Err(failure),
+            gone = reader_gone() => Err(gone.into()),
             stopped = stop_signal() => {
                 stopped?;
                 let failure: Failure = Sentence("interrupted: its tasks are killed".into()).into();
