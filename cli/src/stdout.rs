@@ -17,13 +17,18 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd},
     sync::OnceLock,
     thread,
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     sync::watch,
     task::spawn_blocking,
+    time::sleep,
 };
 
+/// How long a command that writes no more may take to end by itself when its reader has gone: one
+/// that has written all and is about to end has nothing to do with its reader.
+const END_BY_ITSELF: Duration = Duration::from_millis(250);
 /// How much of a stream is read and written at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -178,10 +183,11 @@ pub(crate) async fn copy(
 pub(crate) async fn reader_gone() -> WriteError {
     static GONE: OnceLock<watch::Receiver<bool>> = OnceLock::new();
     let mut gone = GONE.get_or_init(watch_reader).clone();
-    match gone.wait_for(|gone| *gone).await {
-        Ok(_) => WriteError::ReaderGone(Stream::Out),
-        Err(_) => std::future::pending().await,
+    if gone.wait_for(|gone| *gone).await.is_err() {
+        return std::future::pending().await;
     }
+    sleep(END_BY_ITSELF).await;
+    WriteError::ReaderGone(Stream::Out)
 }
 
 /// Does what is told to end when nobody reads standard output any more. What is dropped then must

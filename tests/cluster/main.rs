@@ -28,5 +28,6 @@ mod programs;
 mod quotas;
 mod restarts;
 mod sharing;
+mod streams;
 mod trouble;
 mod walls;
