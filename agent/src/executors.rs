@@ -5,7 +5,7 @@
 //! the shell before its end is, and its end is told exactly once. Deliberately absent: killing an
 //! executor when the agent ends; what is to become of its guests is for the core to say.
 
-use crate::{artifacts::Artifacts, launch::Launcher, shell::Event};
+use crate::{artifacts::Artifacts, feeds::Feeds, launch::Launcher, shell::Event};
 use cap_std::fs::{Dir, OpenOptions};
 use files::Attached;
 use futures_util::StreamExt as _;
@@ -76,6 +76,7 @@ type Queue = mpsc::Receiver<Parcel<ToExecutor>>;
 struct Parts {
     launcher: Launcher,
     artifacts: Arc<Artifacts>,
+    feeds: Feeds,
     folder: Arc<Dir>,
     machine: Machine,
     inbox: mpsc::Sender<Event>,
@@ -91,6 +92,7 @@ impl Executors {
     pub(crate) fn new(
         launcher: Launcher,
         artifacts: Arc<Artifacts>,
+        feeds: Feeds,
         records: &[Record],
         inbox: mpsc::Sender<Event>,
     ) -> io::Result<Self> {
@@ -101,7 +103,7 @@ impl Executors {
         });
         let machine = rendezvous::tidy(&folder, &known.collect())?;
         let left = CancellationToken::new();
-        let parts = Parts { launcher, artifacts, folder, machine, inbox, left };
+        let parts = Parts { launcher, artifacts, feeds, folder, machine, inbox, left };
         let (running, loops) = (BTreeMap::new(), TaskTracker::new());
         Ok(Self { parts: Arc::new(parts), running, loops })
     }
@@ -371,8 +373,8 @@ impl Place {
     }
 
     async fn start(&self, executor: &mut wire::Orders, guests: Vec<StartGuest>) -> io::Result<()> {
-        let attached =
-            files::attach(&self.parts.launcher.folders, &self.parts.artifacts, guests).await;
+        let Parts { launcher, artifacts, feeds, .. } = &*self.parts;
+        let attached = files::attach(&launcher.folders, artifacts, feeds, guests).await;
         let Attached { guests, files, failed: reports } = attached;
         if !reports.is_empty() {
             // The core takes it as the executor's word that these guests did not come to run.

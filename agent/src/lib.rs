@@ -23,6 +23,7 @@ mod artifacts;
 mod compiler;
 mod delivery;
 mod executors;
+mod feeds;
 mod folders;
 mod group;
 mod hosting;

@@ -4,7 +4,11 @@
 //! works for files that do not exist yet and on every file system, and it costs something only
 //! while somebody follows.
 
-use crate::{folders::Folders, shell::Event};
+use crate::{
+    feeds::{Feeds, end_of, ended_already},
+    folders::Folders,
+    shell::Event,
+};
 use skep_agent_core::Layout;
 use skep_protocol::{
     Rejection, TaskKey,
@@ -20,7 +24,7 @@ use std::{
 use tokio::{
     fs::File,
     io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _},
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -35,13 +39,18 @@ const PIECE_BYTES: usize = 64 << 10;
 pub(crate) struct Logs {
     pub(crate) folders: Arc<Folders>,
     pub(crate) inbox: mpsc::Sender<Event>,
+    pub(crate) feeds: Feeds,
 }
 
 impl Logs {
     /// Answers one request of the master.
     pub(crate) async fn answer(self, connection: Connection, incoming: IncomingRequest) {
+        if let Request::Feed { key } = &incoming.request {
+            let key = key.clone();
+            return self.feeds.answer(incoming, key, &self.inbox).await;
+        }
         let Request::ReadLog { key, stream, offset, follow, stream_id } = &incoming.request else {
-            let why = "an agent is asked for nothing but logs".into();
+            let why = "an agent is asked for nothing but logs, and to feed tasks".into();
             // A peer that has left needs no refusal.
             let _ = incoming.refuse(Rejection::Violation { why }).await;
             return;
@@ -49,7 +58,7 @@ impl Logs {
         let (id, offset) = (*stream_id, *offset);
         let ended = match follow {
             Follow::No => ended_already(),
-            Follow::UntilEnded => self.end_of(key.clone()).await,
+            Follow::UntilEnded => end_of(key.clone(), &self.inbox).await,
         };
         let log = Log { path: path(key, *stream), folders: self.folders, offset, ended };
         let sent = match log::serve(&connection, incoming, id).await {
@@ -63,23 +72,6 @@ impl Logs {
             tracing::debug!(%error, "a log was not read to its end");
         }
     }
-
-    /// What is cancelled when the task has ended.
-    async fn end_of(&self, key: TaskKey) -> CancellationToken {
-        let (reply, ended) = oneshot::channel();
-        let asked = self.inbox.send(Event::Follow { key, reply }).await;
-        match (asked, ended.await) {
-            (Ok(()), Ok(ended)) => ended,
-            // The agent is ending, and all its tasks with it.
-            _ => ended_already(),
-        }
-    }
-}
-
-fn ended_already() -> CancellationToken {
-    let ended = CancellationToken::new();
-    ended.cancel();
-    ended
 }
 
 fn path(key: &TaskKey, stream: LogStream) -> PathBuf {

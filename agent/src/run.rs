@@ -6,6 +6,7 @@ use crate::{
     compiler::{self, Compiler, CompilerError, Description},
     config::{Config, Sandbox, SecondWall},
     executors::Executors,
+    feeds::Feeds,
     folders::{self, FolderError, Folders},
     group::Group,
     hosting::Hosting,
@@ -137,6 +138,7 @@ pub async fn run(
         alone_max: config.alone_max,
         choosing: Mutex::default(),
     };
+    let feeds = Feeds::default();
     let parts = Parts {
         hosting: Hosting::new(connection.clone(), inbox.clone()),
         modules: Modules::new(
@@ -150,9 +152,10 @@ pub async fn run(
             connection,
             inbox.clone(),
         ),
-        executors: Executors::new(launcher, artifacts, &records, inbox.clone())
+        executors: Executors::new(launcher, artifacts, feeds.clone(), &records, inbox.clone())
             .map_err(RunError::List)?,
         folders: folders.clone(),
+        feeds: feeds.clone(),
     };
     let mut shell = Shell::new(core, effects, Barrier::new(journal), events, parts);
     for input in found(&folders).map_err(RunError::List)? {
@@ -160,7 +163,7 @@ pub async fn run(
     }
 
     let over = CancellationToken::new();
-    let logs = Logs { folders, inbox: inbox.clone() };
+    let logs = Logs { folders, inbox: inbox.clone(), feeds };
     let session = Session { dialer, addresses: master, inbox, link, logs, over: over.clone() };
     let session = tokio::spawn(session.run());
     let ended = shell.run(stop, config.at_stop).await;

@@ -5,8 +5,8 @@
 //! the barrier, which holds each back until the records that it stands on are durable.
 
 use crate::{
-    barrier::Barrier, config::AtStop, executors::Executors, folders::Folders, hosting::Hosting,
-    modules::Modules, outbox::Outbox, sandboxes, volumes,
+    barrier::Barrier, config::AtStop, executors::Executors, feeds::Feeds, folders::Folders,
+    hosting::Hosting, modules::Modules, outbox::Outbox, sandboxes, volumes,
 };
 use skep_agent_core::{Agent as Core, Effect, ExecutorKey, ExitReason, Input, Record};
 use skep_protocol::{Rejection, TaskKey, agent::ToMaster, executor::ToExecutor};
@@ -63,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) modules: Modules,
     pub(crate) executors: Executors,
     pub(crate) hosting: Hosting,
+    pub(crate) feeds: Feeds,
 }
 
 impl Shell {
@@ -240,6 +241,7 @@ impl Shell {
             _ => return,
         };
         self.parts.hosting.end(ended);
+        self.parts.feeds.close(ended);
         if let Some(follower) = self.followers.remove(ended) {
             follower.cancel();
         }

@@ -233,7 +233,8 @@ pub(crate) struct Limits {
     /// Wall-clock time, such as 90s [default: no limit]
     #[arg(long, value_name = "TIME")]
     pub(crate) timeout: Option<Span>,
-    /// Bytes of stdout and stderr together [default: 1GiB, in an array 64MiB]
+    /// Bytes of stdout and stderr together [default: 1GiB, or twice the file of --stdin if that is
+    /// more; in an array 64MiB]
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_output: Option<Bytes>,
     /// Size of its files, beyond what was there before [default: 1GiB]
@@ -274,7 +275,8 @@ pub(crate) struct Grants {
     /// Set a variable, or pass one on from here
     #[arg(long, value_name = "K[=V]")]
     pub(crate) env: Vec<Env>,
-    /// Standard input: a file, or - for that of this command
+    /// Standard input: a file, or - for that of this command. One task reads it as it comes, of
+    /// any size; many tasks, or one that may run again, are given a copy each
     #[arg(long, value_name = "FILE")]
     pub(crate) stdin: Option<PathBuf>,
     /// Its clock: real, fixed:TIME (it stands still) or virtual (its own work and waits move it; a

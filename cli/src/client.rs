@@ -3,6 +3,7 @@
 use crate::{
     args::Client,
     failure::{Failure, Result, Sentence},
+    stdout::{self, CopyError, Stream, WriteError},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use skep_framework::Cluster;
@@ -87,22 +88,28 @@ const APPEARANCE_MAX: Duration = Duration::from_secs(60);
 /// How often it is looked for.
 const APPEARANCE_LOOK: Duration = Duration::from_millis(100);
 
-/// Copies both streams of a task to those of this command, side by side.
-pub(crate) async fn copy_output(cluster: &Cluster, key: &TaskKey, follow: Follow) -> Result {
-    let out = async {
-        let mut from = cluster.read_log(key.clone(), LogStream::Stdout, 0, follow).await?;
-        let mut to = tokio::io::stdout();
-        tokio::io::copy(&mut from, &mut to).await?;
-        Ok(to.flush().await?)
+/// Copies both streams of a task to those of this command, side by side. Ends at once when one
+/// cannot be written; what cannot be read of one does not stop the other.
+pub(crate) async fn copy_output(
+    cluster: &Cluster,
+    key: &TaskKey,
+    follow: Follow,
+) -> Result<Result, WriteError> {
+    let copy = async |from: LogStream, to: Stream| {
+        let mut from = match cluster.read_log(key.clone(), from, 0, follow).await {
+            Ok(from) => from,
+            Err(refused) => return Ok(Err(refused.into())),
+        };
+        match stdout::copy(&mut from, to).await {
+            Ok(_) => Ok(Ok(())),
+            Err(CopyError::Write(error)) => Err(error),
+            Err(unread @ CopyError::Read(_)) => Ok(Err(unread.into())),
+        }
     };
-    let err = async {
-        let mut from = cluster.read_log(key.clone(), LogStream::Stderr, 0, follow).await?;
-        let mut to = tokio::io::stderr();
-        tokio::io::copy(&mut from, &mut to).await?;
-        Ok(to.flush().await?)
-    };
-    let (out, err): (Result, Result) = tokio::join!(out, err);
-    out.and(err)
+    let out = copy(LogStream::Stdout, Stream::Out);
+    let err = copy(LogStream::Stderr, Stream::Err);
+    let (out, err): (Result, Result) = tokio::try_join!(out, err)?;
+    Ok(out.and(err))
 }
 
 /// Copies a task's core dump to a file, which comes into being with its first byte. Gives how many
@@ -129,8 +136,5 @@ pub(crate) async fn copy_core(
 /// Copies a task's core dump to stdout, and gives how many bytes there were.
 pub(crate) async fn show_core(cluster: &Cluster, key: &TaskKey, follow: Follow) -> Result<u64> {
     let mut from = cluster.read_log(key.clone(), LogStream::Core, 0, follow).await?;
-    let mut to = tokio::io::stdout();
-    let bytes = tokio::io::copy(&mut from, &mut to).await?;
-    to.flush().await?;
-    Ok(bytes)
+    Ok(stdout::copy(&mut from, Stream::Out).await?)
 }

@@ -1,10 +1,10 @@
 //! How a command fails: in words on stderr, with the whole chain of causes, and with a code.
 
-use crate::args::Format;
+use crate::{args::Format, run::exit, stdout};
 use std::{error::Error, fmt, process::ExitCode};
 
 /// What a command comes to.
-pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
+pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
 /// A command that failed by itself; a guest that fails is an outcome.
 #[derive(Debug)]
@@ -30,16 +30,18 @@ impl Failure {
         Self { code: self.code.or(Some(code)), ..self }
     }
 
-    /// Says what went wrong.
-    #[expect(clippy::print_stderr, reason = "this is the one place where failures are told")]
+    /// Says what went wrong; nothing if it is that nobody reads any more.
     pub(crate) fn tell(&self) {
-        let message = format!("{:#}", self.error);
-        match self.format {
-            Format::Table => eprintln!("skep: {message}"),
-            Format::Json => {
-                eprintln!("{}", serde_json::json!({ "error": { "message": message } }));
-            }
+        if stdout::is_reader_gone(&self.error) {
+            return;
         }
+        let message = format!("{:#}", self.error);
+        stdout::say(&match self.format {
+            Format::Table => format!("skep: {message}\n"),
+            Format::Json => {
+                format!("{}\n", serde_json::json!({ "error": { "message": message } }))
+            }
+        });
     }
 
     /// What the command exits with.
@@ -50,7 +52,9 @@ impl Failure {
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: error.into(), code: None, format: Format::Table }
+        let error = error.into();
+        let code = stdout::is_reader_gone(&error).then_some(exit::READER_GONE);
+        Self { error, code, format: Format::Table }
     }
 }
 

@@ -11,13 +11,16 @@ mod output;
 mod private;
 mod run;
 mod signals;
+mod stdout;
 mod supervise;
 mod units;
 mod watched;
 
 use args::{Cli, Command};
 use clap::Parser as _;
+use failure::Result;
 use std::{io::IsTerminal as _, process::ExitCode};
+use stdout::{Stream, WriteError};
 use tracing_subscriber::EnvFilter;
 
 /// What one thread decodes another drops, in loops of master, agent and executor alike, and glibc's
@@ -26,14 +29,24 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    init_tracing(&cli.command);
-    match commands::dispatch(cli.command) {
-        Ok(code) => code,
-        Err(failure) => {
-            failure.tell();
-            failure.code()
+    let done = match Cli::try_parse() {
+        Ok(cli) => {
+            init_tracing(&cli.command);
+            commands::dispatch(cli.command)
         }
+        Err(words) => explain(&words),
+    };
+    done.unwrap_or_else(|failure| {
+        failure.tell();
+        failure.code()
+    })
+}
+
+/// Prints help on standard output, and what is wrong with a command line on standard error.
+fn explain(words: &clap::Error) -> Result<ExitCode> {
+    match words.print() {
+        Err(error) if !words.use_stderr() => Err(WriteError::new(Stream::Out, error).into()),
+        _ => Ok(u8::try_from(words.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)),
     }
 }
 

@@ -1,17 +1,19 @@
 //! How views are printed: tables for people, one JSON document for programs.
 
-use crate::args::Format;
+use crate::{
+    args::Format,
+    stdout::{Stream, WriteError, print},
+};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 use skep_protocol::operator::view::{
     AgentView, FrameworkView, ModuleView, OfferView, RoleView, StatusView, TaskView, TokenView,
     VolumeView,
 };
-use std::{
-    collections::BTreeMap,
-    io::{self, Write as _},
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, time::Duration};
+
+/// What printing comes to.
+pub(crate) type Printed = Result<(), WriteError>;
 
 /// A kind of thing that is listed in rows.
 pub(crate) trait Row: Serialize {
@@ -22,7 +24,7 @@ pub(crate) trait Row: Serialize {
 }
 
 /// Prints a list.
-pub(crate) fn list<R: Row>(format: Format, rows: &[R]) -> io::Result<()> {
+pub(crate) fn list<R: Row>(format: Format, rows: &[R]) -> Printed {
     match format {
         Format::Json => json(rows),
         Format::Table => {
@@ -40,17 +42,10 @@ pub(crate) fn list<R: Row>(format: Format, rows: &[R]) -> io::Result<()> {
 }
 
 /// Prints one JSON document.
-pub(crate) fn json(document: &(impl Serialize + ?Sized)) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(document).map_err(io::Error::other)?;
+pub(crate) fn json(document: &(impl Serialize + ?Sized)) -> Printed {
+    let failed = |error| WriteError::Failed(Stream::Out, io::Error::other(error));
+    let text = serde_json::to_string_pretty(document).map_err(failed)?;
     print(&text)
-}
-
-/// Prints a line on standard output. A reader that has gone is no error.
-pub(crate) fn print(text: &str) -> io::Result<()> {
-    match writeln!(io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
 }
 
 /// Resources in the order in which people think of them.
@@ -225,7 +220,7 @@ impl Row for VolumeView {
 }
 
 /// Prints all that is known of an agent.
-pub(crate) fn agent(format: Format, agent: &AgentView) -> io::Result<()> {
+pub(crate) fn agent(format: Format, agent: &AgentView) -> Printed {
     if format == Format::Json {
         return json(agent);
     }
@@ -284,7 +279,7 @@ fn time(micros: u64) -> String {
 }
 
 /// Prints all that is known of a role.
-pub(crate) fn role(format: Format, role: &RoleView) -> io::Result<()> {
+pub(crate) fn role(format: Format, role: &RoleView) -> Printed {
     if format == Format::Json {
         return json(role);
     }
@@ -313,7 +308,7 @@ pub(crate) fn role(format: Format, role: &RoleView) -> io::Result<()> {
 }
 
 /// Prints the state of the cluster.
-pub(crate) fn status(format: Format, status: &StatusView) -> io::Result<()> {
+pub(crate) fn status(format: Format, status: &StatusView) -> Printed {
     if format == Format::Json {
         return json(status);
     }

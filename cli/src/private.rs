@@ -5,6 +5,7 @@ use crate::{
     args::{Client, Walls},
     client::connect,
     failure::{Failure, Result, Sentence},
+    stdout::{reader_gone, while_read},
 };
 use skep_agent::{Config, HostDirs, NetRule, Sandbox, Volume};
 use skep_framework::Cluster;
@@ -32,7 +33,8 @@ const CACHE_BYTES_MAX: u64 = 8 << 30;
 const TOKEN_TTL: Duration = Duration::from_secs(60);
 
 /// Does a command's work on the cluster that it names, or, if it names none, on a private one that
-/// ends with it.
+/// ends with it. A private one ends as well when nobody reads standard output any more; on one that
+/// others share, the work itself sees to it that it leaves nothing behind.
 ///
 /// # Errors
 /// That of the work; and of a private cluster, that it did not start, or lost its agent.
@@ -42,13 +44,14 @@ pub(crate) async fn on_its_cluster<T>(
     work: impl AsyncFnOnce(Cluster) -> Result<T>,
 ) -> Result<T> {
     if !client.masters().is_empty() {
-        return work(connect(client).await?).await;
+        return work(while_read(connect(client)).await?).await;
     }
     let private = Private::start(1, (Ipv4Addr::LOCALHOST, 0).into(), walls.mode()).await?;
     let cluster = private.connect().await?;
     let result = tokio::select! {
         result = work(cluster) => result,
         failure = private.failed() => Err(failure),
+        gone = reader_gone() => Err(gone.into()),
     };
     private.stop().await;
     result

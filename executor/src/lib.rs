@@ -24,6 +24,7 @@
 
 mod describe;
 mod engine;
+mod feed;
 
 mod compile;
 mod lines;

@@ -7,6 +7,7 @@
 
 use crate::{
     component::network,
+    feed::Feed,
     host::{
         clock::{FixedClock, Hands, VirtualClock},
         random,
@@ -50,6 +51,8 @@ pub(crate) struct View {
 pub(crate) enum ContextError {
     #[error("its standard input is granted, but no file came with the order")]
     NoStdin,
+    #[error("its standard input cannot be waited for: {0}")]
+    Pipe(#[source] io::Error),
     #[error("its folder {path:?} cannot be made: {source}")]
     Sandbox { path: PathBuf, source: io::Error },
     #[error("the directory {path:?} granted as {guest:?} cannot be opened: {why}")]
@@ -82,6 +85,9 @@ pub(crate) async fn view(
     if guest.grants.stdin.is_some() {
         let file = stdin.ok_or(ContextError::NoStdin)?;
         builder.stdin(AsyncStdinStream::new(tokio::fs::File::from_std(file)));
+    } else if guest.grants.stdin_stream {
+        let pipe = stdin.ok_or(ContextError::NoStdin)?;
+        builder.stdin(Feed::new(pipe.into()).map_err(ContextError::Pipe)?);
     }
     if !guest.grants.dirs.is_empty() {
         builder = with_directories(builder, guest).await?;

@@ -44,7 +44,8 @@ const SHARED_MAX: usize = 256;
 pub struct GuestFiles {
     /// The compiled module. Guests of one module share it.
     pub artifact: Arc<File>,
-    /// Its standard input, if that is granted; read by nobody else.
+    /// Its standard input, if that is granted; read by nobody else. A pipe that does not block,
+    /// if it is granted as a stream.
     pub stdin: Option<File>,
     /// Its inputs, in their order. Guests of one input share it, so nobody may move its place.
     pub inputs: Vec<Arc<File>>,
@@ -183,7 +184,9 @@ impl Orders {
                 StartFile::Artifact { artifact } => {
                     artifacts.insert(artifact, known(&mut self.artifacts, artifact, file));
                 }
-                StartFile::Stdin { guest, .. } => stdins[guest] = Some(file.into()),
+                StartFile::Stdin { guest, .. } | StartFile::Stream { guest } => {
+                    stdins[guest] = Some(file.into());
+                }
                 StartFile::Input { blob } => {
                     inputs.insert(blob, known(&mut self.inputs, blob, file));
                 }

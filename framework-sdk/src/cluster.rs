@@ -11,8 +11,8 @@ use skep_protocol::{
 use skep_scheduler::{Driver, Ending, Scheduler};
 use skep_transport::{
     Address, AddressError, CloseCode, CloseReason, Connection, ControlError, ControlReceiver,
-    ControlSender, DialError, Dialer, FileError, Identity, InStream, JoinError, JoinToken,
-    RequestError, SetupError, TokenError, blob, join, log, reconnect,
+    ControlSender, DialError, Dialer, FeedError, FileError, Identity, InStream, JoinError,
+    JoinToken, RequestError, SetupError, TokenError, blob, feed, join, log, reconnect,
 };
 use std::{
     env,
@@ -25,6 +25,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::{
+    io::AsyncRead,
     sync::{Notify, watch},
     time::{sleep, timeout},
 };
@@ -251,6 +252,20 @@ impl Cluster {
         follow: Follow,
     ) -> Result<InStream, RequestError> {
         log::read(&self.connection(), key, stream, offset, follow).await
+    }
+
+    /// Feeds a task of this framework that runs and is granted its standard input as a stream: all
+    /// that `source` gives, as fast as the task reads it. Ends with the source, or when the task
+    /// reads no more.
+    ///
+    /// # Errors
+    /// [`FeedError`]; the task then reads an error, not an end.
+    pub async fn feed(
+        &self,
+        key: TaskKey,
+        source: impl AsyncRead + Unpin,
+    ) -> Result<(), FeedError> {
+        feed::begin(&self.connection(), key).await?.pass_on(source).await
     }
 
     /// Reads a backup of all that the master must not lose, its authority's private key included;

@@ -33,6 +33,7 @@ mod program;
 pub use cluster::{Cluster, ConnectError, PushError, RunError, Waker};
 pub use program::{Modules, ProgramError, run};
 pub use skep_scheduler::{Driver, Ending, Offer, Question, Scheduler, TaskSpec, testing};
+pub use skep_transport::FeedError;
 
 /// The names that most schedulers need.
 pub mod prelude {

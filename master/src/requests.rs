@@ -22,12 +22,14 @@ use skep_protocol::{
     },
 };
 use skep_transport::{
-    Connection, InStream, IncomingRequest, JoinToken, PeerName, RequestError, StreamError,
+    Connection, FeedError, InStream, IncomingRequest, JoinToken, PeerName, RequestError,
+    StreamError,
     blob::{self, BlobError},
+    feed::{self, Feeding},
     log,
 };
 use std::{collections::BTreeSet, io, sync::Arc};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWriteExt as _};
 
 /// Takes up the requests of a connection until it ends, each in a loop of its own.
 pub(crate) async fn serve(connection: Connection, hub: Hub) {
@@ -115,6 +117,7 @@ async fn answer(incoming: IncomingRequest, connection: &Connection, hub: &Hub) -
             let log = Log { key, stream, offset, follow };
             read_log(incoming, connection, hub, log, stream_id).await
         }
+        Request::Feed { key } => feed(incoming, connection, hub, key).await,
         Request::Backup { blobs, stream_id } => {
             let blobs = if blobs { WithBlobs::Yes } else { WithBlobs::No };
             back_up(incoming, connection, hub, blobs, stream_id).await
@@ -162,7 +165,9 @@ fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
         Request::FetchBlob { .. } | Request::PutBlob { .. } => {
             &[PeerKind::Agent, PeerKind::Framework, PeerKind::Operator]
         }
-        Request::ReadLog { .. } => &[PeerKind::Framework, PeerKind::Operator],
+        Request::ReadLog { .. } | Request::Feed { .. } => {
+            &[PeerKind::Framework, PeerKind::Operator]
+        }
         Request::Backup { .. } => &[PeerKind::Operator],
         Request::Operator(order) => match order {
             operator::Request::Kill { .. }
@@ -385,6 +390,64 @@ pub(crate) async fn open_log(
         Ok(from) => Ok(Ok(from)),
         Err(RequestError::Refused(rejection)) => Ok(Err(rejection)),
         Err(error) => Err(error),
+    }
+}
+
+/// Passes on what a framework feeds its own task with, to the agent that runs it. What is cut off
+/// here is cut off there.
+async fn feed(
+    incoming: IncomingRequest,
+    connection: &Connection,
+    hub: &Hub,
+    key: TaskKey,
+) -> Result<(), Cut> {
+    let Some(peer) = connection.peer() else { return Ok(()) };
+    let feeding = match open_feed(hub, peer, key).await? {
+        Ok(feeding) => feeding,
+        Err(rejection) => return Ok(incoming.refuse(rejection).await?),
+    };
+    let (bytes, feeder) = incoming.take_bytes().await?;
+    match pour(feeding, bytes).await {
+        Ok(()) => Ok(feeder.fed().await?),
+        Err(rejection) => Ok(feeder.refuse(rejection).await?),
+    }
+}
+
+/// Asks the agent that runs a task to take its standard input, if this peer may feed it.
+pub(crate) async fn open_feed(
+    hub: &Hub,
+    peer: &PeerName,
+    key: TaskKey,
+) -> Result<Result<Feeding, Rejection>, RequestError> {
+    let Some(home) = hub.find(&key).await else {
+        return Ok(Err(Rejection::UnknownTask { task: key.task.to_string() }));
+    };
+    // An operator may read what a task of others wrote, but what it reads is its framework's alone.
+    if home.principal != Some(principal(peer)) {
+        return Ok(Err(Rejection::NotYours { framework: key.framework }));
+    }
+    let Some(agent) = home.connection.and_then(|id| hub.agent(id)) else {
+        let what = "feeding a task whose agent is not connected".into();
+        return Ok(Err(Rejection::NotAllowed { what }));
+    };
+    match feed::begin(&agent, key).await {
+        Ok(feeding) => Ok(Ok(feeding)),
+        Err(RequestError::Refused(rejection)) => Ok(Err(rejection)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Feeds a task to the end. A rejection: not all of it reached it.
+pub(crate) async fn pour(
+    feeding: Feeding,
+    bytes: impl AsyncRead + Unpin,
+) -> Result<(), Rejection> {
+    match feeding.pass_on(bytes).await {
+        Ok(()) => Ok(()),
+        Err(FeedError::Peer(RequestError::Refused(rejection))) => Err(rejection),
+        Err(error) => {
+            Err(Rejection::NotAllowed { what: format!("feeding a task to the end: {error}") })
+        }
     }
 }
 

@@ -61,8 +61,10 @@ pub const BACKTRACE_FRAMES_MAX: usize = 20;
 pub const WHY_BYTES_MAX: usize = 4 << 10;
 /// A module, in bytes; compile time grows with it, and 70 MB interpreters are real.
 pub const MODULE_BYTES_MAX: u64 = 256 << 20;
-/// A blob that is no module (standard input, an input or output), in bytes.
+/// A blob that is no module (standard input that is not streamed, an input or output), in bytes.
 pub const BLOB_BYTES_MAX: u64 = 4 << 30;
+/// A piece of a standard input that is streamed, on its way into a guest, in bytes.
+pub const FEED_FRAME_BYTES_MAX: usize = 64 << 10;
 /// Tasks that one agent keeps, queued and running: each costs about 1 KiB of memory and a record.
 pub const AGENT_TASKS_MAX: usize = 20_000;
 /// The longest time a decline may keep an offer away (a year, as in Mesos).

@@ -60,6 +60,13 @@ pub enum Request {
         /// Which attempt of which task.
         key: TaskKey,
     },
+    /// From a framework, or from the master to an agent: the standard input of a task that is
+    /// granted one as a stream. Answered by [`Response::Send`]; then its bytes follow on the same
+    /// stream, and [`Response::Fed`] answers them.
+    Feed {
+        /// Which attempt of which task.
+        key: TaskKey,
+    },
     /// A request of a person: see [`crate::operator`].
     Operator(crate::operator::Request),
 }
@@ -93,7 +100,7 @@ pub enum Response {
         /// The cluster's authority, DER.
         authority: Vec<u8>,
     },
-    /// The blob is not there: send it.
+    /// The blob is not there, or a standard input can be taken: send it.
     Send,
     /// The blob is there and its digest is right.
     Stored,
@@ -104,6 +111,8 @@ pub enum Response {
     },
     /// The task may speak.
     Hosted,
+    /// All of a standard input was taken, or the task reads no more of it.
+    Fed,
     /// What a person asked for.
     Operator(crate::operator::Response),
     /// It was not done.

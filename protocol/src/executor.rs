@@ -118,6 +118,12 @@ pub enum StartFile {
         /// Which blob.
         blob: Digest,
     },
+    /// The end to read of the standard input of one guest that is granted it as a stream: a pipe
+    /// that does not block, in which the frames of [`crate::feed`] come.
+    Stream {
+        /// Whose, by its place in the order.
+        guest: usize,
+    },
     /// An input, for all guests in the order that have it.
     Input {
         /// Which blob.
@@ -151,6 +157,7 @@ impl Shared {
             files.push(StartFile::Artifact { artifact });
         }
         files.extend(start.grants.stdin.map(|blob| StartFile::Stdin { guest, blob }));
+        files.extend(start.grants.stdin_stream.then_some(StartFile::Stream { guest }));
         let blobs = start.inputs.iter().map(|input| input.digest);
         let new = blobs.filter(|blob| self.inputs.insert(*blob));
         files.extend(new.map(|blob| StartFile::Input { blob }));

@@ -27,6 +27,7 @@ pub mod agent;
 pub mod artifact;
 pub mod data;
 pub mod executor;
+pub mod feed;
 pub mod framework;
 pub mod hello;
 pub mod module_limits;

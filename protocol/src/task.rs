@@ -157,6 +157,11 @@ impl TaskSpec {
         }
         self.check_texts()?;
         self.grants.check()?;
+        if self.grants.stdin_stream && self.policies.retry.is_some() {
+            let why = "a task that is started again where it failed cannot read it again: give it \
+                       a blob";
+            return fail("grants.stdin_stream", why.into());
+        }
         files::check(&self.inputs, &self.outputs, &self.grants)
     }
 
@@ -215,7 +220,20 @@ mod tests {
     #[test]
     fn a_wrong_spec_is_refused_naming_the_field() {
         type Spoil = fn(&mut TaskSpec);
-        let cases: [(&str, Spoil); 15] = [
+        let cases: [(&str, Spoil); 18] = [
+            ("grants.stdin_stream", |s| {
+                s.grants.stdin_stream = true;
+                s.grants.stdin = Some(Digest::of(b"input"));
+            }),
+            ("grants.stdin_stream", |s| {
+                s.grants.stdin_stream = true;
+                s.policies.retry = Some(Retry::after_any(1));
+            }),
+            ("grants.stdin_stream", |s| {
+                s.grants.stdin_stream = true;
+                s.grants.clock = Clock::Virtual { start: Clock::VIRTUAL_START };
+                s.grants.random = Random::Seeded { seed: 1 };
+            }),
             ("outputs", |s| s.outputs.push(Output::new("a"))),
             ("limits.handles", |s| s.limits.handles = 0),
             ("policies.retry.times", |s| s.policies.retry = Some(Retry::after_any(0))),

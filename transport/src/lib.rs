@@ -36,6 +36,7 @@ mod request;
 mod stream;
 
 pub mod blob;
+pub mod feed;
 pub mod log;
 
 pub use address::{Address, AddressError, MASTER_PORT};
@@ -46,6 +47,7 @@ pub use crypto::SetupError;
 pub use dial_error::{DialError, DialFailure, DialWhy};
 pub use dialer::Dialer;
 pub use endpoint::{CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, KEEP_ALIVE};
+pub use feed::{FeedError, Feeder};
 pub use files::FileError;
 pub use frame::StreamError;
 pub use identity::Identity;

@@ -2,6 +2,7 @@
 
 use crate::{
     connection::{Connection, ControlReceiver, ControlSender},
+    feed::Feeder,
     frame::{FrameReader, FrameWriter, StreamError},
     stream::{ExpectedStream, InStream, OutStream, not_opened},
 };
@@ -42,10 +43,11 @@ impl Answers {
         let (send, receive) = connection.quinn().open_bi().await.map_err(not_opened)?;
         let mut writer = FrameWriter::new(send);
         writer.send(request).await?;
-        Ok(Self {
-            reader: FrameReader::new(receive, FRAME_BYTES_MAX),
-            connection: connection.clone(),
-        })
+        Ok(Self::new(FrameReader::new(receive, FRAME_BYTES_MAX), connection))
+    }
+
+    pub(crate) fn new(reader: FrameReader, connection: &Connection) -> Self {
+        Self { reader, connection: connection.clone() }
     }
 
     /// The next answer, or none if there are no more. Cancel safe.
@@ -143,6 +145,16 @@ impl IncomingRequest {
     ) -> Result<OutStream, StreamError> {
         self.writer.send(&Response::Sending { size }).await?;
         Ok(connection.open_bytes(header).await?.answering(self.writer))
+    }
+
+    /// Has the peer send the bytes that it asked to feed a task with, on the stream of its request.
+    ///
+    /// # Errors
+    /// [`StreamError`] if the peer has left.
+    pub async fn take_bytes(mut self) -> Result<(InStream, Feeder), StreamError> {
+        self.writer.send(&Response::Send).await?;
+        let (first, rest) = self.reader.into_stream();
+        Ok((InStream::new(first, rest), Feeder(self.writer)))
     }
 
     /// Answers, and goes on as a conversation on the same stream.

@@ -4,7 +4,7 @@
 //! [`start_files`]; a guest whose file cannot be opened is taken out of the order, and told of as
 //! one that failed.
 
-use crate::{artifacts::Artifacts, folders::Folders};
+use crate::{artifacts::Artifacts, feeds::Feeds, folders::Folders};
 use rustix::fs::{Mode, OFlags, openat};
 use skep_protocol::{
     Artifact, Digest, Outcome, Usage,
@@ -30,6 +30,7 @@ pub(super) struct Attached {
 pub(super) async fn attach(
     folders: &Folders,
     artifacts: &Arc<Artifacts>,
+    feeds: &Feeds,
     guests: Vec<StartGuest>,
 ) -> Attached {
     let mut opened = BTreeMap::new();
@@ -48,7 +49,11 @@ pub(super) async fn attach(
     let mut failed = Vec::new();
     let mut able = Vec::new();
     for guest in guests {
-        let stdin = guest.grants.stdin.map(|blob| open_blob(folders, &blob)).transpose();
+        let stdin = match guest.grants.stdin {
+            Some(blob) => open_blob(folders, &blob).map(Some),
+            None if guest.grants.stdin_stream => feeds.open(&guest.key).map(Some),
+            None => Ok(None),
+        };
         let missing = guest.inputs.iter().find_map(|input| {
             let error = inputs[&input.digest].as_ref().err()?;
             Some(format!("its input {:?} cannot be opened: {error}", input.guest))
@@ -67,7 +72,7 @@ pub(super) async fn attach(
     let (guests, mut stdins): (Vec<_>, Vec<_>) = able.into_iter().unzip();
     let file = |file: StartFile| match file {
         StartFile::Artifact { artifact } => opened[&artifact].as_ref().ok().cloned(),
-        StartFile::Stdin { guest, .. } => stdins[guest].take(),
+        StartFile::Stdin { guest, .. } | StartFile::Stream { guest } => stdins[guest].take(),
         StartFile::Input { blob } => inputs[&blob].as_ref().ok().cloned(),
     };
     let files: Vec<_> = start_files(&guests).into_iter().filter_map(file).collect();

@@ -3,8 +3,8 @@
 use crate::{
     args,
     failure::{Result, Sentence},
-    output,
     signals::stop_signal,
+    stdout,
 };
 use skep_agent::{Config, HostDirs};
 use skep_protocol::{Resources, Role};
@@ -20,7 +20,7 @@ pub(super) async fn agent(args: args::AgentStart) -> Result {
         .map(|text| text.parse())
         .collect::<std::result::Result<_, _>>()?;
     let identity = identity(&args, &addresses).await?;
-    output::print(&format!("agent {} of {}", identity.name().id(), identity.cluster()))?;
+    stdout::announce(&format!("agent {} of {}", identity.name().id(), identity.cluster()))?;
     let config = Config {
         cache_dir: args.work.join("cache"),
         records: skep_agent::Records::File(args.work.join("agent.redb")),

@@ -4,7 +4,7 @@
 use crate::{
     args,
     failure::{Failure, Result},
-    output,
+    stdout,
 };
 use skep_executor::{CompileError, CompileOrder};
 use skep_protocol::Nans;
@@ -15,7 +15,7 @@ pub(super) const REJECTED: u8 = 3;
 
 pub(super) fn compile(args: &args::Compile) -> Result<ExitCode> {
     let (Some(module), Some(artifact)) = (&args.module, &args.artifact) else {
-        output::print(&serde_json::to_string(&skep_executor::describe()?)?)?;
+        stdout::print(&serde_json::to_string(&skep_executor::describe()?)?)?;
         return Ok(ExitCode::SUCCESS);
     };
     let nans = if args.deterministic { Nans::Canonical } else { Nans::Native };

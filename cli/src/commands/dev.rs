@@ -4,10 +4,10 @@ use super::master::keep_operator;
 use crate::{
     args,
     failure::{Result, Sentence},
-    output,
     private::Private,
     run::exit,
     signals::stop_signal,
+    stdout::{self, while_read},
     supervise,
 };
 use std::process::{ExitCode, ExitStatus};
@@ -39,14 +39,15 @@ pub(super) async fn dev(args: args::Dev) -> Result<ExitCode> {
 async fn attend(cluster: &Private, agents: usize) -> Result<ExitCode> {
     let address = cluster.address().to_string();
     keep_operator(cluster.master(), &address)?;
-    output::print(&format!(
+    stdout::print(&format!(
         "skep {}  development cluster (nothing is kept)\n\
          \x20 master  {address}\n\
          \x20 agents  {agents}\n\
          Try:  skep run --master {address} examples/hello/hello.wasm",
         env!("CARGO_PKG_VERSION"),
     ))?;
-    stop_signal().await?;
+    let stopped = async { Ok(stop_signal().await?) };
+    while_read(stopped).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,6 +7,7 @@ use crate::{
     commands::lists,
     failure::{Result, Sentence},
     output::{self, Row},
+    stdout::while_read,
     units::Env,
 };
 use skep_framework::Cluster;
@@ -39,7 +40,7 @@ pub(super) async fn framework(command: FrameworkCommand) -> Result {
         FrameworkCommand::Run(args) => run(*args).await,
         FrameworkCommand::List(client) => lists::frameworks(client).await,
         FrameworkCommand::Show(args) => show(args).await,
-        FrameworkCommand::Logs(args) => logs(args).await,
+        FrameworkCommand::Logs(args) => while_read(logs(args)).await,
         FrameworkCommand::Kill(args) => kill(args).await,
     }
 }
@@ -109,7 +110,7 @@ async fn logs(args: HostedLogs) -> Result {
         attempt: Attempt(report.attempt),
     };
     let follow = if args.follow { Follow::UntilEnded } else { Follow::No };
-    copy_output(&cluster, &key, follow).await?;
+    copy_output(&cluster, &key, follow).await??;
     cluster.close().await;
     Ok(())
 }

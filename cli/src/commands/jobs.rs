@@ -10,9 +10,10 @@ use crate::{
     output::{self, Row},
     private::on_its_cluster,
     signals::stop_signal,
+    stdout::{self, reader_gone, while_read},
     watched::{Move, Watch, Watched},
 };
-use skep_framework::Cluster;
+use skep_framework::{Cluster, Driver};
 use skep_frameworks::batch::{Batch, Job, JobOutput, Order, Report, Standing};
 use skep_protocol::{StatusUpdate, framework::FrameworkInfo};
 use std::{
@@ -22,6 +23,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
+use tokio_util::sync::CancellationToken;
 
 /// The framework that runs jobs in the cluster.
 const BATCH: &str = "batch";
@@ -74,7 +76,7 @@ async fn one(args: OneJob, order: impl FnOnce(String) -> Order) -> Result<ExitCo
     let reports: Vec<Report> = question(&cluster, &args.by.framework, &order(args.job)).await?;
     cluster.close().await;
     output::list(args.client.output, &reports)?;
-    tell_failures(&reports)?;
+    tell_failures(&reports);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -83,7 +85,7 @@ fn validate(args: &JobFile) -> Result<ExitCode> {
     let tasks: u64 = plan.job.groups.values().map(|group| group.count).sum();
     let groups = plan.job.groups.len();
     let file = args.file.display();
-    output::print(&format!("{file}: job {}, {groups} groups, {tasks} tasks", plan.job.name))?;
+    stdout::print(&format!("{file}: job {}, {groups} groups, {tasks} tasks", plan.job.name))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -91,7 +93,7 @@ fn plan(args: &JobFile) -> Result<ExitCode> {
     let JobPlan { job, .. } = JobPlan::read(&args.file)?;
     let layers = job.layers().map_err(|fault| Sentence(fault.to_string()))?;
     for (number, layer) in (1..).zip(layers) {
-        output::print(&format!("step {number}"))?;
+        stdout::print(&format!("step {number}"))?;
         for name in layer {
             let Some(group) = job.groups.get(name) else { continue };
             let needs: Vec<&str> = group.needs.iter().map(String::as_str).collect();
@@ -103,7 +105,7 @@ fn plan(args: &JobFile) -> Result<ExitCode> {
             let input = group.input.iter().map(|from| format!("  input from {from}"));
             let input: String = input.collect();
             let (count, resources) = (group.count, &group.work.resources);
-            output::print(&format!("  {name}  {count} x {resources}{after}{input}"))?;
+            stdout::print(&format!("  {name}  {count} x {resources}{after}{input}"))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -113,7 +115,7 @@ fn init(args: &JobFile) -> Result<ExitCode> {
     let cannot = |error| Sentence(format!("{}: {error}", args.file.display()));
     let mut file = File::create_new(&args.file).map_err(cannot)?;
     file.write_all(JOB_TO_BEGIN_WITH.as_bytes()).map_err(cannot)?;
-    output::print(&format!("{} is written", args.file.display()))?;
+    stdout::print(&format!("{} is written", args.file.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -129,7 +131,7 @@ async fn submit(args: JobSubmit) -> Result<ExitCode> {
     let submit = Order::Submit { job: Box::new(job) };
     let _: Vec<Report> = question_when_there(&cluster, framework, &submit).await?;
     cluster.close().await;
-    output::print(&format!("job {name} is the cluster's now: skep job wait {name}"))?;
+    stdout::print(&format!("job {name} is the cluster's now: skep job wait {name}"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -149,11 +151,12 @@ async fn wait(args: OneJob) -> Result<ExitCode> {
             cluster.close().await;
             let standing = report.standing;
             output::list(args.client.output, &reports)?;
-            tell_failures(&reports)?;
+            tell_failures(&reports);
             return Ok(code(standing));
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY.0) => {}
+            gone = reader_gone() => return Err(gone.into()),
             stopped = stop_signal() => {
                 stopped?;
                 return Ok(ExitCode::from(crate::run::exit::INTERRUPTED));
@@ -170,19 +173,29 @@ async fn run(args: JobRun) -> Result<ExitCode> {
 
 async fn run_on(cluster: Cluster, plan: JobPlan, args: &JobRun) -> Result<ExitCode> {
     let JobPlan { job, modules, files } = plan;
-    push(&cluster, modules, files).await?;
+    while_read(push(&cluster, modules, files)).await?;
     let name = job.name.clone();
-    let mut scheduler = Watched { batch: Batch::once(job), watch: Shown::default() };
+    let stop = CancellationToken::new();
+    let watch = Shown { last: Vec::new(), stop: stop.clone() };
+    let mut scheduler = Watched { batch: Batch::once(job), watch };
     let info = FrameworkInfo { name, role: args.role.clone(), ..FrameworkInfo::default() };
-    let waker = cluster.waker();
-    let interrupted = async {
-        let _ = stop_signal().await;
-        drop(waker);
+    let mut stopped = None;
+    let stopping = async {
+        stopped = Some(tokio::select! {
+            gone = reader_gone() => Stopped::ReaderGone(gone),
+            _ = stop_signal() => Stopped::Interrupted,
+        });
+        stop.cancel();
+        cluster.waker().wake();
+        std::future::pending().await
     };
-    let ended = tokio::select! {
-        ended = cluster.run(info, &mut scheduler) => Some(ended?),
-        () = interrupted => None,
-    };
+    tokio::select! {
+        ended = cluster.run(info, &mut scheduler) => drop(ended?),
+        never = stopping => never,
+    }
+    if let Some(Stopped::ReaderGone(gone)) = stopped {
+        return Err(gone.into());
+    }
     let left = scheduler.batch.outputs().into_iter().filter(|output| !output.taken);
     let left: Vec<JobOutput> = left.collect();
     let counts = counts(&scheduler.batch.reports());
@@ -193,9 +206,9 @@ async fn run_on(cluster: Cluster, plan: JobPlan, args: &JobRun) -> Result<ExitCo
     cluster.close().await;
     let reports = scheduler.batch.reports();
     output::list(args.client.output, &reports)?;
-    tell_failures(&reports)?;
+    tell_failures(&reports);
     fetched?;
-    if ended.is_none() {
+    if stopped.is_some() {
         return Ok(ExitCode::from(crate::run::exit::INTERRUPTED));
     }
     Ok(reports.first().map_or(ExitCode::FAILURE, |report| code(report.standing)))
@@ -227,7 +240,7 @@ async fn fetch(args: FetchJob) -> Result<ExitCode> {
     }
     let files = bring(&cluster, outputs, &counts, &to).await?;
     cluster.close().await;
-    files.iter().try_for_each(|file| output::print(&file.display().to_string()))?;
+    files.iter().try_for_each(|file| stdout::print(&file.display().to_string()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -274,22 +287,26 @@ fn code(standing: Standing) -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "failures of tasks are told beside the table")]
-fn tell_failures(reports: &[Report]) -> Result {
+/// Failures of tasks are told beside the table.
+fn tell_failures(reports: &[Report]) {
     for failure in reports.iter().flat_map(|report| &report.failures) {
-        eprintln!("skep: {failure}");
+        stdout::say(&format!("skep: {failure}\n"));
     }
-    Ok(())
 }
 
-/// Says on stderr how far it is.
-#[derive(Default)]
+/// Why a job was stopped before its end.
+enum Stopped {
+    Interrupted,
+    ReaderGone(stdout::WriteError),
+}
+
+/// Says on stderr how far it is, and ends the framework when it is told to.
 struct Shown {
     last: Vec<Report>,
+    stop: CancellationToken,
 }
 
 impl Shown {
-    #[expect(clippy::print_stderr, reason = "progress goes beside the result")]
     fn show(&mut self, batch: &Batch) {
         let now = batch.reports();
         let done = |reports: &[Report]| -> u64 {
@@ -301,7 +318,7 @@ impl Shown {
         let (before, count, all) = (done(&self.last), done(&now), total(&now));
         // A line for each tenth of the way.
         if all > 0 && before * 10 / all != count * 10 / all {
-            eprintln!("{count} of {all} tasks done");
+            stdout::say(&format!("{count} of {all} tasks done\n"));
         }
         self.last = now;
     }
@@ -311,6 +328,12 @@ impl Watch for Shown {
     fn moved(&mut self, batch: &Batch, _: usize, to: Move, _: &StatusUpdate) {
         if to == Move::Ended {
             self.show(batch);
+        }
+    }
+
+    fn woken(&mut self, driver: &mut Driver) {
+        if self.stop.is_cancelled() {
+            driver.stop();
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) async fn logs(args: args::Logs) -> Result {
         return Err(Sentence(why).into());
     }
     if !args.core {
-        copy_output(&cluster, &key, follow).await?;
+        copy_output(&cluster, &key, follow).await??;
     }
     cluster.close().await;
     Ok(())

@@ -1,7 +1,7 @@
 //! `skep master`.
 
 use super::store;
-use crate::{args, failure::Result, output, signals::stop_signal, supervise};
+use crate::{args, failure::Result, signals::stop_signal, stdout, supervise};
 use skep_framework::identities;
 use skep_master::{Config, Keep, Master, Policy, Shared};
 use skep_transport::Address;
@@ -24,18 +24,18 @@ pub(super) async fn master(args: args::Master) -> Result {
     let supervisor = supervise::start(&master);
     let address = master.advertised().to_owned();
     keep_operator(&master, &address)?;
-    output::print(&format!(
+    stdout::announce(&format!(
         "master {} listens on {}",
         master.operator().cluster(),
         master.address()
     ))?;
     if shared {
-        output::print(&format!(
+        stdout::announce(&format!(
             "It leads or stands by, as etcd decides. Other masters need a copy of {} (--store-key)",
             key.display()
         ))?;
     }
-    output::print(&format!(
+    stdout::announce(&format!(
         "Next:  skep token create --role agent --master {address}   (prints how an agent joins)"
     ))?;
     tokio::select! {

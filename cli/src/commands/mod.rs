@@ -23,6 +23,7 @@ use crate::{
     args::{Bench, Command, Module, Store, Token},
     failure::Result,
     run,
+    stdout::while_read,
 };
 use skep_protocol::operator::Request;
 use std::{future::Future, process::ExitCode, time::Duration};
@@ -32,9 +33,11 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(run) => block_on(run::run(*run)),
         Command::Bench(Bench::Tasks(args)) => done(block_on(bench::tasks(args))),
-        Command::Bench(Bench::Cpu(args)) => done(block_on(bench::cpu(args))),
-        Command::Bench(Bench::Start(args)) => done(block_on(bench::start(args))),
-        Command::Bench(Bench::Compute(args)) => done(bench::compute(&args)),
+        Command::Bench(Bench::Cpu(args)) => done(block_on(while_read(bench::cpu(args)))),
+        Command::Bench(Bench::Start(args)) => done(block_on(while_read(bench::start(args)))),
+        Command::Bench(Bench::Compute(args)) => done(block_on(while_read(async move {
+            tokio::task::spawn_blocking(move || bench::compute(&args)).await?
+        }))),
         Command::Executor(args) => {
             let alone_max = Duration::from_secs(args.alone_max);
             Ok(skep_executor::serve(&args.jail(), alone_max).map(|()| ExitCode::SUCCESS)?)
@@ -62,8 +65,8 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
                 }
             }
         })),
-        Command::Ps(args) => done(block_on(lists::tasks(args))),
-        Command::Logs(args) => done(block_on(logs::logs(args))),
+        Command::Ps(args) => done(block_on(while_read(lists::tasks(args)))),
+        Command::Logs(args) => done(block_on(while_read(logs::logs(args)))),
         Command::Kill(args) => {
             let kill = Request::Kill { framework: args.framework, task: args.task };
             done(block_on(orders::order(args.client, kill)))
@@ -78,7 +81,7 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Reserve(args) => done(block_on(sharing::reserve(args))),
         Command::Unreserve(args) => done(block_on(sharing::unreserve(args))),
         Command::Volume(command) => done(block_on(keeping::volume(command))),
-        Command::Why(args) => done(block_on(sharing::why(args))),
+        Command::Why(args) => done(block_on(while_read(sharing::why(args)))),
         Command::Module(module) => match module {
             Module::Push(args) => done(block_on(module::push(args))),
             Module::List(client) => done(block_on(module::list(client))),
@@ -86,8 +89,8 @@ pub(crate) fn dispatch(command: Command) -> Result<ExitCode> {
             Module::Compile(args) => done(module::compile(&args)),
         },
         Command::Simulate(args) => done(simulate::simulate(&args)),
-        Command::Offers(client) => done(block_on(lists::offers(client))),
-        Command::Status(client) => done(block_on(lists::status(client))),
+        Command::Offers(client) => done(block_on(while_read(lists::offers(client)))),
+        Command::Status(client) => done(block_on(while_read(lists::status(client)))),
     }
 }
 

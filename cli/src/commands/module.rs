@@ -7,6 +7,7 @@ use crate::{
     failure::{Failure, Result, Sentence},
     output,
     run::read_module,
+    stdout,
 };
 use bytesize::ByteSize;
 use serde::Serialize;
@@ -39,7 +40,7 @@ pub(super) async fn push(args: args::Push) -> Result {
             let pushed = Pushed { digest: digest.to_string(), bytes: bytes.len() };
             output::json(&pushed)?;
         }
-        args::Format::Table => output::print(&digest.to_string())?,
+        args::Format::Table => stdout::print(&digest.to_string())?,
     }
     Ok(())
 }
@@ -67,7 +68,7 @@ pub(super) async fn inspect(args: args::Inspect) -> Result {
     let portrait = Portrait::of(&args.module, &bytes).map_err(told)?;
     match args.client.output {
         args::Format::Json => output::json(&portrait)?,
-        args::Format::Table => output::print(&portrait.words())?,
+        args::Format::Table => stdout::print(&portrait.words())?,
     }
     Ok(())
 }
@@ -184,7 +185,7 @@ pub(super) fn compile(args: &args::TryCompile) -> Result {
     };
     match args.output {
         args::Format::Json => output::json(&cost)?,
-        args::Format::Table => output::print(&format!(
+        args::Format::Table => stdout::print(&format!(
             "{} became {} of machine code in {:.2} s",
             ByteSize(cost.module_bytes),
             ByteSize(cost.artifact_bytes),

@@ -4,7 +4,7 @@ use crate::{
     args::{Client, Format},
     client::ask,
     failure::Result,
-    output,
+    output, stdout,
 };
 use serde::Serialize;
 use skep_protocol::operator::{PeerKind, Request, Response};
@@ -42,7 +42,7 @@ pub(super) async fn create_token(
     let new = NewToken { id, token, command };
     match client.output {
         Format::Json => output::json(&new)?,
-        Format::Table => output::print(&new.command)?,
+        Format::Table => stdout::print(&new.command)?,
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::{
     failure::{Result, Sentence},
     output,
     private::Private,
+    stdout,
 };
 use serde::Serialize;
 use skep_agent::Volume;
@@ -60,12 +61,13 @@ pub(super) async fn replay(args: args::Replay) -> Result<ExitCode> {
     let second = tokio::select! {
         second = run_again(&private, &first.spec, &blobs) => second,
         failure = private.failed() => Err(failure),
+        gone = stdout::reader_gone() => Err(gone.into()),
     };
     private.stop().await;
     let comparison = compare(&first, &second?);
     match args.client.output {
         args::Format::Json => output::json(&comparison)?,
-        args::Format::Table => output::print(&comparison.words())?,
+        args::Format::Table => stdout::print(&comparison.words())?,
     }
     Ok(if comparison.same { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }

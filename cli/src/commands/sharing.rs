@@ -5,7 +5,7 @@ use crate::{
     args,
     client::ask,
     failure::{Result, Sentence},
-    output,
+    output, stdout,
 };
 use skep_protocol::{
     Amount, Role,
@@ -81,7 +81,7 @@ pub(super) async fn why(args: args::Why) -> Result {
     let view = ask(&args.client, request, take).await?;
     match args.client.output {
         args::Format::Json => output::json(&view)?,
-        args::Format::Table => output::print(&view.sentences.join("\n"))?,
+        args::Format::Table => stdout::print(&view.sentences.join("\n"))?,
     }
     Ok(())
 }

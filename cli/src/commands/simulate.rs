@@ -1,12 +1,9 @@
 //! `skep simulate`: a scenario for the allocator, on paper; what it prints is made in
 //! `skep-simulate`.
 
-use crate::{args::Simulate, failure::Result};
+use crate::{args::Simulate, failure::Result, stdout};
 use anyhow::Context;
-use std::{
-    fs,
-    io::{self, Write as _},
-};
+use std::fs;
 
 /// Runs a scenario and prints one JSON object for each step.
 pub(crate) fn simulate(args: &Simulate) -> Result {
@@ -17,9 +14,8 @@ pub(crate) fn simulate(args: &Simulate) -> Result {
         let svg = skep_simulate::plot(&text).with_context(|| name.to_string())?;
         fs::write(plot, svg).with_context(|| format!("cannot write {}", plot.display()))?;
     }
-    let mut out = io::stdout().lock();
     for line in lines {
-        writeln!(out, "{line}").context("cannot print")?;
+        stdout::print(&line.to_string())?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::{
     args::{Backup, EtcdAccess, Format, Migrate, Restore, StorePlace},
     client,
     failure::{Failure, Result, Sentence},
-    output,
+    output, stdout,
 };
 use skep_master::{
     Access, Etcd, Force, Header, Place, User, Way, WithBlobs, migrate, receive, restore,
@@ -24,7 +24,7 @@ pub(super) fn move_store(args: Migrate) -> Result {
         StorePlace::Folder => (Way::ToFolder, "without --store; etcd keeps what it has".into()),
     };
     let count = migrate(&args.data, &etcd, &key, way)?;
-    output::print(&format!("{count} records and the authority are moved: start masters {next}"))?;
+    stdout::print(&format!("{count} records and the authority are moved: start masters {next}"))?;
     Ok(())
 }
 
@@ -52,11 +52,11 @@ fn told(format: Format, header: &Header, file: &Path) -> Result {
         return Ok(output::json(header)?);
     }
     let (count, blobs, file) = (header.records, header.blobs, file.display());
-    output::print(&format!(
+    stdout::print(&format!(
         "{file} holds {count} records, the authority and {blobs} blobs of cluster {}",
         header.cluster
     ))?;
-    output::print("Whoever can read it owns the cluster: keep it like a password")?;
+    stdout::print("Whoever can read it owns the cluster: keep it like a password")?;
     Ok(())
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn restore_cluster(args: Restore) -> Result {
     let place = place(&args.data, args.store, args.store_key, args.access)?;
     let header = restore(&args.file, &place, &args.data, force).await?;
     let next = if shared { "with --store" } else { "without --store" };
-    output::print(&format!(
+    stdout::print(&format!(
         "cluster {} is restored, with {} records and {} blobs: start its master on {} {next}",
         header.cluster,
         header.records,

@@ -16,6 +16,7 @@ use crate::{
     client::{copy_core, copy_output},
     failure::Result,
     local,
+    stdout::{WriteError, say},
     watched::Link,
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -27,7 +28,6 @@ use skep_protocol::{
 };
 use std::{
     collections::BTreeMap,
-    io::Write as _,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -104,8 +104,8 @@ impl<'a> Collector<'a> {
     pub(super) async fn run(mut self) -> Result<Collected> {
         while let Some(told) = self.told.recv().await {
             match told {
-                Told::Started { update } => self.started(update).await,
-                Told::Ended { place, update } => self.ended(place, update).await,
+                Told::Started { update } => self.started(update).await?,
+                Told::Ended { place, update } => self.ended(place, update).await?,
                 Told::Again { update } => self.again(&update),
                 Told::Connection(link) => self.connection(link),
                 Told::AllDone => break,
@@ -125,16 +125,17 @@ impl<'a> Collector<'a> {
         Ok(Collected { summary: None, code })
     }
 
-    async fn started(&mut self, update: StatusUpdate) {
+    async fn started(&mut self, update: StatusUpdate) -> Result<(), WriteError> {
         // A driver that reconnects hears the latest state again.
         let followed = self.followed.as_ref() == Some(&update.key);
         if self.shape == Shape::One && self.format == Format::Table && !followed {
             self.followed = Some(update.key.clone());
-            self.show(&update.key).await;
+            self.show(&update.key).await?;
         }
+        Ok(())
     }
 
-    async fn ended(&mut self, place: usize, update: StatusUpdate) {
+    async fn ended(&mut self, place: usize, update: StatusUpdate) -> Result<(), WriteError> {
         self.bar.inc(1);
         self.fetch_outputs(place, &update).await;
         let wrote = match self.format {
@@ -144,29 +145,32 @@ impl<'a> Collector<'a> {
         self.keep_core(place, &update.key).await;
         self.ends.insert(place, (update, wrote));
         if self.format == Format::Table {
-            self.show_in_order().await;
+            self.show_in_order().await?;
         }
+        Ok(())
     }
 
     /// Shows the output of those tasks that have ended, up to the first that has not.
-    async fn show_in_order(&mut self) {
+    async fn show_in_order(&mut self) -> Result<(), WriteError> {
         while let Some((update, _)) = self.ends.get(&self.next) {
             let key = update.key.clone();
             let wrote = update.usage.is_some_and(|u| u.stdout_bytes + u.stderr_bytes > 0);
             if wrote && self.followed.as_ref() != Some(&key) {
                 self.bar.suspend(|| ());
-                self.show(&key).await;
+                self.show(&key).await?;
             }
             self.next += 1;
         }
+        Ok(())
     }
 
     /// Copies a task's output to this command's, until the task ends.
-    async fn show(&self, key: &TaskKey) {
-        if let Err(failure) = copy_output(self.cluster, key, Follow::UntilEnded).await {
+    async fn show(&self, key: &TaskKey) -> Result<(), WriteError> {
+        if let Err(failure) = copy_output(self.cluster, key, Follow::UntilEnded).await? {
             say(&format!("skep: the output of task {} is not to be had\n", key.task));
             failure.tell();
         }
+        Ok(())
     }
 
     /// Brings here what a task has left.
@@ -250,9 +254,4 @@ fn progress_bar(tasks: u64) -> ProgressBar {
     let bar = ProgressBar::new(tasks).with_style(style.progress_chars("##-"));
     bar.enable_steady_tick(DRAW_INTERVAL);
     bar
-}
-
-/// Says something on stderr; that nobody listens is no error.
-fn say(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

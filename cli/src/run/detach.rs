@@ -6,7 +6,7 @@ use crate::{
     args,
     commands::jobs,
     failure::{Result, Sentence},
-    output,
+    stdout,
 };
 use skep_framework::Cluster;
 use skep_protocol::Role;
@@ -49,7 +49,7 @@ pub(super) async fn hand_over(cluster: Cluster, args: &args::Run, job: Job) -> R
     handed.check().and_then(|()| handed.check_kept()).map_err(|f| Sentence(f.to_string()))?;
     jobs::hand_over(&cluster, handed).await?;
     cluster.close().await;
-    output::print(&format!("job {name} is the cluster's now: skep job wait {name}"))?;
+    stdout::print(&format!("job {name} is the cluster's now: skep job wait {name}"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,6 +8,7 @@
 //! | 130 | interrupted from the keyboard (128 + SIGINT) |
 //! | 134 | it trapped (128 + SIGABRT) |
 //! | 137 | out of memory (128 + SIGKILL) |
+//! | 141 | the reader of its output has gone (128 + SIGPIPE) |
 //! | 143 | killed by order (128 + SIGTERM) |
 //! | 152 | out of fuel (128 + SIGXCPU) |
 //! | 153 | it wrote more than it may (128 + SIGXFSZ) |
@@ -18,6 +19,8 @@ use skep_protocol::Outcome;
 pub(crate) const FAILURE: u8 = 125;
 /// Somebody interrupted the command (128 + SIGINT, as in shells).
 pub(crate) const INTERRUPTED: u8 = 130;
+/// Nobody reads the output any more (128 + SIGPIPE, as in shells).
+pub(crate) const READER_GONE: u8 = 141;
 /// The guest failed with a code that cannot be passed on: it would read as one of the above.
 const OUT_OF_RANGE: u8 = 1;
 

@@ -13,6 +13,7 @@ pub(crate) mod exit;
 mod files;
 mod plan;
 mod scheduler;
+mod stdin;
 mod summary;
 
 use crate::{
@@ -21,14 +22,15 @@ use crate::{
     output,
     private::on_its_cluster,
     signals::stop_signal,
+    stdout::{reader_gone, while_read},
 };
 use collect::{Collected, Collector};
-use plan::{Inputs, Job};
+use plan::{Input, Inputs, Job};
 use scheduler::Order;
 use skep_framework::Cluster;
 use skep_frameworks::batch::{self, Fitting};
 use skep_protocol::{
-    Digest, Resources, Role,
+    Digest, Resources, Role, TaskKey,
     bounds::MODULE_BYTES_MAX,
     framework::FrameworkInfo,
     operator::{Request, Response, view},
@@ -37,12 +39,14 @@ use skep_protocol::{
 };
 use skep_transport::RequestError;
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
-    io::{IsTerminal as _, Read as _},
+    io::IsTerminal as _,
     path::Path,
     process::ExitCode,
     time::Duration,
 };
+use stdin::{Feeder, Source, Stdin};
 use tokio::sync::mpsc;
 
 /// How long the tasks of a command live on whose connection broke: it reconnects, or is gone.
@@ -99,13 +103,20 @@ impl Program {
 }
 
 async fn run_on(cluster: Cluster, args: &args::Run, program: &Program) -> Result<ExitCode> {
-    let job = prepare(&cluster, args, program).await?;
+    let (job, stdin) = while_read(prepare(&cluster, args, program)).await?;
     if args.detach {
         return detach::hand_over(cluster, args, job).await;
     }
-    let Collected { summary, code } = execute(&cluster, args, job).await?;
+    let is_cut = Cell::new(false);
+    let feeder = |running| Feeder { cluster: &cluster, source: stdin, running, is_cut: &is_cut };
+    let Collected { mut summary, mut code } = execute(&cluster, args, job, feeder).await?;
+    if is_cut.get() && code == 0 {
+        // Many programs take an error of their input for its end.
+        code = exit::FAILURE;
+    }
     cluster.close().await;
-    if let Some(summary) = summary {
+    if let Some(summary) = &mut summary {
+        summary.exit_code = code;
         output::json(&summary)?;
     }
     Ok(ExitCode::from(code))
@@ -139,12 +150,17 @@ fn check_needs(args: &args::Run, module: &[u8]) -> Result<()> {
     }
 }
 
-/// Stores what the tasks need at the master, and plans them.
-async fn prepare(cluster: &Cluster, args: &args::Run, program: &Program) -> Result<Job> {
+/// Stores what the tasks need at the master, and plans them. Gives what is to be fed to the task.
+async fn prepare(
+    cluster: &Cluster,
+    args: &args::Run,
+    program: &Program,
+) -> Result<(Job, Option<Source>)> {
     let file_name = args.module().file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let stdin = match &args.grants.stdin {
-        Some(path) => Some(cluster.push(&read_stdin(path)?).await?),
-        None => None,
+    let (stdin, source) = match stdin::prepare(cluster, args).await? {
+        Stdin::Closed => (Input::Closed, None),
+        Stdin::Blob(digest) => (Input::Blob(digest), None),
+        Stdin::Stream(source) => (Input::Stream { size: source.size() }, Some(source)),
     };
     let lines = match &args.many.each_line {
         Some(path) => Some(read_lines(path)?),
@@ -176,17 +192,7 @@ async fn prepare(cluster: &Cluster, args: &args::Run, program: &Program) -> Resu
         files::check(&args.files, job.shape)?;
     }
     files::hand_over(cluster, &args.files, &mut job.group).await?;
-    Ok(job)
-}
-
-fn read_stdin(path: &Path) -> Result<Vec<u8>> {
-    if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes)?;
-        return Ok(bytes);
-    }
-    let cannot = |error| Sentence(format!("--stdin {}: {error}", path.display()));
-    Ok(std::fs::read(path).map_err(cannot)?)
+    Ok((job, source))
 }
 
 fn read_lines(path: &Path) -> Result<Vec<String>> {
@@ -269,8 +275,15 @@ fn wishes(args: &args::Run) -> BTreeMap<Role, Wishes> {
 }
 
 /// Runs the framework and collects what comes of it, until all is shown.
-async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collected> {
+async fn execute<'a>(
+    cluster: &Cluster,
+    args: &args::Run,
+    job: Job,
+    feeder: impl FnOnce(mpsc::UnboundedReceiver<TaskKey>) -> Feeder<'a>,
+) -> Result<Collected> {
     let (tell, told) = mpsc::unbounded_channel();
+    let (tell_running, running) = mpsc::unbounded_channel();
+    let feeder = feeder(running);
     let (order, orders) = mpsc::unbounded_channel();
     let info = FrameworkInfo {
         name: args.name.clone().unwrap_or_else(|| format!("run {}", job.id)),
@@ -285,12 +298,14 @@ async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collec
     let id = job.id.clone();
     let job = job.named(id);
     job.check().map_err(|fault| Sentence(fault.to_string()))?;
-    let mut scheduler = scheduler::scheduler(job, tell, orders);
+    let mut scheduler = scheduler::scheduler(job, tell, orders, tell_running);
     let waker = cluster.waker();
     let collecting = async {
         let collected = tokio::select! {
             collected = collector.run() => collected,
             Err(failure) = find_room(cluster, &args.role, &fitting) => Err(failure),
+            Err(failure) = feeder.run() => Err(failure),
+            gone = reader_gone() => Err(gone.into()),
             stopped = stop_signal() => {
                 stopped?;
                 let failure: Failure = Sentence("interrupted: its tasks are killed".into()).into();

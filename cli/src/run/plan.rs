@@ -58,11 +58,23 @@ pub(crate) struct Inputs {
     pub(crate) job: String,
     pub(crate) name: String,
     pub(crate) module: Digest,
-    pub(crate) stdin: Option<Digest>,
+    pub(crate) stdin: Input,
     /// Host paths made absolute, in the order of `--dir`.
     pub(crate) dirs: Vec<String>,
     /// The lines of `--each-line`.
     pub(crate) lines: Option<Vec<String>>,
+}
+
+/// The standard input of the tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    Closed,
+    /// What the master has stored.
+    Blob(Digest),
+    /// What is fed to the one task while it runs; how much there is, if that is known.
+    Stream {
+        size: Option<u64>,
+    },
 }
 
 /// Why a command line is no job.
@@ -132,6 +144,11 @@ fn template(
         Shape::One => (ONE_CPUS, ONE_MEM_MIB, ONE_OUTPUT_BYTES),
         Shape::Many => (ARRAY_CPUS, ARRAY_MEM_MIB, Limits::default().output_bytes),
     };
+    // What goes through a task, such as a file that it copies or unpacks, is no reason to end it.
+    let passed_on = match inputs.stdin {
+        Input::Stream { size: Some(size) } => size.saturating_mul(2),
+        _ => 0,
+    };
     let (asked, default) = (&run.limits, Limits::default());
     let mem = if run.detach { mem.min(DETACHED_MEM_MIB) } else { mem };
     let mem = asked.mem.map_or(mem, |mem| mem.as_mem());
@@ -147,7 +164,7 @@ fn template(
     spec.limits = Limits {
         fuel: asked.fuel.map(|fuel| fuel.0),
         deadline: asked.timeout.map(|span| span.0),
-        output_bytes: asked.max_output.map_or(output, |bytes| bytes.0),
+        output_bytes: asked.max_output.map_or(output.max(passed_on), |bytes| bytes.0),
         disk_bytes: asked.disk.map_or(default.disk_bytes, |bytes| bytes.0),
         files: asked.max_files.unwrap_or(default.files),
         handles: asked.max_handles.unwrap_or(default.handles),
@@ -196,8 +213,13 @@ fn grants(
         Some(seed) => (Clock::Virtual { start: Clock::VIRTUAL_START }, Random::Seeded { seed }),
         None => (clock, random),
     };
-    let (stdin, net) = (inputs.stdin, asked.network());
-    Ok(Grants { env, stdin, dirs, clock, random, ..net })
+    let net = asked.network();
+    let (stdin, stdin_stream) = match inputs.stdin {
+        Input::Closed => (None, false),
+        Input::Blob(digest) => (Some(digest), false),
+        Input::Stream { .. } => (None, true),
+    };
+    Ok(Grants { env, stdin, stdin_stream, dirs, clock, random, ..net })
 }
 
 /// A single task that named no amount takes what the agent has; all others need what they ask.
@@ -232,7 +254,7 @@ mod tests {
             job: "job".into(),
             name: "m.wasm".into(),
             module: Digest::of(b"m"),
-            stdin: None,
+            stdin: Input::Closed,
             dirs: vec!["/abs".into()],
             lines: lines.map(|lines| lines.iter().map(|line| (*line).into()).collect()),
         }
@@ -244,6 +266,25 @@ mod tests {
 
     fn planned(words: &[&str]) -> Job {
         plan(&parse(words), inputs(None), |_| None).expect("a job")
+    }
+
+    #[test]
+    fn a_stream_is_granted_as_one_and_what_it_passes_on_may_be_written() {
+        let with = |words: &[&str], stdin| {
+            let inputs = Inputs { stdin, ..inputs(None) };
+            let job = plan(&parse(words), inputs, |_| None).expect("a job");
+            let TaskSpec { grants, limits, .. } = template(&job).clone();
+            (grants.stdin, grants.stdin_stream, limits.output_bytes)
+        };
+        let (blob, gib) = (Digest::of(b"input"), 1 << 30);
+        let stream = |size| Input::Stream { size };
+        assert_eq!(with(&["m.wasm"], Input::Closed), (None, false, gib));
+        assert_eq!(with(&["m.wasm"], Input::Blob(blob)), (Some(blob), false, gib));
+        assert_eq!(with(&["m.wasm"], stream(None)), (None, true, gib));
+        assert_eq!(with(&["m.wasm"], stream(Some(5))), (None, true, gib));
+        assert_eq!(with(&["m.wasm"], stream(Some(5 * gib))), (None, true, 10 * gib));
+        let limited = ["--max-output", "7B", "m.wasm"];
+        assert_eq!(with(&limited, stream(Some(5 * gib))), (None, true, 7));
     }
 
     #[test]

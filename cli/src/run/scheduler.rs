@@ -4,7 +4,7 @@
 use crate::watched::{Link, Move, Watch, Watched};
 use skep_framework::Driver;
 use skep_frameworks::batch::{self, Batch};
-use skep_protocol::StatusUpdate;
+use skep_protocol::{StatusUpdate, TaskKey};
 use tokio::sync::mpsc;
 
 /// What the scheduler tells those who show and collect.
@@ -34,6 +34,8 @@ pub(crate) enum Order {
 pub(crate) struct Teller {
     told: mpsc::UnboundedSender<Told>,
     orders: mpsc::UnboundedReceiver<Order>,
+    /// Who feeds the attempts that run.
+    running: mpsc::UnboundedSender<TaskKey>,
 }
 
 /// A scheduler that runs a job, and stays when it is done until it is ordered to stop.
@@ -41,8 +43,9 @@ pub(crate) fn scheduler(
     job: batch::Job,
     told: mpsc::UnboundedSender<Told>,
     orders: mpsc::UnboundedReceiver<Order>,
+    running: mpsc::UnboundedSender<TaskKey>,
 ) -> Watched<Teller> {
-    Watched { batch: Batch::held(job), watch: Teller { told, orders } }
+    Watched { batch: Batch::held(job), watch: Teller { told, orders, running } }
 }
 
 impl Watch for Teller {
@@ -51,6 +54,10 @@ impl Watch for Teller {
     }
 
     fn moved(&mut self, batch: &Batch, place: usize, to: Move, update: &StatusUpdate) {
+        if to == Move::Started {
+            // Nobody hears it where there is nothing to feed them with.
+            let _ = self.running.send(update.key.clone());
+        }
         let update = update.clone();
         let _ = self.told.send(match to {
             Move::Started => Told::Started { update },

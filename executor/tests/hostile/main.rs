@@ -20,5 +20,6 @@ mod ordinary;
 mod pace;
 mod policies;
 mod spin;
+mod streams;
 mod table;
 mod traps;

@@ -2,6 +2,7 @@
 
 use super::answer::Trouble;
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Frame, Incoming};
 use skep_protocol::bounds::FRAME_BYTES_MAX;
@@ -16,7 +17,7 @@ use tokio::{
     sync::mpsc,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{io::StreamReader, sync::CancellationToken};
 
 /// How long a call may take to arrive, and a piece of a blob.
 pub(super) const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -91,6 +92,12 @@ pub(super) async fn collect(body: Incoming) -> Result<Bytes, Trouble> {
         Ok(Err(error)) => Err(Trouble::cut_off(&error.to_string())),
         Err(_) => Err(Trouble::slow()),
     }
+}
+
+/// What comes as a body, read as it comes.
+pub(super) fn reader(body: Incoming) -> impl AsyncRead + Unpin {
+    let pieces = body.into_data_stream().map_err(io::Error::other);
+    StreamReader::new(pieces)
 }
 
 struct Streamed(mpsc::Receiver<io::Result<Bytes>>);

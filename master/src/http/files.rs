@@ -78,12 +78,7 @@ pub(super) async fn log(
     cut: &CancellationToken,
 ) -> Result<Response<Answer>, Trouble> {
     let [framework, task, attempt, stream] = rest;
-    let attempt = attempt.parse().map(Attempt);
-    let key = TaskKey {
-        framework: parsed::<FrameworkId>("framework", framework)?,
-        task: parsed::<TaskId>("task", task)?,
-        attempt: attempt.map_err(|_| invalid("attempt", "it is no number", "such as 1"))?,
-    };
+    let key = key([framework, task, attempt])?;
     let stream = match stream {
         "stdout" => LogStream::Stdout,
         "stderr" => LogStream::Stderr,
@@ -111,6 +106,33 @@ pub(super) async fn log(
         Ok(Err(rejection)) => Err(Trouble::refused(&rejection)),
         Err(error) => Err(Trouble::broken("the agent did not answer", &error)),
     }
+}
+
+/// Feeds a task with the body of a request, for as long as that lasts; `of` is
+/// `FRAMEWORK/TASK/ATTEMPT`.
+pub(super) async fn feed(
+    hub: &Hub,
+    peer: &PeerName,
+    of: [&str; 3],
+    body: Incoming,
+) -> Result<Response<Answer>, Trouble> {
+    let feeding = match requests::open_feed(hub, peer, key(of)?).await {
+        Ok(Ok(feeding)) => feeding,
+        Ok(Err(rejection)) => return Err(Trouble::refused(&rejection)),
+        Err(error) => return Err(Trouble::broken("the agent did not answer", &error)),
+    };
+    let fed = requests::pour(feeding, body::reader(body)).await;
+    fed.map_err(|rejection| Trouble::refused(&rejection))?;
+    Ok(json_response(StatusCode::OK, &json!({})))
+}
+
+fn key([framework, task, attempt]: [&str; 3]) -> Result<TaskKey, Trouble> {
+    let attempt = attempt.parse().map(Attempt);
+    Ok(TaskKey {
+        framework: parsed::<FrameworkId>("framework", framework)?,
+        task: parsed::<TaskId>("task", task)?,
+        attempt: attempt.map_err(|_| invalid("attempt", "it is no number", "such as 1"))?,
+    })
 }
 
 fn parsed<T: std::str::FromStr<Err: ToString>>(field: &str, text: &str) -> Result<T, Trouble> {

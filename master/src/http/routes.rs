@@ -103,6 +103,12 @@ impl Api {
                 only(&method, &[Method::GET, Method::HEAD])?;
                 files::blob(&reign.hub, digest, cut).await
             }
+            ["tasks", framework, task, attempt, "stdin"] => {
+                only(&method, &[Method::PUT])?;
+                let Reign { hub, over } = reign;
+                let fed = files::feed(&hub, peer, [framework, task, attempt], request.into_body());
+                over.run_until_cancelled(fed).await.ok_or_else(Trouble::no_leader)?
+            }
             ["tasks", framework, task, attempt, stream] => {
                 only(&method, &[Method::GET])?;
                 let rest = [framework, task, attempt, stream];

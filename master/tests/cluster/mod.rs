@@ -1,5 +1,7 @@
 //! A master in this process, and its peers on real connections.
 
+#![allow(dead_code, reason = "each target uses a part of it")]
+
 use skep_master::{Config, Keep, Master, Policy};
 use skep_protocol::{
     AgentId, AllocationId, Amount, Attempt, Digest, FrameworkId, Incarnation, Resources, Role,
@@ -69,6 +71,10 @@ impl Operator {
 
     pub(crate) fn cluster(&self) -> String {
         self.cluster.clone()
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     async fn ask(&mut self, order: operator::Request) -> operator::Response {
@@ -179,6 +185,10 @@ impl Agent {
         AgentId::new(self.identity.name().id()).unwrap()
     }
 
+    pub(crate) fn connection(&self) -> &Connection {
+        self.connection.as_ref().unwrap()
+    }
+
     /// It brings a task along that it runs.
     pub(crate) async fn come_back_to(&mut self, master: &Master, framework: FrameworkId) {
         let resources: Resources = "cpus:1;mem:64".parse().unwrap();
@@ -238,6 +248,10 @@ impl Framework {
 
     pub(crate) fn id(&self) -> FrameworkId {
         self.id.clone().unwrap()
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection.as_ref().unwrap().0
     }
 
     pub(crate) async fn come_back_to(&mut self, master: &Master) {

@@ -190,7 +190,9 @@ async fn what_is_wrong_with_a_request_is_said() {
         ("GET", "/api/v2/scheduler", "", 404, "no_such_path"),
         ("GET", "/api/v1/blobs/sha256:1", "", 400, "invalid"),
         ("GET", "/api/v1/tasks/f/t/1/stdout", "", 404, "unknown_task"),
-        ("GET", "/api/v1/tasks/f/t/1/stdin", "", 400, "invalid"),
+        ("GET", "/api/v1/tasks/f/t/1/input", "", 400, "invalid"),
+        ("GET", "/api/v1/tasks/f/t/1/stdin", "", 405, "other_method"),
+        ("PUT", "/api/v1/tasks/f/t/1/stdin", "text", 404, "unknown_task"),
         ("GET", "/api/v1/tasks/f/t/1/stdout?from=3", "", 400, "unknown_key"),
     ];
     for (method, path, body, status, kind) in cases {
@@ -330,7 +332,7 @@ async fn the_schema_has_every_path_and_method() {
     let (status, schema) = web.without_certificate().ask("GET", "/api/v1/openapi.json", "").await;
     assert_eq!(status, StatusCode::OK);
     let paths = schema["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 5);
+    assert_eq!(paths.len(), 6);
     for (path, methods) in paths {
         let path = path.replace("{attempt}", "1").replace("{stream}", "stdout");
         let path = path.replace(['{', '}'], "");

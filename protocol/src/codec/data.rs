@@ -15,7 +15,7 @@ impl Convert for Request {
     type Wire = wire::Request;
 
     fn to_wire(&self) -> wire::Request {
-        use request::{Backup, FetchBlob, Host, Join, Kind, PutBlob, ReadLog};
+        use request::{Backup, Feed, FetchBlob, Host, Join, Kind, PutBlob, ReadLog};
         let kind = match self {
             Self::Join { secret, csr, name } => {
                 Kind::Join(Join { secret: secret.clone(), csr: csr.clone(), name: name.clone() })
@@ -35,6 +35,7 @@ impl Convert for Request {
                 Kind::Backup(Backup { blobs: *blobs, stream_id: *stream_id })
             }
             Self::Host { key } => Kind::Host(Host { key: Some(key.to_wire()) }),
+            Self::Feed { key } => Kind::Feed(Feed { key: Some(key.to_wire()) }),
             Self::Operator(request) => Kind::Operator(request.to_wire()),
         };
         wire::Request { kind: Some(kind) }
@@ -61,6 +62,7 @@ impl Convert for Request {
             },
             Kind::Backup(m) => Self::Backup { blobs: m.blobs, stream_id: m.stream_id },
             Kind::Host(m) => Self::Host { key: required("host.key", m.key)? },
+            Kind::Feed(m) => Self::Feed { key: required("feed.key", m.key)? },
             Kind::Operator(m) => Self::Operator(read("operator", m)?),
         })
     }
@@ -73,7 +75,7 @@ impl Convert for Response {
     type Wire = wire::Response;
 
     fn to_wire(&self) -> wire::Response {
-        use response::{Hosted, Joined, Kind, Refused, Send, Sending, Stored};
+        use response::{Fed, Hosted, Joined, Kind, Refused, Send, Sending, Stored};
         let kind = match self {
             Self::Joined { certificate, authority } => Kind::Joined(Joined {
                 certificate: certificate.clone(),
@@ -83,6 +85,7 @@ impl Convert for Response {
             Self::Stored => Kind::Stored(Stored {}),
             Self::Sending { size } => Kind::Sending(Sending { size_bytes: *size }),
             Self::Hosted => Kind::Hosted(Hosted {}),
+            Self::Fed => Kind::Fed(Fed {}),
             Self::Operator(response) => Kind::Operator(response.to_wire()),
             Self::Refused { rejection } => {
                 Kind::Refused(Refused { rejection: Some(rejection.to_wire()) })
@@ -98,6 +101,7 @@ impl Convert for Response {
             Kind::Send(_) => Self::Send,
             Kind::Stored(_) => Self::Stored,
             Kind::Hosted(_) => Self::Hosted,
+            Kind::Fed(_) => Self::Fed,
             Kind::Sending(m) => Self::Sending { size: m.size_bytes },
             Kind::Operator(m) => Self::Operator(read("operator", m)?),
             Kind::Refused(m) => {

@@ -271,16 +271,16 @@ impl Convert for Grants {
     type Wire = wire::Grants;
 
     fn to_wire(&self) -> wire::Grants {
-        let Self { env, stdin, dirs, clock, random, network, framework, network_denied } = self;
         wire::Grants {
-            env: env.clone(),
-            stdin: stdin.to_wire(),
-            dirs: dirs.to_wire(),
-            clock: Some(clock.to_wire()),
-            random: Some(random.to_wire()),
-            network: network.iter().map(ToString::to_string).collect(),
-            framework: *framework,
-            network_denied: *network_denied,
+            env: self.env.clone(),
+            stdin: self.stdin.to_wire(),
+            dirs: self.dirs.to_wire(),
+            clock: Some(self.clock.to_wire()),
+            random: Some(self.random.to_wire()),
+            network: self.network.iter().map(ToString::to_string).collect(),
+            framework: self.framework,
+            network_denied: self.network_denied,
+            stdin_stream: self.stdin_stream,
         }
     }
 
@@ -298,6 +298,7 @@ impl Convert for Grants {
             network: network.collect::<Result<_, _>>()?,
             framework: wire.framework,
             network_denied: wire.network_denied,
+            stdin_stream: wire.stdin_stream,
         })
     }
 }
@@ -452,6 +453,12 @@ mod tests {
     fn a_spec_with_files_names_that() {
         let names = spec_to_wire(&super::super::tests::examples::spec_with_files()).requires;
         assert_eq!(names[..3], ["files.inputs", "files.outputs", "grant.dir.sandbox"]);
+    }
+
+    #[test]
+    fn a_spec_with_a_stream_names_that() {
+        let names = spec_to_wire(&super::super::tests::examples::spec_with_stream()).requires;
+        assert_eq!(names[0], "grant.stdin.stream");
     }
 
     #[test]

@@ -43,11 +43,12 @@ pub enum Feature {
     NetworkDenied,
     Inputs,
     Outputs,
+    StdinStream,
 }
 
 impl Feature {
     /// All features of this build, in the order of the enum.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Cpus,
         Self::Memory,
         Self::Output,
@@ -79,6 +80,7 @@ impl Feature {
         Self::NetworkDenied,
         Self::Inputs,
         Self::Outputs,
+        Self::StdinStream,
     ];
 
     /// What every task uses, whatever its spec says.
@@ -119,6 +121,7 @@ impl Feature {
             Self::NetworkDenied => "grant.network.denied",
             Self::Inputs => "files.inputs",
             Self::Outputs => "files.outputs",
+            Self::StdinStream => "grant.stdin.stream",
         }
     }
 
@@ -130,7 +133,8 @@ impl Feature {
     /// The features that a guest with these limits and grants needs.
     pub fn used_by(limits: &Limits, grants: &Grants, diagnostics: Diagnostics) -> BTreeSet<Self> {
         let Limits { fuel, deadline, random_bytes, host_calls_per_second, .. } = limits;
-        let Grants { env, stdin, dirs, clock, random, network, framework, network_denied } = grants;
+        let Grants { env, stdin, dirs, clock, random, network, .. } = grants;
+        let Grants { framework, network_denied, stdin_stream, .. } = grants;
         let from = |is_it: fn(&DirSource) -> bool| dirs.iter().any(|dir| is_it(&dir.source));
         let sometimes = [
             (Self::Fuel, fuel.is_some()),
@@ -149,6 +153,7 @@ impl Feature {
             (Self::Network, !network.is_empty()),
             (Self::Framework, *framework),
             (Self::NetworkDenied, *network_denied),
+            (Self::StdinStream, *stdin_stream),
             (Self::Coredump, diagnostics == Diagnostics::Coredump),
         ];
         let used = sometimes.into_iter().filter_map(|(feature, used)| used.then_some(feature));

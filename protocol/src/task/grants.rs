@@ -36,6 +36,10 @@ pub struct Grants {
     /// whatever they run. Each call is denied.
     #[serde(skip_serializing_if = "is_false")]
     pub network_denied: bool,
+    /// Standard input is a stream, which the framework feeds while the task runs: it is there once
+    /// and kept nowhere. Not together with `stdin`.
+    #[serde(skip_serializing_if = "is_false")]
+    pub stdin_stream: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -221,7 +225,18 @@ impl Grants {
             let why = format!("{peer} is no peer: a name or address, and a port that is not 0");
             return Err(Rejection::invalid("grants.network", why));
         }
+        self.check_stdin()?;
         self.check_determinism()
+    }
+
+    /// A stream is there once: what may need it again must be given a blob.
+    fn check_stdin(&self) -> Result<(), Rejection> {
+        let why = match (self.stdin_stream, self.stdin, self.is_deterministic()) {
+            (true, Some(_), _) => "standard input is a blob or a stream, not both",
+            (true, None, true) => "a deterministic task can be run again: give it a blob",
+            _ => return Ok(()),
+        };
+        Err(Rejection::invalid("grants.stdin_stream", why))
     }
 
     fn check_env(&self) -> Result<(), Rejection> {

@@ -7,7 +7,7 @@
 use crate::{
     args,
     failure::{Result, Sentence},
-    output,
+    output, stdout,
 };
 use compute_kernels::{KERNELS, Kernel};
 use serde::Serialize;
@@ -64,7 +64,7 @@ pub(in crate::commands) fn compute(args: &args::BenchCompute) -> Result {
     let figures = Figures { over_plain, plain_over_native, kernels: rows };
     match args.output {
         args::Format::Json => output::json(&figures)?,
-        args::Format::Table => output::print(&figures.words())?,
+        args::Format::Table => stdout::print(&figures.words())?,
     }
     Ok(())
 }

@@ -7,7 +7,7 @@
 use crate::{
     args,
     failure::{Result, Sentence},
-    output,
+    output, stdout,
 };
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Serialize;
@@ -102,7 +102,7 @@ pub(in crate::commands) async fn cpu(args: args::BenchCpu) -> Result {
     };
     match args.output {
         args::Format::Json => output::json(&figures)?,
-        args::Format::Table => output::print(&figures.words())?,
+        args::Format::Table => stdout::print(&figures.words())?,
     }
     Ok(())
 }

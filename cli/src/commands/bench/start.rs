@@ -9,7 +9,7 @@ use super::cpu::{on_one, processors};
 use crate::{
     args,
     failure::{Result, Sentence},
-    output,
+    output, stdout,
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
@@ -87,7 +87,7 @@ pub(in crate::commands) async fn start(args: args::BenchStart) -> Result {
     let figures = Figures { warm, waiting };
     match args.output {
         args::Format::Json => output::json(&figures)?,
-        args::Format::Table => output::print(&figures.words())?,
+        args::Format::Table => stdout::print(&figures.words())?,
     }
     Ok(())
 }

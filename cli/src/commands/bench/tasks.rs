@@ -10,6 +10,7 @@ use crate::{
     failure::{Result, Sentence},
     output,
     private::Private,
+    stdout,
 };
 use serde::Serialize;
 use skep_framework::{Cluster, Driver, Ending, Offer, Scheduler};
@@ -61,6 +62,7 @@ pub(in crate::commands) async fn tasks(args: args::BenchTasks) -> Result {
         let figures = tokio::select! {
             figures = measure(&cluster, &args) => figures,
             failure = private.failed() => Err(failure),
+            gone = stdout::reader_gone() => Err(gone.into()),
         };
         private.stop().await;
         figures?
@@ -69,7 +71,7 @@ pub(in crate::commands) async fn tasks(args: args::BenchTasks) -> Result {
     };
     match format {
         args::Format::Json => output::json(&figures)?,
-        args::Format::Table => output::print(&figures.words())?,
+        args::Format::Table => stdout::print(&figures.words())?,
     }
     Ok(())
 }

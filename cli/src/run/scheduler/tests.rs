@@ -16,7 +16,8 @@ fn kit(count: u64) -> Kit {
     let (tell, told) = mpsc::unbounded_channel();
     let (orders, ordered) = mpsc::unbounded_channel();
     let job = batch::Job { name: "j".into(), priority: 0, groups };
-    (scheduler(job, tell, ordered), told, orders)
+    let (running, _) = mpsc::unbounded_channel();
+    (scheduler(job, tell, ordered, running), told, orders)
 }
 
 /// What was told since, as words.

@@ -4,7 +4,7 @@ pub(super) use super::values::{
     agent, checkpoint, digest, framework, guest, guest_with_inputs, key, plain_spec, policies,
     resources, task, update, update_with_outputs, wishes,
 };
-pub(in crate::codec) use super::values::{rich_spec, spec_with_files};
+pub(in crate::codec) use super::values::{rich_spec, spec_with_files, spec_with_stream};
 use super::{
     ends::{outcomes, rejections},
     values::{acknowledgements, message, now, offer, progress, refused, role, texts, usage},
@@ -60,6 +60,10 @@ pub(super) fn calls() -> Examples<Call> {
         (
             "enqueue_with_files",
             Call::Enqueue { allocation: AllocationId(3), tasks: vec![Ok(spec_with_files())] },
+        ),
+        (
+            "enqueue_with_stream",
+            Call::Enqueue { allocation: AllocationId(3), tasks: vec![Ok(spec_with_stream())] },
         ),
         ("suppress", Call::Suppress { roles: [].into() }),
         ("revive", Call::Revive { roles: [].into() }),
@@ -382,6 +386,7 @@ pub(super) fn requests() -> Examples<data::Request> {
         ("ask", order(Order::Ask { framework: "batch".into(), message: b"list".to_vec() })),
         ("teardown", order(Order::Teardown { framework: framework() })),
         ("host", Request::Host { key: key() }),
+        ("feed", Request::Feed { key: key() }),
         ("revoke_token", order(Order::RevokeToken { id: "t-1".into() })),
     ];
     requests.extend(keeping_requests());
@@ -437,6 +442,7 @@ pub(super) fn responses() -> Examples<data::Response> {
         ("sending", Response::Sending { size: Some(70 << 20) }),
         ("sending_so_far", Response::Sending { size: None }),
         ("hosted", Response::Hosted),
+        ("fed", Response::Fed),
         ("told", shown(Shown::Told { message: b"[]".to_vec() })),
         ("refused", Response::Refused { rejection: Rejection::UnknownToken }),
         ("tasks", shown(Shown::Tasks(views::tasks()))),

@@ -73,6 +73,7 @@ pub(super) fn spec() -> impl Strategy<Value = TaskSpec> {
             network,
             framework,
             network_denied: framework,
+            stdin_stream: false,
         },
     );
     let ids = (task(), 1..u32::MAX, digest(), text());

@@ -46,7 +46,14 @@ pub(in crate::codec) fn spec_with_files() -> TaskSpec {
     spec
 }
 
-/// A spec that uses every field but those for files.
+/// A spec whose standard input is a stream.
+pub(in crate::codec) fn spec_with_stream() -> TaskSpec {
+    let mut spec = plain_spec();
+    spec.grants.stdin_stream = true;
+    spec
+}
+
+/// A spec that uses every field but those for files and streams.
 pub(in crate::codec) fn rich_spec() -> TaskSpec {
     let dirs = vec![
         DirGrant::read_write(DirSource::Sandbox, "."),
@@ -83,6 +90,7 @@ pub(in crate::codec) fn rich_spec() -> TaskSpec {
             network: ["example.org:443".parse().expect("a peer")].into(),
             framework: true,
             network_denied: true,
+            stdin_stream: false,
         },
         diagnostics: Diagnostics::Coredump,
         terms: Terms::Revocable,
