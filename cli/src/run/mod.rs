@@ -18,9 +18,9 @@ mod summary;
 use crate::{
     args,
     failure::{Failure, Result, Sentence},
-    output,
+    foreground, output,
     private::on_its_cluster,
-    signals::stop_signal,
+    signals::{told_to_end, unless_told_to_end},
 };
 use collect::{Collected, Collector};
 use plan::{Inputs, Job};
@@ -45,8 +45,6 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// How long the tasks of a command live on whose connection broke: it reconnects, or is gone.
-const FAILOVER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often to look for agents while there is none.
 const AGENTS_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -99,7 +97,7 @@ impl Program {
 }
 
 async fn run_on(cluster: Cluster, args: &args::Run, program: &Program) -> Result<ExitCode> {
-    let job = prepare(&cluster, args, program).await?;
+    let job = unless_told_to_end(prepare(&cluster, args, program)).await??;
     if args.detach {
         return detach::hand_over(cluster, args, job).await;
     }
@@ -277,7 +275,7 @@ async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collec
         role: args.role.clone(),
         capabilities: capabilities(&args.wanted),
         wishes: wishes(args),
-        failover_timeout: FAILOVER_TIMEOUT,
+        failover_timeout: args.bond.failover_timeout.0,
         ..FrameworkInfo::default()
     };
     let collector = Collector::new(cluster, &job, args, told);
@@ -291,11 +289,7 @@ async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collec
         let collected = tokio::select! {
             collected = collector.run() => collected,
             Err(failure) = find_room(cluster, &args.role, &fitting) => Err(failure),
-            stopped = stop_signal() => {
-                stopped?;
-                let failure: Failure = Sentence("interrupted: its tasks are killed".into()).into();
-                Err(failure.with_code(exit::INTERRUPTED))
-            }
+            signal = told_to_end() => Err(signal.failure()),
         };
         // The scheduler is gone only if the master refused it, which its own end says.
         let _ = order.send(Order::Stop);
@@ -305,9 +299,7 @@ async fn execute(cluster: &Cluster, args: &args::Run, job: Job) -> Result<Collec
     // The scheduler ends with its run, so that the collector hears of a run that was refused.
     let running = async move { cluster.run(info, &mut scheduler).await };
     let (ending, collected) = tokio::join!(running, collecting);
-    if let skep_framework::Ending::Refused(rejection) = ending? {
-        return Err(rejection.into());
-    }
+    foreground::see_off(ending)?;
     collected
 }
 
