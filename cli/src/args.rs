@@ -12,7 +12,7 @@ mod trouble;
 pub(crate) use files::{Files, InputFile, OutputFile};
 pub(crate) use frameworks::{
     ApplyFile, CronCommand, FetchJob, FrameworkCommand, HostArgs, HostedLogs, JobCommand, JobFile,
-    JobRun, JobSubmit, LOOK_EVERY, OneHosted, OneJob, OneNamed, ServiceCommand, ShowHosted,
+    JobRun, JobSubmit, LOOK_EVERY, OneFramework, OneJob, OneNamed, ServiceCommand, ShowHosted,
 };
 pub(crate) use keeping::{
     AgentArgs, AgentCommand, FixedReservation, MaintenanceArgs, OneAgent, VolumeCommand,
@@ -181,6 +181,8 @@ pub(crate) struct Run {
     pub(crate) role: Role,
     #[command(flatten)]
     pub(crate) wanted: Wanted,
+    #[command(flatten)]
+    pub(crate) bond: Bond,
     /// Keep a core dump of a task that dies of a trap or a limit, with all that its memory holds;
     /// of several tasks, each in a file of its own whose name ends with the task's number
     #[arg(
@@ -216,6 +218,17 @@ impl Run {
         &self.words[1..]
     }
 }
+
+/// How the tasks of a command that waits for them depend on it.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Bond {
+    /// How long its tasks live on when the master hears no more of this command
+    #[arg(long, default_value = FAILOVER_TIMEOUT, value_name = "TIME")]
+    pub(crate) failover_timeout: Span,
+}
+
+/// With the silence after which a connection counts as broken it is well below two minutes.
+const FAILOVER_TIMEOUT: &str = "60s";
 
 /// Limits of each task; exceeding one ends the task.
 #[derive(Clone, Debug, Args)]
@@ -467,8 +480,8 @@ pub(crate) struct Kill {
     #[command(flatten)]
     pub(crate) client: Client,
     /// Whose task, where several frameworks have one of that name
-    #[arg(long, value_name = "ID")]
-    pub(crate) framework: Option<skep_protocol::FrameworkId>,
+    #[arg(long, value_name = "NAME|ID")]
+    pub(crate) framework: Option<String>,
     /// The task, as `skep ps` shows it
     pub(crate) task: skep_protocol::TaskId,
 }

@@ -6,6 +6,7 @@ mod client;
 mod commands;
 mod failure;
 mod files;
+mod foreground;
 mod local;
 mod output;
 mod private;

@@ -5,7 +5,7 @@ use crate::{
     args::{Client, Walls},
     client::connect,
     failure::{Failure, Result, Sentence},
-    stdout::{reader_gone, while_read},
+    signals::unless_told_to_end,
 };
 use skep_agent::{Config, HostDirs, NetRule, Sandbox, Volume};
 use skep_framework::Cluster;
@@ -14,6 +14,7 @@ use skep_protocol::{
     Amount, ModuleLimits, Resources,
     operator::{PeerKind, Request, Response},
 };
+use skep_shell::OwnFolder;
 use skep_transport::{Address, JoinToken, join};
 use std::{
     collections::BTreeMap,
@@ -21,7 +22,6 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -33,8 +33,7 @@ const CACHE_BYTES_MAX: u64 = 8 << 30;
 const TOKEN_TTL: Duration = Duration::from_secs(60);
 
 /// Does a command's work on the cluster that it names, or, if it names none, on a private one that
-/// ends with it. A private one ends as well when nobody reads standard output any more; on one that
-/// others share, the work itself sees to it that it leaves nothing behind.
+/// ends with it. What is said to end the command while it works is for the work to hear.
 ///
 /// # Errors
 /// That of the work; and of a private cluster, that it did not start, or lost its agent.
@@ -44,14 +43,14 @@ pub(crate) async fn on_its_cluster<T>(
     work: impl AsyncFnOnce(Cluster) -> Result<T>,
 ) -> Result<T> {
     if !client.masters().is_empty() {
-        return work(while_read(connect(client)).await?).await;
+        return work(unless_told_to_end(connect(client)).await??).await;
     }
-    let private = Private::start(1, (Ipv4Addr::LOCALHOST, 0).into(), walls.mode()).await?;
-    let cluster = private.connect().await?;
+    let private = Private::start(1, (Ipv4Addr::LOCALHOST, 0).into(), walls.mode());
+    let private = unless_told_to_end(private).await??;
+    let working = async { work(private.connect().await?).await };
     let result = tokio::select! {
-        result = work(cluster) => result,
+        result = working => result,
         failure = private.failed() => Err(failure),
-        gone = reader_gone() => Err(gone.into()),
     };
     private.stop().await;
     result
@@ -64,7 +63,7 @@ pub(crate) struct Private {
     /// Why an agent ended by itself, once one has.
     failed: watch::Sender<Option<String>>,
     stop: CancellationToken,
-    work: TempDir,
+    work: OwnFolder,
     sandbox: Sandbox,
     /// What its tasks can be granted by name.
     volumes: BTreeMap<String, Volume>,
@@ -87,7 +86,7 @@ impl Private {
         let policy = Policy::default();
         let config = skep_master::Config { listen, advertise: None, keep, policy };
         let master = Master::start(config).await?;
-        let work = tempfile::Builder::new().prefix("skep-").tempdir()?;
+        let work = OwnFolder::new("")?;
         let stop = CancellationToken::new();
         let failed = watch::Sender::new(None);
         let mut private =

@@ -15,7 +15,6 @@ use rustix::{
 use std::{
     fmt, io,
     os::fd::{AsFd as _, BorrowedFd},
-    sync::OnceLock,
     thread,
     time::Duration,
 };
@@ -180,29 +179,12 @@ pub(crate) async fn copy(
 
 /// Waits until nobody reads standard output any more; for ever where that cannot come to be, as
 /// with a file.
-pub(crate) async fn reader_gone() -> WriteError {
-    static GONE: OnceLock<watch::Receiver<bool>> = OnceLock::new();
-    let mut gone = GONE.get_or_init(watch_reader).clone();
+pub(crate) async fn reader_gone() {
+    let mut gone = watch_reader();
     if gone.wait_for(|gone| *gone).await.is_err() {
         return std::future::pending().await;
     }
     sleep(END_BY_ITSELF).await;
-    WriteError::ReaderGone(Stream::Out)
-}
-
-/// Does what is told to end when nobody reads standard output any more. What is dropped then must
-/// leave nothing behind.
-///
-/// # Errors
-/// That of the work, or that the reader has gone.
-pub(crate) async fn while_read<T>(
-    work: impl Future<Output = crate::failure::Result<T>>,
-) -> crate::failure::Result<T> {
-    tokio::select! {
-        biased;
-        done = work => done,
-        gone = reader_gone() => Err(gone.into()),
-    }
 }
 
 /// The kernel tells of a reader that goes to those who poll for nothing at all; a thread does,

@@ -10,12 +10,13 @@ use skep_protocol::{
 };
 use skep_scheduler::{Driver, Ending, Scheduler};
 use skep_transport::{
-    Address, AddressError, CloseCode, CloseReason, Connection, ControlError, ControlReceiver,
-    ControlSender, DialError, Dialer, FeedError, FileError, Identity, InStream, JoinError,
-    JoinToken, RequestError, SetupError, TokenError, blob, feed, join, log, reconnect,
+    Address, AddressError, CloseCode, CloseReason, Closed, Connection, ControlError,
+    ControlReceiver, ControlSender, DialError, Dialer, FeedError, FileError, Identity, InStream,
+    JoinError, JoinToken, RequestError, SetupError, TokenError, blob, feed, join, log, reconnect,
 };
 use std::{
     env,
+    future::pending,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     io,
     ops::ControlFlow,
@@ -32,6 +33,10 @@ use tokio::{
 
 /// How long a command that is done waits for the master to take note.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a framework that ends waits for the master to confirm that it is torn down, and dials
+/// again if need be. Longer than the longest pause between two dials.
+const TEARDOWN_MAX: Duration = Duration::from_secs(10);
 
 /// How long to wait after a connection broke before dialling again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
@@ -120,6 +125,25 @@ pub enum RunError {
     /// The master will never take this framework here; dialling again does not help.
     #[error(transparent)]
     Dial(#[from] DialError),
+    /// The framework has ended, and no master has confirmed it in time.
+    #[error(
+        "no master has confirmed for {} s that the framework ends: it ends with all its tasks \
+         when the master has not heard of it for {} s",
+        TEARDOWN_MAX.as_secs(),
+        failover.as_secs()
+    )]
+    Unheard {
+        /// The framework's failover time-out.
+        failover: Duration,
+    },
+}
+
+/// The control stream of one connection.
+struct Line {
+    connection: Connection,
+    /// While it is open the master does not hang up by itself.
+    sender: ControlSender<Call>,
+    receiver: ControlReceiver<Event>,
 }
 
 impl Cluster {
@@ -285,16 +309,34 @@ impl Cluster {
     /// Runs a framework until its scheduler stops it or the master will not have it.
     ///
     /// Reconnects by itself, for as long as it takes. One framework at a time runs on a
-    /// [`Cluster`].
+    /// [`Cluster`]. One that its scheduler has stopped has ended at the master, too, when this
+    /// gives [`Ending::Done`].
     ///
     /// # Errors
-    /// [`RunError`] if the master's refusal is for good.
+    /// [`RunError`] if the master's refusal is for good, or its word that the framework has ended
+    /// does not come.
     pub async fn run(
         &self,
         info: FrameworkInfo,
         scheduler: &mut impl Scheduler,
     ) -> Result<Ending, RunError> {
-        self.drive(Driver::new(info, None), scheduler).await
+        self.run_until(info, scheduler, pending()).await
+    }
+
+    /// Runs a framework in the same way until `told` is over at the latest: then it is stopped, as
+    /// [`Driver::stop`] does, whatever its scheduler is at.
+    ///
+    /// # Errors
+    /// [`RunError`] if the master's refusal is for good, or its word that the framework has ended
+    /// does not come.
+    pub async fn run_until(
+        &self,
+        info: FrameworkInfo,
+        scheduler: &mut impl Scheduler,
+        told: impl Future<Output = ()>,
+    ) -> Result<Ending, RunError> {
+        let failover = info.failover_timeout;
+        self.drive(Driver::new(info, None), failover, scheduler, told).await
     }
 
     /// Runs a framework that ran before, in this process or another, on this machine or another:
@@ -303,7 +345,8 @@ impl Cluster {
     /// the older one is told to stop.
     ///
     /// # Errors
-    /// [`RunError`] if the master's refusal is for good.
+    /// [`RunError`] if the master's refusal is for good, or its word that the framework has ended
+    /// does not come.
     pub async fn resume(
         &self,
         framework: FrameworkId,
@@ -311,36 +354,76 @@ impl Cluster {
         info: FrameworkInfo,
         scheduler: &mut impl Scheduler,
     ) -> Result<Ending, RunError> {
-        self.drive(Driver::new(info, Some(framework)).with_live(live), scheduler).await
+        let failover = info.failover_timeout;
+        let driver = Driver::new(info, Some(framework)).with_live(live);
+        self.drive(driver, failover, scheduler, pending()).await
     }
 
     async fn drive(
         &self,
         driver: Driver,
+        failover: Duration,
         scheduler: &mut impl Scheduler,
+        told: impl Future<Output = ()>,
     ) -> Result<Ending, RunError> {
         let mut driver = driver.with_run(random());
+        let (tell, is_told) = watch::channel(false);
+        let conversation = async {
+            let line = self.talk(&mut driver, scheduler, is_told).await?;
+            let ending = driver.ending().cloned().unwrap_or(Ending::Done);
+            match (&ending, line) {
+                (Ending::Done, line) => {
+                    let confirmed = timeout(TEARDOWN_MAX, self.tear_down(&mut driver, line)).await;
+                    confirmed.map_err(|_| RunError::Unheard { failover })??;
+                }
+                (Ending::Paused | Ending::Refused(_), Some(line)) => {
+                    let _ = timeout(FAREWELL_TIMEOUT, line.finish()).await;
+                }
+                (Ending::Paused | Ending::Refused(_), None) => {}
+            }
+            Ok(ending)
+        };
+        let overdue = async {
+            told.await;
+            tell.send_replace(true);
+            sleep(TEARDOWN_MAX).await;
+        };
+        tokio::select! {
+            biased;
+            ended = conversation => ended,
+            // Even the word that it is to end may not come through.
+            () = overdue => Err(RunError::Unheard { failover }),
+        }
+    }
+
+    /// Talks until the driver has ended, over as many connections as that takes, and gives the line
+    /// that is open then, if there is one.
+    async fn talk(
+        &self,
+        driver: &mut Driver,
+        scheduler: &mut impl Scheduler,
+        mut is_told: watch::Receiver<bool>,
+    ) -> Result<Option<Line>, RunError> {
         loop {
-            let connection = self.connection();
-            match self.converse(&connection, &mut driver, scheduler).await {
-                Ok(ending) => return Ok(ending),
+            match self.converse(self.connection(), driver, scheduler, &mut is_told).await {
+                Ok(line) => return Ok(Some(line)),
                 Err(why) => tracing::info!(why, "the connection to the master broke"),
             }
             driver.disconnected(now(), scheduler);
             // Outside of the loop: a scheduler that is woken often must not begin it anew.
             let mut reconnection = pin!(self.reconnect());
             loop {
-                if let Some(ending) = driver.ending() {
-                    return Ok(ending.clone());
+                if driver.ending().is_some() {
+                    return Ok(None);
                 }
                 tokio::select! {
                     connection = &mut reconnection => {
                         self.connection.send_replace(connection?);
                         break;
                     }
-                    // A scheduler that is told to stop need not wait for a master to tell it to.
                     () = self.wake.notified() => driver.woken(now(), scheduler),
                     () = until(driver.deadline()) => driver.woken(now(), scheduler),
+                    _ = is_told.wait_for(|told| *told) => driver.stop(),
                 }
             }
         }
@@ -356,33 +439,55 @@ impl Cluster {
         .await
     }
 
-    /// One connection's worth of conversation: ends well when the driver has stopped, and with
-    /// the reason when the connection broke.
+    /// One connection's worth of conversation: gives the line when the driver has ended and all
+    /// its calls are sent, and the reason when the connection broke.
     async fn converse(
         &self,
-        connection: &Connection,
+        connection: Connection,
         driver: &mut Driver,
         scheduler: &mut impl Scheduler,
-    ) -> Result<Ending, String> {
-        let (mut sender, mut receiver) =
-            connection.control::<Call, Event>().ok_or("its control stream is taken")?;
+        is_told: &mut watch::Receiver<bool>,
+    ) -> Result<Line, String> {
+        let mut line = Line::open(connection).ok_or("its control stream is taken")?;
         let words = |error: ControlError| error.to_string();
-        sender.send(&driver.connected()).await.map_err(words)?;
+        line.sender.send(&driver.connected()).await.map_err(words)?;
         loop {
             tokio::select! {
-                event = receiver.recv() => match event.map_err(words)? {
+                event = line.receiver.recv() => match event.map_err(words)? {
                     Some(event) => driver.handle(now(), event, scheduler),
                     None => return Err("the master hung up".into()),
                 },
                 () = self.wake.notified() => driver.woken(now(), scheduler),
                 () = until(driver.deadline()) => driver.woken(now(), scheduler),
+                _ = is_told.wait_for(|told| *told) => driver.stop(),
             }
             for call in driver.take_calls() {
-                sender.feed(&call).await.map_err(words)?;
+                line.sender.feed(&call).await.map_err(words)?;
             }
-            sender.flush().await.map_err(words)?;
-            if let Some(ending) = driver.ending() {
-                return finish(sender, receiver, ending.clone()).await;
+            line.sender.flush().await.map_err(words)?;
+            if driver.ending().is_some() {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// Waits until the master has confirmed that the framework is no more. A master that could not
+    /// be told is told again, as soon as it can be.
+    async fn tear_down(&self, driver: &mut Driver, line: Option<Line>) -> Result<(), RunError> {
+        let mut line = line;
+        loop {
+            if let Some(line) = line.take()
+                && line.is_hung_up_on().await
+            {
+                return Ok(());
+            }
+            let connection = self.reconnect().await?;
+            self.connection.send_replace(connection.clone());
+            let Some(mut next) = Line::open(connection) else { continue };
+            if next.sender.feed(&driver.connected()).await.is_ok()
+                && next.sender.send(&Call::Teardown).await.is_ok()
+            {
+                line = Some(next);
             }
         }
     }
@@ -403,16 +508,33 @@ impl Cluster {
     }
 }
 
-/// Says no more, and waits until the master has heard all and hung up.
-async fn finish(
-    sender: ControlSender<Call>,
-    mut receiver: ControlReceiver<Event>,
-    ending: Ending,
-) -> Result<Ending, String> {
-    if sender.finish().await.is_ok() {
-        while let Ok(Some(_)) = receiver.recv().await {}
+impl Line {
+    fn open(connection: Connection) -> Option<Self> {
+        let (sender, receiver) = connection.control::<Call, Event>()?;
+        Some(Self { connection, sender, receiver })
     }
-    Ok(ending)
+
+    /// Whether the master hangs up, and not the connection breaks: it does so when it has dealt
+    /// with a teardown for good, or does not know the framework.
+    async fn is_hung_up_on(mut self) -> bool {
+        loop {
+            match self.receiver.recv().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return true,
+                Err(_) => {
+                    let closed = self.connection.closed().await;
+                    return matches!(closed, Closed::ByPeer(why) if why.code == CloseCode::Done);
+                }
+            }
+        }
+    }
+
+    /// Says no more, and waits until the master has heard all and hung up.
+    async fn finish(mut self) {
+        if self.sender.finish().await.is_ok() {
+            while let Ok(Some(_)) = self.receiver.recv().await {}
+        }
+    }
 }
 
 fn now() -> Time {
@@ -423,7 +545,7 @@ fn now() -> Time {
 async fn until(time: Option<Time>) {
     match time {
         Some(time) => sleep(time.since(now())).await,
-        None => std::future::pending().await,
+        None => pending().await,
     }
 }
 

@@ -4,8 +4,11 @@
 use crate::{Cluster, ConnectError, PushError, RunError};
 use skep_protocol::{Digest, framework::FrameworkInfo};
 use skep_scheduler::{Ending, Scheduler};
-use std::{error::Error as _, fmt, io};
-use tokio::runtime::{Builder, Runtime};
+use std::{error::Error as _, fmt, future::pending, io};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
 
 /// Why a framework could not begin, or ended otherwise than it wanted.
 #[derive(thiserror::Error)]
@@ -25,6 +28,9 @@ pub enum ProgramError {
     /// The master refused the framework.
     #[error("the master refused the framework: {0}")]
     Refused(skep_protocol::Rejection),
+    /// SIGINT or SIGTERM: the framework is torn down.
+    #[error("told to end: its tasks are killed")]
+    Told,
 }
 
 /// As `main` prints it that returns it: in words, with all causes.
@@ -61,6 +67,9 @@ impl Modules<'_> {
 /// Connects to the cluster that the environment names (see [`Cluster::connect_from_env`]), makes a
 /// scheduler, and runs it until it stops itself. For `fn main`.
 ///
+/// The framework is gone with this process: SIGINT (Ctrl-C) and SIGTERM tear it down. One that is to
+/// go on in another process keeps its id, and comes back by [`Cluster::resume`].
+///
 /// # Errors
 /// [`ProgramError`], which says what to do.
 pub fn run<S: Scheduler>(
@@ -71,10 +80,27 @@ pub fn run<S: Scheduler>(
         Builder::new_current_thread().enable_all().build().map_err(ProgramError::Setup)?;
     let cluster = runtime.block_on(Cluster::connect_from_env())?;
     let mut scheduler = make(&Modules { runtime: &runtime, cluster: &cluster })?;
-    let ended = runtime.block_on(cluster.run(info, &mut scheduler))?;
+    let mut is_told = false;
+    let told = async {
+        told_to_end().await;
+        is_told = true;
+    };
+    let ended = runtime.block_on(cluster.run_until(info, &mut scheduler, told))?;
     runtime.block_on(cluster.close());
     match ended {
         Ending::Refused(rejection) => Err(ProgramError::Refused(rejection)),
+        Ending::Done | Ending::Paused if is_told => Err(ProgramError::Told),
         Ending::Done | Ending::Paused => Ok(()),
+    }
+}
+
+/// Waits for one of the signals that end programs; for ever if they cannot be listened to, and then
+/// they end this one as they are.
+async fn told_to_end() {
+    let listeners = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = listeners else { return pending().await };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }

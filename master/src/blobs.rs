@@ -6,6 +6,7 @@
 use cap_std::{ambient_authority, fs::Dir};
 use ring::digest::{Context, SHA256};
 use skep_protocol::{Digest, operator::view::ModuleView};
+use skep_shell::OwnFolder;
 use std::{
     io::{self, Read, Write as _},
     path::Path,
@@ -22,7 +23,7 @@ const PIECE_BYTES: usize = 64 << 10;
 pub(crate) struct Blobs {
     dir: Dir,
     /// Keeps the folder of a cluster that ends with its process.
-    _temporary: Option<tempfile::TempDir>,
+    _temporary: Option<OwnFolder>,
 }
 
 /// A blob that is being written; nothing of it stays if it is dropped.
@@ -50,8 +51,8 @@ impl Blobs {
 
     /// A folder that is removed with this value.
     pub(crate) fn temporary() -> io::Result<Self> {
-        let temporary = tempfile::Builder::new().prefix("skep-blobs-").tempdir()?;
-        let blobs = Self::open(temporary.path())?;
+        let temporary = OwnFolder::new("blobs-")?;
+        let blobs = Self::open(&temporary.path().join("blobs"))?;
         Ok(Self { _temporary: Some(temporary), ..blobs })
     }
 

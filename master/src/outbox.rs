@@ -108,6 +108,13 @@ impl Outbox {
             Line::Task => {}
         }
     }
+
+    /// Hangs up because the master goes. Streams over HTTP and of tasks have ends of their own.
+    pub(crate) fn leave(self) {
+        if let Line::Quic(connection) = &self.line {
+            connection.close(&CloseReason::new(CloseCode::ShuttingDown, "the master goes down"));
+        }
+    }
 }
 
 /// A closed queue is a connection that has ended, which its reader reports.

@@ -438,10 +438,7 @@ pub(crate) async fn open_feed(
 }
 
 /// Feeds a task to the end. A rejection: not all of it reached it.
-pub(crate) async fn pour(
-    feeding: Feeding,
-    bytes: impl AsyncRead + Unpin,
-) -> Result<(), Rejection> {
+pub(crate) async fn pour(feeding: Feeding, bytes: impl AsyncRead + Unpin) -> Result<(), Rejection> {
     match feeding.pass_on(bytes).await {
         Ok(()) => Ok(()),
         Err(FeedError::Peer(RequestError::Refused(rejection))) => Err(rejection),

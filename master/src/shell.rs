@@ -118,6 +118,15 @@ impl Shell {
     /// Runs until it is stopped. A record that cannot be written ends it: memory must not get
     /// ahead of the disk. So does the end of its lease: nothing is said or written after it.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), WriteError> {
+        let ended = self.serve(stop).await;
+        // To be hung up on tells a framework that it is torn down: this is something else.
+        for outbox in std::mem::take(&mut self.outboxes).into_values() {
+            outbox.leave();
+        }
+        ended
+    }
+
+    async fn serve(&mut self, stop: CancellationToken) -> Result<(), WriteError> {
         loop {
             let due = self.core.deadline().map(|time| self.clock.instant_of(time));
             tokio::select! {

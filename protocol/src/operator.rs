@@ -175,8 +175,8 @@ pub enum Request {
     },
     /// Removes a framework and ends its tasks.
     Teardown {
-        /// Which.
-        framework: FrameworkId,
+        /// Its id, or its name if no other has it.
+        framework: String,
     },
     /// Makes a token unusable.
     RevokeToken {

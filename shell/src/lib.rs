@@ -10,6 +10,7 @@
 //! core effects -> Journal -> [rows]    -> one transaction at a time, on a thread of its own
 //!                         -> [effects] -> released when the rows before them are durable
 //! ```
+//! [`OwnFolder`] is a temporary folder that no end of a process leaves behind.
 //! [`Room`] bounds what messages between tasks and frameworks take of queues.
 //! Deliberately absent: what a record means. A row is a key and JSON; a later row of a key
 //! replaces the earlier one, so the file stays as small as the state.
@@ -17,6 +18,7 @@
 mod clock;
 mod file;
 mod journal;
+mod own_folder;
 mod room;
 mod store;
 #[cfg(test)]
@@ -26,5 +28,6 @@ mod writer;
 pub use clock::Clock;
 pub use file::{OpenError, Redb};
 pub use journal::{Journal, Store};
+pub use own_folder::OwnFolder;
 pub use room::{MESSAGES_BYTES_MAX, Parcel, Room};
 pub use store::{ClusterStore, Row, StoreError, WriteError};

@@ -190,7 +190,7 @@ impl Supervisor {
             Order::Kill { name } => {
                 let entry = self.all.values_mut().find(|e| e.kept.hosted.name.as_str() == name);
                 let entry = entry.filter(|entry| entry.kept.wish == Wish::Run);
-                let unknown = || format!("no scheduler {name} is hosted: see skep framework list");
+                let unknown = || format!("no scheduler {name} is hosted: see skep framework show");
                 let entry = entry.ok_or_else(unknown)?;
                 let report = entry.report();
                 if matches!(entry.life, Life::Waits { .. }) {

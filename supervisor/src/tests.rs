@@ -98,7 +98,7 @@ fn an_order_to_end_one_holds_even_if_the_instance_that_took_it_dies() {
     cluster.offer("a1", "cpus:1;mem:1000");
     assert_eq!(cluster.running(), [""; 0]);
     let again = order(&mut cluster, &Order::Kill { name: "batch".into() });
-    assert!(again.expect_err("it is gone").contains("skep framework list"));
+    assert!(again.expect_err("it is gone").contains("skep framework show"));
     order(&mut cluster, &Order::Run(hosted("batch"))).expect("the name is free");
     cluster.offer("a1", "cpus:1;mem:1000");
     assert_eq!(state(&mut cluster), [(State::Running, 2)], "its attempts are counted on");

@@ -11,6 +11,7 @@ mod chaos;
 mod ci;
 mod fuzz;
 mod guests;
+mod interrupt;
 mod mutants;
 mod repo;
 mod sim;
@@ -54,6 +55,8 @@ enum Command {
     ChaosFramework(chaos::load::Order),
     /// Start a machine with control groups of version 2 and try skep in them (needs QEMU, Debian)
     Vm(vm::Order),
+    /// Interrupt commands of a real cluster at random moments, and look for what they leave
+    Interrupt(interrupt::Order),
     /// Time how a large cluster comes back to a fresh master
     Reregister,
 }
@@ -71,6 +74,7 @@ fn main() -> Result<()> {
         Command::Chaos(order) => chaos::run(&order),
         Command::ChaosFramework(order) => chaos::load::run(order),
         Command::Vm(order) => vm::run(&order),
+        Command::Interrupt(order) => interrupt::run(&order),
         Command::Reregister => sim::reregister(),
     }
 }

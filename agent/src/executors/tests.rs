@@ -24,7 +24,8 @@ async fn end_of(program: &str) -> (String, TempDir) {
         alone_max: Duration::from_secs(60),
         choosing: Mutex::default(),
     };
-    let mut executors = Executors::new(launcher, artifacts, Feeds::default(), &[], inbox).expect("a folder");
+    let mut executors =
+        Executors::new(launcher, artifacts, Feeds::default(), &[], inbox).expect("a folder");
     let framework = FrameworkId::new("f1").expect("an id");
     let key = ExecutorKey { framework, profile: Profile::default() };
     executors.start(key.clone(), ExecutorRun { incarnation: Incarnation(1), count: 1 });

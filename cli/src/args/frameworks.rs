@@ -1,7 +1,7 @@
 //! `skep framework`, `job`, `service`, `cron`: schedulers that the cluster hosts, and what those
 //! that come with skep are told.
 
-use super::{Client, Walls};
+use super::{Bond, Client, Walls};
 use crate::units::{Bytes, Env, Span};
 use clap::{Args, Subcommand};
 use skep_protocol::{Amount, Role, TaskId};
@@ -19,7 +19,10 @@ pub(crate) enum FrameworkCommand {
     /// Show what a hosted scheduler wrote
     Logs(HostedLogs),
     /// End a hosted scheduler, and its framework with all its tasks
-    Kill(OneHosted),
+    Kill(OneFramework),
+    /// Remove a framework, whatever it is, and end all its tasks
+    #[command(visible_alias = "rm")]
+    Remove(OneFramework),
 }
 
 #[derive(Debug, Args)]
@@ -69,11 +72,12 @@ pub(crate) struct HostedLogs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct OneHosted {
+pub(crate) struct OneFramework {
     #[command(flatten)]
     pub(crate) client: Client,
-    /// Its name
-    pub(crate) name: TaskId,
+    /// Its name or id, as `skep framework list` shows them
+    #[arg(value_name = "NAME|ID")]
+    pub(crate) named: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -128,6 +132,8 @@ pub(crate) struct JobRun {
     /// Role to ask for resources in
     #[arg(long, default_value_t, value_name = "ROLE")]
     pub(crate) role: Role,
+    #[command(flatten)]
+    pub(crate) bond: Bond,
     /// The job file, TOML
     pub(crate) file: PathBuf,
 }

@@ -3,7 +3,7 @@
 use crate::{
     args,
     failure::{Result, Sentence},
-    signals::stop_signal,
+    signals::told_to_end,
     stdout,
 };
 use skep_agent::{Config, HostDirs};
@@ -47,10 +47,8 @@ pub(super) async fn agent(args: args::AgentStart) -> Result {
     let stop = CancellationToken::new();
     let running = tokio::spawn(skep_agent::run(config, addresses, identity, stop.clone()));
     tokio::spawn(async move {
-        // A process that cannot listen for signals is ended by them.
-        if stop_signal().await.is_ok() {
-            stop.cancel();
-        }
+        told_to_end().await;
+        stop.cancel();
     });
     Ok(running.await??)
 }

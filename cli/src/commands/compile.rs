@@ -6,6 +6,7 @@ use crate::{
     failure::{Failure, Result},
     stdout,
 };
+use rustix::process::{Signal, set_parent_process_death_signal};
 use skep_executor::{CompileError, CompileOrder};
 use skep_protocol::Nans;
 use std::process::ExitCode;
@@ -18,6 +19,8 @@ pub(super) fn compile(args: &args::Compile) -> Result<ExitCode> {
         stdout::print(&serde_json::to_string(&skep_executor::describe()?)?)?;
         return Ok(ExitCode::SUCCESS);
     };
+    // Whoever waits for it may be killed, and can then end nothing.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let nans = if args.deterministic { Nans::Canonical } else { Nans::Native };
     let order = CompileOrder {
         module: module.clone(),

@@ -5,20 +5,26 @@ use crate::{
     args,
     failure::{Result, Sentence},
     private::Private,
-    run::exit,
-    signals::stop_signal,
-    stdout::{self, while_read},
-    supervise,
+    signals::{SIGNALLED, Signal, told_to_end, unless_told_to_end},
+    stdout, supervise,
 };
-use std::process::{ExitCode, ExitStatus};
+use rustix::process::{Pid, kill_process};
+use std::{
+    process::{ExitCode, ExitStatus},
+    time::Duration,
+};
+use tokio::{process::Child, time::timeout};
 
-/// What a command that a signal ended exits with here: 128 and the signal's number, as in shells.
-const SIGNALLED: i32 = 128;
+/// How long a command has to end by itself that has been told to.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long one has that got the same signal from the terminal, before it is told once more.
+const GRACE_OF_TERMINAL: Duration = Duration::from_secs(1);
 
 pub(super) async fn dev(args: args::Dev) -> Result<ExitCode> {
     let any_free = if args.command.is_empty() { "127.0.0.1:5050" } else { "127.0.0.1:0" };
     let listen = args.listen.map_or_else(|| any_free.parse(), Ok)?;
-    let cluster = Private::start(args.agents.get(), listen, args.walls.mode()).await?;
+    let cluster = Private::start(args.agents.get(), listen, args.walls.mode());
+    let cluster = unless_told_to_end(cluster).await??;
     let supervisor = supervise::start(cluster.master());
     let serve = async {
         match args.command.split_first() {
@@ -46,8 +52,7 @@ async fn attend(cluster: &Private, agents: usize) -> Result<ExitCode> {
          Try:  skep run --master {address} examples/hello/hello.wasm",
         env!("CARGO_PKG_VERSION"),
     ))?;
-    let stopped = async { Ok(stop_signal().await?) };
-    while_read(stopped).await?;
+    told_to_end().await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -64,15 +69,31 @@ async fn command(cluster: &Private, program: &str, words: &[String]) -> Result<E
         .map_err(|error| Sentence(format!("{program}: {error}")))?;
     tokio::select! {
         status = command.wait() => Ok(code_of(status?)),
-        stopped = stop_signal() => {
-            stopped?;
-            Ok(ExitCode::from(exit::INTERRUPTED))
+        signal = told_to_end() => {
+            end(&mut command, signal).await;
+            Ok(ExitCode::from(signal.code()))
         }
     }
 }
 
+/// Passes a signal on to the command, and ends it if that does not.
+async fn end(command: &mut Child, signal: Signal) {
+    let from_terminal = matches!(signal, Signal::Interrupt | Signal::Quit);
+    if from_terminal && timeout(GRACE_OF_TERMINAL, command.wait()).await.is_ok() {
+        return;
+    }
+    let pid = command.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+    let sent = rustix::process::Signal::from_named_raw(signal.number().into());
+    if let (Some(pid), Some(sent)) = (pid, sent) {
+        // One that has ended meanwhile cannot be told, and need not be.
+        let _ = kill_process(pid, sent);
+    }
+    let _ = timeout(GRACE, command.wait()).await;
+}
+
 fn code_of(status: ExitStatus) -> ExitCode {
     use std::os::unix::process::ExitStatusExt as _;
-    let code = status.code().or(status.signal().map(|signal| SIGNALLED + signal));
+    let signalled = |signal| i32::from(SIGNALLED) + signal;
+    let code = status.code().or(status.signal().map(signalled));
     code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }

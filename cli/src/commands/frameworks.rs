@@ -1,13 +1,14 @@
 //! `skep framework`: schedulers that the cluster hosts.
 
+mod removal;
+
 use crate::{
-    args::{FrameworkCommand, HostArgs, HostedLogs, OneHosted, ShowHosted},
+    args::{Client, FrameworkCommand, HostArgs, HostedLogs, ShowHosted},
     builtin,
     client::{connect, copy_output, question},
     commands::lists,
-    failure::{Result, Sentence},
+    failure::{Failure, Result, Sentence},
     output::{self, Row},
-    stdout::while_read,
     units::Env,
 };
 use skep_framework::Cluster;
@@ -40,8 +41,9 @@ pub(super) async fn framework(command: FrameworkCommand) -> Result {
         FrameworkCommand::Run(args) => run(*args).await,
         FrameworkCommand::List(client) => lists::frameworks(client).await,
         FrameworkCommand::Show(args) => show(args).await,
-        FrameworkCommand::Logs(args) => while_read(logs(args)).await,
-        FrameworkCommand::Kill(args) => kill(args).await,
+        FrameworkCommand::Logs(args) => logs(args).await,
+        FrameworkCommand::Kill(args) => removal::kill(args).await,
+        FrameworkCommand::Remove(args) => removal::remove(args).await,
     }
 }
 
@@ -115,17 +117,33 @@ async fn logs(args: HostedLogs) -> Result {
     Ok(())
 }
 
-async fn kill(args: OneHosted) -> Result {
-    let cluster = connect(&args.client).await?;
-    let principal = format!("task/{}/{}", supervisor(&cluster).await?, args.name);
-    order(&cluster, &Order::Kill { name: args.name.to_string() }).await?;
-    let own = frameworks(&cluster).await?.into_iter().find(|view| view.principal == principal);
-    if let Some(view) = own {
-        let framework = view.framework.parse()?;
-        cluster.ask(Request::Teardown { framework }).await?;
-    }
-    cluster.close().await;
-    Ok(())
+/// The id of the framework that a name or an id means.
+pub(super) async fn id_of(client: &Client, named: &str) -> Result<FrameworkId> {
+    let found = async {
+        let cluster = connect(client).await?;
+        let views = frameworks(&cluster).await?;
+        cluster.close().await;
+        let ids = |is_meant: &dyn Fn(&FrameworkView) -> bool| -> Vec<String> {
+            let meant = views.iter().filter(|view| is_meant(view));
+            meant.map(|view| view.framework.clone()).collect()
+        };
+        let by_id = ids(&|view| view.framework == named);
+        let meant = if by_id.is_empty() { ids(&|view| view.name == named) } else { by_id };
+        match meant.as_slice() {
+            [one] => Ok(one.parse()?),
+            [] => {
+                let why = format!("there is no framework {named}: see skep framework list");
+                Err(sentence(&why).into())
+            }
+            several => {
+                let (count, ids) = (several.len(), several.join(", "));
+                let why =
+                    format!("{count} frameworks are called {named}: give the id of one: {ids}");
+                Err(sentence(&why).into())
+            }
+        }
+    };
+    found.await.map_err(|failure: Failure| failure.told_as(client.output))
 }
 
 /// The framework whose tasks the hosted schedulers are.

@@ -1,19 +1,19 @@
 //! `skep job`: jobs by file, here or by the framework `batch` in the cluster.
 
-use super::frameworks::host_builtin;
+use super::frameworks::{host_builtin, id_of};
 use crate::{
     args::{FetchJob, JobCommand, JobFile, JobRun, JobSubmit, LOOK_EVERY, OneJob},
     client::{connect, question, question_when_there},
     failure::{Result, Sentence},
     files::{Files, JOB_TO_BEGIN_WITH, JobPlan, Modules},
-    local,
+    foreground, local,
     output::{self, Row},
     private::on_its_cluster,
-    signals::stop_signal,
-    stdout::{self, reader_gone, while_read},
+    signals::unless_told_to_end,
+    stdout,
     watched::{Move, Watch, Watched},
 };
-use skep_framework::{Cluster, Driver};
+use skep_framework::Cluster;
 use skep_frameworks::batch::{Batch, Job, JobOutput, Order, Report, Standing};
 use skep_protocol::{StatusUpdate, framework::FrameworkInfo};
 use std::{
@@ -23,7 +23,6 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use tokio_util::sync::CancellationToken;
 
 /// The framework that runs jobs in the cluster.
 const BATCH: &str = "batch";
@@ -67,7 +66,26 @@ pub(super) async fn job(command: JobCommand) -> Result<ExitCode> {
         }
         JobCommand::Show(args) => one(args, |job| Order::Show { job }).await,
         JobCommand::Fetch(args) => fetch(args).await,
-        JobCommand::Stop(args) => one(args, |job| Order::Stop { job }).await,
+        JobCommand::Stop(args) => stop(args).await,
+    }
+}
+
+/// Stops a job of the cluster. One that a command runs is a framework of its own.
+async fn stop(args: OneJob) -> Result<ExitCode> {
+    let (client, job) = (args.client.clone(), args.job.clone());
+    let Err(failure) = one(args, |job| Order::Stop { job }).await else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    match id_of(&client, &job).await {
+        Ok(framework) => {
+            let why = format!(
+                "no job {job} was handed to the cluster, but there is the framework {job} \
+                 ({framework}): if a command runs it, end that, or have its framework removed \
+                 with skep framework remove {framework}"
+            );
+            Err(Sentence(why).into())
+        }
+        Err(_) => Err(failure),
     }
 }
 
@@ -154,14 +172,7 @@ async fn wait(args: OneJob) -> Result<ExitCode> {
             tell_failures(&reports);
             return Ok(code(standing));
         }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY.0) => {}
-            gone = reader_gone() => return Err(gone.into()),
-            stopped = stop_signal() => {
-                stopped?;
-                return Ok(ExitCode::from(crate::run::exit::INTERRUPTED));
-            }
-        }
+        tokio::time::sleep(LOOK_EVERY.0).await;
     }
 }
 
@@ -173,44 +184,32 @@ async fn run(args: JobRun) -> Result<ExitCode> {
 
 async fn run_on(cluster: Cluster, plan: JobPlan, args: &JobRun) -> Result<ExitCode> {
     let JobPlan { job, modules, files } = plan;
-    while_read(push(&cluster, modules, files)).await?;
-    let name = job.name.clone();
-    let stop = CancellationToken::new();
-    let watch = Shown { last: Vec::new(), stop: stop.clone() };
-    let mut scheduler = Watched { batch: Batch::once(job), watch };
-    let info = FrameworkInfo { name, role: args.role.clone(), ..FrameworkInfo::default() };
-    let mut stopped = None;
-    let stopping = async {
-        stopped = Some(tokio::select! {
-            gone = reader_gone() => Stopped::ReaderGone(gone),
-            _ = stop_signal() => Stopped::Interrupted,
-        });
-        stop.cancel();
-        cluster.waker().wake();
-        std::future::pending().await
+    unless_told_to_end(push(&cluster, modules, files)).await??;
+    let mut scheduler = Watched { batch: Batch::once(job.clone()), watch: Shown::default() };
+    let info = FrameworkInfo {
+        name: job.name,
+        role: args.role.clone(),
+        failover_timeout: args.bond.failover_timeout.0,
+        ..FrameworkInfo::default()
     };
-    tokio::select! {
-        ended = cluster.run(info, &mut scheduler) => drop(ended?),
-        never = stopping => never,
-    }
-    if let Some(Stopped::ReaderGone(gone)) = stopped {
-        return Err(gone.into());
+    if let Err(failure) = foreground::run(&cluster, info, &mut scheduler).await {
+        cluster.close().await;
+        // How far it came is worth knowing, and whose fault it was that it came no further.
+        output::list(args.client.output, &scheduler.batch.reports())?;
+        return Err(failure);
     }
     let left = scheduler.batch.outputs().into_iter().filter(|output| !output.taken);
     let left: Vec<JobOutput> = left.collect();
     let counts = counts(&scheduler.batch.reports());
     let fetched = match left.is_empty() {
         true => Ok(Vec::new()),
-        false => bring_again(&cluster, left, &counts).await,
+        false => unless_told_to_end(bring_again(&cluster, left, &counts)).await?,
     };
     cluster.close().await;
     let reports = scheduler.batch.reports();
     output::list(args.client.output, &reports)?;
     tell_failures(&reports);
     fetched?;
-    if stopped.is_some() {
-        return Ok(ExitCode::from(crate::run::exit::INTERRUPTED));
-    }
     Ok(reports.first().map_or(ExitCode::FAILURE, |report| code(report.standing)))
 }
 
@@ -294,16 +293,10 @@ fn tell_failures(reports: &[Report]) {
     }
 }
 
-/// Why a job was stopped before its end.
-enum Stopped {
-    Interrupted,
-    ReaderGone(stdout::WriteError),
-}
-
-/// Says on stderr how far it is, and ends the framework when it is told to.
+/// Says on stderr how far it is.
+#[derive(Default)]
 struct Shown {
     last: Vec<Report>,
-    stop: CancellationToken,
 }
 
 impl Shown {
@@ -328,12 +321,6 @@ impl Watch for Shown {
     fn moved(&mut self, batch: &Batch, _: usize, to: Move, _: &StatusUpdate) {
         if to == Move::Ended {
             self.show(batch);
-        }
-    }
-
-    fn woken(&mut self, driver: &mut Driver) {
-        if self.stop.is_cancelled() {
-            driver.stop();
         }
     }
 }

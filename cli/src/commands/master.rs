@@ -1,7 +1,7 @@
 //! `skep master`.
 
 use super::store;
-use crate::{args, failure::Result, signals::stop_signal, stdout, supervise};
+use crate::{args, failure::Result, signals::told_to_end, stdout, supervise};
 use skep_framework::identities;
 use skep_master::{Config, Keep, Master, Policy, Shared};
 use skep_transport::Address;
@@ -40,8 +40,7 @@ pub(super) async fn master(args: args::Master) -> Result {
     ))?;
     tokio::select! {
         ended = master.ended() => Ok(ended?),
-        stopped = stop_signal() => {
-            stopped?;
+        _ = told_to_end() => {
             supervisor.abort();
             master.stop().await;
             Ok(())

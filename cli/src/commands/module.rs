@@ -17,6 +17,7 @@ use skep_protocol::{
     operator::{Request, Response},
     task::Grants,
 };
+use skep_shell::OwnFolder;
 use std::{
     fmt::Write as _,
     path::Path,
@@ -157,7 +158,7 @@ impl Portrait {
 /// Compiles a module in a process of its own, as an agent would.
 pub(super) fn compile(args: &args::TryCompile) -> Result {
     let bytes = read_module(&args.file)?;
-    let folder = tempfile::Builder::new().prefix("skep-compile-").tempdir()?;
+    let folder = OwnFolder::new("compile-")?;
     let artifact = folder.path().join("artifact");
     let mut compiler = process::Command::new(std::env::current_exe()?);
     compiler.arg("compile").stdin(Stdio::null());

@@ -1,7 +1,8 @@
 //! Commands that order something of the master.
 
+use super::frameworks;
 use crate::{
-    args::{Client, Format},
+    args::{Client, Format, Kill},
     client::ask,
     failure::Result,
     output, stdout,
@@ -13,6 +14,15 @@ use std::time::Duration;
 /// Gives an order that is answered by its being done.
 pub(super) async fn order(client: Client, request: Request) -> Result {
     ask(&client, request, |answer| matches!(answer, Response::Done).then_some(())).await
+}
+
+/// Ends a task.
+pub(super) async fn kill(args: Kill) -> Result {
+    let framework = match &args.framework {
+        Some(named) => Some(frameworks::id_of(&args.client, named).await?),
+        None => None,
+    };
+    order(args.client, Request::Kill { framework, task: args.task }).await
 }
 
 /// A new token, and the command that uses it.

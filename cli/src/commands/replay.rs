@@ -7,25 +7,24 @@ use crate::{
     args::{self, NamedVolume},
     client::connect,
     failure::{Result, Sentence},
-    output,
+    foreground, output,
     private::Private,
+    signals::{told_to_end, unless_told_to_end},
     stdout,
 };
 use serde::Serialize;
 use skep_agent::Volume;
-use skep_framework::{Cluster, Driver, Ending, Offer, Scheduler};
+use skep_framework::{Cluster, Driver, Offer, Scheduler};
 use skep_protocol::{
     Attempt, Digest, Outcome, StatusUpdate, TaskSpec, TaskState, Usage,
     framework::FrameworkInfo,
     operator::{Recorded, Request, Response},
     task::{Access, DirSource},
 };
-use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode};
 
 /// The second run came out otherwise.
 const DIFFERENT: u8 = 1;
-/// Nobody fails over: the command is the framework.
-const FAILOVER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What came of both runs.
 #[derive(Debug, Serialize)]
@@ -48,20 +47,15 @@ struct Run {
 }
 
 pub(super) async fn replay(args: args::Replay) -> Result<ExitCode> {
-    let cluster = connect(&args.client).await?;
-    let request = Request::Recorded { framework: args.framework.clone(), task: args.task.clone() };
-    let Response::Recorded(first) = cluster.ask(request).await? else {
-        return Err(Sentence("the master answered something else: is it older?".into()).into());
-    };
-    let blobs = fetch(&cluster, &first.spec).await?;
-    cluster.close().await;
+    let (first, blobs) = unless_told_to_end(recorded(&args)).await??;
     let volumes = volumes(&args.volumes, &first.spec)?;
     let listen = "127.0.0.1:0".parse()?;
-    let private = Private::with_volumes(1, listen, args.walls.mode(), volumes).await?;
+    let private = Private::with_volumes(1, listen, args.walls.mode(), volumes);
+    let private = unless_told_to_end(private).await??;
     let second = tokio::select! {
         second = run_again(&private, &first.spec, &blobs) => second,
         failure = private.failed() => Err(failure),
-        gone = stdout::reader_gone() => Err(gone.into()),
+        signal = told_to_end() => Err(signal.failure()),
     };
     private.stop().await;
     let comparison = compare(&first, &second?);
@@ -70,6 +64,18 @@ pub(super) async fn replay(args: args::Replay) -> Result<ExitCode> {
         args::Format::Table => stdout::print(&comparison.words())?,
     }
     Ok(if comparison.same { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+/// The first run, and the blobs that it needed.
+async fn recorded(args: &args::Replay) -> Result<(Box<Recorded>, Vec<Vec<u8>>)> {
+    let cluster = connect(&args.client).await?;
+    let request = Request::Recorded { framework: args.framework.clone(), task: args.task.clone() };
+    let Response::Recorded(first) = cluster.ask(request).await? else {
+        return Err(Sentence("the master answered something else: is it older?".into()).into());
+    };
+    let blobs = fetch(&cluster, &first.spec).await?;
+    cluster.close().await;
+    Ok((first, blobs))
 }
 
 /// The volumes of the second run: all that the task was granted, and nobody writes them.
@@ -120,12 +126,10 @@ async fn run_again(
     let info = FrameworkInfo {
         name: "replay".into(),
         role: skep_protocol::Role::default(),
-        failover_timeout: FAILOVER_TIMEOUT,
+        failover_timeout: foreground::FAILOVER_TIMEOUT,
         ..FrameworkInfo::default()
     };
-    if let Ending::Refused(rejection) = cluster.run(info, &mut again).await? {
-        return Err(rejection.into());
-    }
+    foreground::run(&cluster, info, &mut again).await?;
     let cut_off = || Sentence("the second run was cut off".into());
     let (outcome, usage) = again.end.ok_or_else(cut_off)?;
     let usage = usage.ok_or_else(|| Sentence(format!("the second run was {outcome}")))?;

@@ -5,11 +5,13 @@
 //! | 0–125 | the guest's own |
 //! | 124 | its deadline passed (as `timeout` of coreutils) |
 //! | 125 | skep itself failed, or refused to run it |
+//! | 129 | the command's terminal is gone (128 + SIGHUP) |
 //! | 130 | interrupted from the keyboard (128 + SIGINT) |
+//! | 131 | told to quit from the keyboard (128 + SIGQUIT) |
 //! | 134 | it trapped (128 + SIGABRT) |
 //! | 137 | out of memory (128 + SIGKILL) |
 //! | 141 | the reader of its output has gone (128 + SIGPIPE) |
-//! | 143 | killed by order (128 + SIGTERM) |
+//! | 143 | killed by order, as a task or as the command (128 + SIGTERM) |
 //! | 152 | out of fuel (128 + SIGXCPU) |
 //! | 153 | it wrote more than it may (128 + SIGXFSZ) |
 
@@ -17,8 +19,6 @@ use skep_protocol::Outcome;
 
 /// skep itself failed, or refused.
 pub(crate) const FAILURE: u8 = 125;
-/// Somebody interrupted the command (128 + SIGINT, as in shells).
-pub(crate) const INTERRUPTED: u8 = 130;
 /// Nobody reads the output any more (128 + SIGPIPE, as in shells).
 pub(crate) const READER_GONE: u8 = 141;
 /// The guest failed with a code that cannot be passed on: it would read as one of the above.

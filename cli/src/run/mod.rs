@@ -19,10 +19,9 @@ mod summary;
 use crate::{
     args,
     failure::{Failure, Result, Sentence},
-    output,
+    foreground, output,
     private::on_its_cluster,
-    signals::stop_signal,
-    stdout::{reader_gone, while_read},
+    signals::{told_to_end, unless_told_to_end},
 };
 use collect::{Collected, Collector};
 use plan::{Input, Inputs, Job};
@@ -49,8 +48,6 @@ use std::{
 use stdin::{Feeder, Source, Stdin};
 use tokio::sync::mpsc;
 
-/// How long the tasks of a command live on whose connection broke: it reconnects, or is gone.
-const FAILOVER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often to look for agents while there is none.
 const AGENTS_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -103,7 +100,7 @@ impl Program {
 }
 
 async fn run_on(cluster: Cluster, args: &args::Run, program: &Program) -> Result<ExitCode> {
-    let (job, stdin) = while_read(prepare(&cluster, args, program)).await?;
+    let (job, stdin) = unless_told_to_end(prepare(&cluster, args, program)).await??;
     if args.detach {
         return detach::hand_over(cluster, args, job).await;
     }
@@ -290,7 +287,7 @@ async fn execute<'a>(
         role: args.role.clone(),
         capabilities: capabilities(&args.wanted),
         wishes: wishes(args),
-        failover_timeout: FAILOVER_TIMEOUT,
+        failover_timeout: args.bond.failover_timeout.0,
         ..FrameworkInfo::default()
     };
     let collector = Collector::new(cluster, &job, args, told);
@@ -305,12 +302,7 @@ async fn execute<'a>(
             collected = collector.run() => collected,
             Err(failure) = find_room(cluster, &args.role, &fitting) => Err(failure),
             Err(failure) = feeder.run() => Err(failure),
-            gone = reader_gone() => Err(gone.into()),
-            stopped = stop_signal() => {
-                stopped?;
-                let failure: Failure = Sentence("interrupted: its tasks are killed".into()).into();
-                Err(failure.with_code(exit::INTERRUPTED))
-            }
+            signal = told_to_end() => Err(signal.failure()),
         };
         // The scheduler is gone only if the master refused it, which its own end says.
         let _ = order.send(Order::Stop);
@@ -320,9 +312,7 @@ async fn execute<'a>(
     // The scheduler ends with its run, so that the collector hears of a run that was refused.
     let running = async move { cluster.run(info, &mut scheduler).await };
     let (ending, collected) = tokio::join!(running, collecting);
-    if let skep_framework::Ending::Refused(rejection) = ending? {
-        return Err(rejection.into());
-    }
+    foreground::see_off(ending)?;
     collected
 }
 

@@ -1,4 +1,5 @@
-//! Frameworks: subscribing, failing over, going away for a while or for good.
+//! Frameworks: subscribing, failing over, going away for a while. How they go for good is in
+//! `removal.rs`.
 //!
 //! Always holds: there is one [`Framework`] for each durable one, and only a connected framework
 //! has offers out.
@@ -12,12 +13,11 @@ use crate::{
 };
 use skep_allocator::Constraints;
 use skep_protocol::{
-    AgentId, Attempt, FrameworkId, OfferId, Outcome, Rejection, StatusUpdate, TaskId,
+    AgentId, Attempt, FrameworkId, OfferId, Rejection, StatusUpdate, TaskId,
     agent::ToAgent,
     bounds::{ID_BYTES_MAX, ROLES_MAX},
     frames,
     framework::{Event, FrameworkInfo},
-    outcome::KilledBy,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -270,51 +270,6 @@ impl Master {
         let KnownFramework { info, principal, run, .. } = known;
         let (framework, at) = (framework.clone(), self.now);
         self.persist(Record::FrameworkDisconnected { framework, info, principal, run, at });
-    }
-
-    pub(crate) fn tear_down(&mut self, connection: ConnectionId, framework: &FrameworkId) {
-        self.replace(connection);
-        self.remove_framework(framework);
-    }
-
-    /// An operator wants it gone.
-    pub(crate) fn dismiss(&mut self, framework: &FrameworkId) -> Result<(), Rejection> {
-        let Some(known) = self.frameworks.get(framework) else {
-            return Err(Rejection::UnknownFramework { framework: framework.clone() });
-        };
-        if let Some(connection) = known.connection() {
-            let rejection = Rejection::UnknownFramework { framework: framework.clone() };
-            self.send_framework(connection, Event::Refused { rejection });
-            self.replace(connection);
-        }
-        self.remove_framework(framework);
-        Ok(())
-    }
-
-    /// Its failover time-out is over, or it wants to go: its tasks end, its id is not used again.
-    pub(crate) fn remove_framework(&mut self, framework: &FrameworkId) {
-        self.timers.clear(&Timer::Framework(framework.clone()));
-        self.void_offers_of(framework);
-        self.forget_asked_of(framework);
-        self.persist(Record::FrameworkRemoved { framework: framework.clone() });
-        let mut agents: BTreeSet<AgentId> = BTreeSet::new();
-        for key in self.tasks.keys_of(framework) {
-            agents.extend(self.tasks.get(&key).map(|task| task.agent.clone()));
-            let outcome = Outcome::Killed { by: KilledBy::FrameworkRemoved };
-            let report = Report::Master;
-            self.advance_task(&key, Stage::Ended { outcome, usage: None, report });
-            self.forget_task(&key);
-        }
-        // Agents that are not there are told when they bring a task of it along.
-        for agent in agents {
-            self.order_agent(&agent, ToAgent::RemoveFramework { framework: framework.clone() });
-        }
-        self.forget_checkpoints_of(framework);
-        self.forget_state_of(framework);
-        self.revoke_speech_of(framework);
-        self.refuse_inquiries_of(framework);
-        self.frameworks.remove(framework);
-        self.ledger.shares.remove_framework(framework);
     }
 
     /// Tells frameworks of updates, each of its own; those that are not there are told when they

@@ -17,6 +17,12 @@ pub(crate) fn principal_of(framework: &FrameworkId, task: &TaskId) -> String {
     format!("task/{framework}/{task}")
 }
 
+/// Whose task the scheduler of a framework is, and which, by the framework's principal.
+pub(crate) fn host_of(principal: &str) -> Option<(FrameworkId, TaskId)> {
+    let (framework, task) = principal.strip_prefix("task/")?.split_once('/')?;
+    Some((framework.parse().ok()?, task.parse().ok()?))
+}
+
 impl Master {
     /// Whether a task that runs on this agent may speak as a framework.
     ///

@@ -60,6 +60,7 @@ mod offers;
 mod orders;
 mod over;
 mod reconcile;
+mod removal;
 mod reservations;
 mod state;
 mod tasks;

@@ -76,7 +76,7 @@ impl Convert for Request {
                 Kind::Ask(Ask { framework: framework.clone(), message: message.clone() })
             }
             Self::Teardown { framework } => {
-                Kind::Teardown(Teardown { framework: framework.to_wire() })
+                Kind::Teardown(Teardown { framework: framework.clone() })
             }
             Self::RevokeToken { id } => Kind::RevokeToken(RevokeToken { id: id.clone() }),
         };
@@ -144,7 +144,7 @@ impl Convert for Request {
                 message: bytes("ask.message", QUESTION_BYTES_MAX, m.message)?,
             },
             Kind::Teardown(m) => {
-                Self::Teardown { framework: read("teardown.framework", m.framework)? }
+                Self::Teardown { framework: text("teardown.framework", ID_BYTES_MAX, m.framework)? }
             }
             Kind::RevokeToken(m) => Self::RevokeToken { id: token_id(m.id)? },
         })

@@ -129,7 +129,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a removed framework stays on the disk",
-        file: "master/core/src/frameworks.rs",
+        file: "master/core/src/removal.rs",
         right: "        self.persist(Record::FrameworkRemoved { framework: framework.clone() });",
         wrong: "        \
                 self.durable.apply(&Record::FrameworkRemoved { framework: framework.clone() });",

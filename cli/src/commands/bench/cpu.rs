@@ -18,6 +18,7 @@ use skep_protocol::{
     outcome::{KilledBy, Outcome},
     task::{Diagnostics, Grants, Limits, Policies},
 };
+use skep_shell::OwnFolder;
 use std::{
     fs::{self, File},
     io,
@@ -27,7 +28,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
 
 /// `(module (func (export "_start") (loop (br 0))))`: computes for ever.
 const SPIN: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\
@@ -113,12 +113,12 @@ pub(super) fn processors() -> NonZeroUsize {
 
 /// The compiled guests.
 struct Bench {
-    folder: TempDir,
+    folder: OwnFolder,
 }
 
 impl Bench {
     fn new() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("skep-bench-").tempdir()?;
+        let folder = OwnFolder::new("bench-")?;
         let bench = Self { folder };
         for (name, module) in [("spin", SPIN), ("waker", WAKER)] {
             let file = bench.folder.path().join(name);

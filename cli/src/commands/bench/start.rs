@@ -20,6 +20,7 @@ use skep_protocol::{
     outcome::{KilledBy, Outcome},
     task::{Diagnostics, Grants, Limits, Policies},
 };
+use skep_shell::OwnFolder;
 use std::{
     fs::{self, File},
     ops::Range,
@@ -71,7 +72,7 @@ struct Waiting {
 }
 
 pub(in crate::commands) async fn start(args: args::BenchStart) -> Result {
-    let folder = tempfile::Builder::new().prefix("skep-bench-").tempdir()?;
+    let folder = OwnFolder::new("bench-")?;
     let guests = args.guests.get();
     let mut warm = Vec::new();
     for (name, module) in [("empty module", NOOP), ("Rust program", RUST_NOOP)] {

@@ -6,14 +6,14 @@
 
 use crate::{
     args,
-    client::connect,
     failure::{Result, Sentence},
-    output,
-    private::Private,
+    foreground, output,
+    private::on_its_cluster,
+    signals::unless_told_to_end,
     stdout,
 };
 use serde::Serialize;
-use skep_framework::{Cluster, Driver, Ending, Offer, Scheduler};
+use skep_framework::{Cluster, Driver, Offer, Scheduler};
 use skep_protocol::{
     AllocationId, Amount, Attempt, Digest, OfferId, Resources, Role, StatusUpdate, TaskId,
     TaskSpec, TaskState,
@@ -56,19 +56,8 @@ struct Throughput {
 
 pub(in crate::commands) async fn tasks(args: args::BenchTasks) -> Result {
     let format = args.client.output;
-    let figures = if args.client.masters().is_empty() {
-        let private = Private::start(1, "127.0.0.1:0".parse()?, args.walls.mode()).await?;
-        let cluster = private.connect().await?;
-        let figures = tokio::select! {
-            figures = measure(&cluster, &args) => figures,
-            failure = private.failed() => Err(failure),
-            gone = stdout::reader_gone() => Err(gone.into()),
-        };
-        private.stop().await;
-        figures?
-    } else {
-        measure(&connect(&args.client).await?, &args).await?
-    };
+    let work = async |cluster| measure(cluster, &args).await;
+    let figures = on_its_cluster(&args.client, &args.walls, work).await?;
     match format {
         args::Format::Json => output::json(&figures)?,
         args::Format::Table => stdout::print(&figures.words())?,
@@ -76,9 +65,9 @@ pub(in crate::commands) async fn tasks(args: args::BenchTasks) -> Result {
     Ok(())
 }
 
-async fn measure(cluster: &Cluster, args: &args::BenchTasks) -> Result<Figures> {
+async fn measure(cluster: Cluster, args: &args::BenchTasks) -> Result<Figures> {
     let mut bench = Bench {
-        module: cluster.push(NOOP).await?,
+        module: unless_told_to_end(cluster.push(NOOP)).await??,
         number: 0,
         one_at_a_time: WARM_UP + args.latency.get(),
         many: args.count.get(),
@@ -90,12 +79,11 @@ async fn measure(cluster: &Cluster, args: &args::BenchTasks) -> Result<Figures> 
     let info = FrameworkInfo {
         name: "bench".into(),
         role: Role::default(),
-        failover_timeout: Duration::from_secs(60),
+        failover_timeout: foreground::FAILOVER_TIMEOUT,
         ..FrameworkInfo::default()
     };
-    if let Ending::Refused(rejection) = cluster.run(info, &mut bench).await? {
-        return Err(rejection.into());
-    }
+    foreground::run(&cluster, info, &mut bench).await?;
+    cluster.close().await;
     bench.figures()
 }
 

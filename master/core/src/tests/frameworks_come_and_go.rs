@@ -187,7 +187,7 @@ fn teardown_removes_the_framework_at_once_and_agents_that_are_away_hear_of_it_la
     s.disconnect("a");
     s.expect(["f: rescinded o2"]);
     s.call("f", Call::Teardown);
-    s.expect(["f: hang up", "delete framework/f"]);
+    s.expect(["delete framework/f", "f: hang up"]);
     s.disconnect("f");
     s.register("a", &[t]);
     s.expect(["a: registered", "a: remove f"]);

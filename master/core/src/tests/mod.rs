@@ -19,6 +19,7 @@ mod messages;
 mod offering;
 mod people;
 mod queued_launch;
+mod removal;
 mod reporting;
 mod restart;
 mod sharing;

@@ -384,7 +384,7 @@ pub(super) fn requests() -> Examples<data::Request> {
         ("tokens", order(Order::Tokens)),
         ("modules", order(Order::Modules)),
         ("ask", order(Order::Ask { framework: "batch".into(), message: b"list".to_vec() })),
-        ("teardown", order(Order::Teardown { framework: framework() })),
+        ("teardown", order(Order::Teardown { framework: framework().to_string() })),
         ("host", Request::Host { key: key() }),
         ("feed", Request::Feed { key: key() }),
         ("revoke_token", order(Order::RevokeToken { id: "t-1".into() })),
