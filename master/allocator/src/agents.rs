@@ -13,6 +13,7 @@ use crate::{
     bundle::{Bundle, Lot, Term},
     constraints::Attribute,
     filters::Filters,
+    judge::is_above,
     quota::Sign,
     tree::ClientId,
 };
@@ -301,11 +302,11 @@ impl Allocator {
 
     /// Whether anybody might take this much.
     pub(crate) fn may_be_taken(&self, free: &Amounts) -> bool {
-        if self.own_floors > 0 { !free.is_zero() } else { self.is_above_a_floor(free) }
+        !free.is_zero() && (self.own_floors > 0 || self.is_above_a_floor(free))
     }
 
     pub(crate) fn is_above_a_floor(&self, amounts: &Amounts) -> bool {
-        self.floors.iter().any(|floor| amounts.contains(floor))
+        is_above(amounts, &self.floors)
     }
 }
 

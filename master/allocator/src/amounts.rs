@@ -110,6 +110,13 @@ impl Amounts {
         self
     }
 
+    /// Of each kind the less of both.
+    pub(crate) fn at_most(&self, other: &Self) -> Self {
+        let mut least = self.clone();
+        least.cap(|kind| other.get(kind));
+        least
+    }
+
     pub(crate) fn contains(&self, other: &Self) -> bool {
         other.0.len() <= self.0.len() && other.0.iter().zip(&self.0).all(|(part, all)| part <= all)
     }

@@ -5,7 +5,7 @@ use crate::{
     agents::Presence,
     amounts::Amounts,
     frameworks::{Client, Wait},
-    judge::Stage,
+    judge::{Asked, Stage},
     share::Share,
     tree::ClientId,
 };
@@ -42,6 +42,8 @@ pub enum Silence {
     TooManyOffers,
     /// It waits for nothing that it is not offered already.
     Sated,
+    /// What it said that it waits for was launched, but for less than is of use to it.
+    UsedUp,
 }
 
 impl Allocator {
@@ -66,11 +68,15 @@ impl Allocator {
                     None => return self.explain_unknown(id, name),
                 }
             }
-            let wants = least.clone().plus(&asking.offered);
             let terms = asking.terms();
-            asking.demand = Some(Wait { least, wants, terms });
+            asking.demand = Some(Wait::unbounded(least, terms));
         }
-        self.explain_client(id, &asking, now)
+        let silence = self.silence_of(&asking);
+        if let Some(wait) = asking.demand.as_mut().filter(|_| silence.is_some()) {
+            // What stands in its way besides is seen as if it waited for more.
+            *wait = Wait::unbounded(wait.least.clone(), wait.terms);
+        }
+        Explanation { silence, ..self.explain_client(id, &asking, now) }
     }
 
     /// Nobody has ever heard of such a kind of resource.
@@ -85,7 +91,6 @@ impl Allocator {
         let served = self.clients_in_order();
         let share = Share::of(&client.held, &self.total, Weight::ONE, &self.excluded);
         let mut explanation = Explanation {
-            silence: self.silence_of(client),
             ahead: served.iter().position(|other| *other == id).unwrap_or(0),
             share: share.as_f64(),
             offered: self.kinds.resources(&client.offered),
@@ -98,7 +103,7 @@ impl Allocator {
                 Some(kind) if agent.presence == Presence::Open => {
                     Err(Cause::TooSmall { kind: self.kinds.name(kind).to_owned() })
                 }
-                _ => self.judge_as(id, client, agent, Stage::Fairness, now),
+                _ => self.judge_as((id, client), agent, Stage::Fairness, Asked::Why, now),
             };
             match judged {
                 Ok(_) => explanation.possible += 1,
@@ -121,6 +126,7 @@ impl Allocator {
             Some(framework) if framework.offers_out >= self.policy.offers_out_max => {
                 Some(Silence::TooManyOffers)
             }
+            _ if client.demand.as_ref().is_some_and(Wait::is_used_up) => Some(Silence::UsedUp),
             _ if client.is_sated() => Some(Silence::Sated),
             _ => None,
         }
@@ -143,7 +149,8 @@ impl fmt::Display for Explanation {
             writeln!(f, "Offered and not answered yet: {}.", self.offered)?;
         }
         if self.possible > 0 {
-            writeln!(f, "{} could be offered now.", agents(self.possible))?;
+            let then = if self.silence.is_none() { "now" } else { "then" };
+            writeln!(f, "{} could be offered {then}.", agents(self.possible))?;
         }
         for (cause, count) in &self.causes {
             writeln!(f, "{}: {cause}.", agents(*count))?;
@@ -163,6 +170,10 @@ impl fmt::Display for Silence {
             Self::Suppressed => "the framework suppressed offers; it will have to revive them",
             Self::TooManyOffers => "it has as many offers out as it may have",
             Self::Sated => "it waits for nothing that it is not offered already",
+            Self::UsedUp => {
+                "what it said that it waits for was launched; it will have to say what else it \
+                 waits for, or revive offers"
+            }
         })
     }
 }

@@ -1,10 +1,19 @@
 //! What clients have refused of an agent, and until when.
 //!
-//! A filter keeps from a client offers of one agent that hold no more than what it refused, each
-//! part on its own terms. Always holds: each filter stands in the list of ends, and the agents of
-//! a client's filters are known to it.
+//! A filter keeps from a client offers of one agent that hold no more than what it refused: each
+//! part on its own terms, or, of a client that says how much it waits for, in all. Such an offer is
+//! cut to that amount, and of two parts on different terms one stands in for the other: if the one
+//! is taken by somebody else, the other is no news to a client that has refused as much.
+//!
+//! Always holds: each filter stands in the list of ends, and the agents of a client's filters are
+//! known to it; who is kept from an offer of an agent is kept from any that has less of everything.
 
-use crate::{Allocator, agents::AgentKey, bundle::Lot, tree::ClientId};
+use crate::{
+    Allocator,
+    agents::{Agent, AgentKey},
+    bundle::Lot,
+    tree::ClientId,
+};
 use skep_protocol::Time;
 use std::collections::BTreeSet;
 
@@ -25,9 +34,20 @@ struct Filter {
     until: Time,
 }
 
+/// How what is offered is compared with what was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measure {
+    ByTerms,
+    InAll,
+}
+
 impl Filters {
-    pub(crate) fn refuse(&self, offered: &Lot, now: Time) -> bool {
-        self.0.iter().any(|filter| filter.until > now && filter.refused.contains(offered))
+    fn refuse(&self, offered: &Lot, measure: Measure, now: Time) -> bool {
+        let is_as_much = |refused: &Lot| match measure {
+            Measure::ByTerms => refused.contains(offered),
+            Measure::InAll => refused.sum().contains(&offered.sum()),
+        };
+        self.0.iter().any(|filter| filter.until > now && is_as_much(&filter.refused))
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -49,6 +69,13 @@ impl Filters {
 }
 
 impl Allocator {
+    /// Whether a filter keeps this of an agent from a client.
+    pub(crate) fn refuses(&self, id: ClientId, agent: &Agent, offered: &Lot, now: Time) -> bool {
+        let says = self.client(id).demand.is_some();
+        let measure = if says { Measure::InAll } else { Measure::ByTerms };
+        agent.filters.get(&id).is_some_and(|filters| filters.refuse(offered, measure, now))
+    }
+
     pub(crate) fn add_filter(&mut self, client: ClientId, key: &AgentKey, lot: Lot, until: Time) {
         let Some(agent) = self.agents.get_mut(key) else { return };
         let filters = agent.filters.entry(client).or_default();
@@ -102,7 +129,7 @@ impl Allocator {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Measure::ByTerms, *};
     use crate::{amounts::Kinds, bundle::Term};
 
     const NOW: Time = Time::from_micros(10);
@@ -121,8 +148,22 @@ mod tests {
     fn as_much_or_less_is_refused_and_more_is_not() {
         let mut filters = Filters::default();
         filters.add(cpus(2), LATER);
-        assert!(filters.refuse(&cpus(2), NOW) && filters.refuse(&cpus(1), NOW));
-        assert!(!filters.refuse(&cpus(3), NOW) && !filters.refuse(&cpus(1), LATER));
+        assert!(filters.refuse(&cpus(2), ByTerms, NOW) && filters.refuse(&cpus(1), ByTerms, NOW));
+        assert!(
+            !filters.refuse(&cpus(3), ByTerms, NOW) && !filters.refuse(&cpus(1), ByTerms, LATER)
+        );
+    }
+
+    /// What somebody else took of one part the other has to make up for.
+    #[test]
+    fn as_much_in_all_is_refused_on_whatever_terms() {
+        let mut filters = Filters::default();
+        filters.add(cpus(2), LATER);
+        let mut lent = Lot::default();
+        lent.put(Term::Revocable, cpus(2).sum());
+        assert!(!filters.refuse(&lent, ByTerms, NOW) && filters.refuse(&lent, Measure::InAll, NOW));
+        lent.add(&cpus(1));
+        assert!(!filters.refuse(&lent, Measure::InAll, NOW), "it is more");
     }
 
     #[test]
@@ -130,8 +171,8 @@ mod tests {
         let mut filters = Filters::default();
         filters.add(cpus(2), MUCH_LATER);
         filters.add(cpus(4), LATER);
-        assert!(filters.refuse(&cpus(4), NOW) && filters.refuse(&cpus(2), LATER));
-        assert!(!filters.refuse(&cpus(4), LATER));
+        assert!(filters.refuse(&cpus(4), ByTerms, NOW) && filters.refuse(&cpus(2), ByTerms, LATER));
+        assert!(!filters.refuse(&cpus(4), ByTerms, LATER));
     }
 
     #[test]

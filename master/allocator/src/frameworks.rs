@@ -1,7 +1,7 @@
 //! Frameworks, and each as a client in every one of its roles: whether it takes offers, and which.
 //!
 //! Always holds: a client is hungry exactly if its framework is active and has not too many offers
-//! out, it is not suppressed, and it waits for more than it is offered.
+//! out, it is not suppressed, and what it waits for beyond what it is offered is of use to it.
 
 use crate::{
     Allocator,
@@ -84,16 +84,44 @@ pub(crate) struct Client {
 #[derive(Clone, Debug)]
 pub(crate) struct Wait {
     pub(crate) least: Amounts,
+    /// Less what was launched on offers since.
     pub(crate) wants: Amounts,
+    /// The same, as it was said.
+    said: Amounts,
+    /// Whether it waits for no more than that.
+    is_bounded: bool,
     pub(crate) terms: Option<Terms>,
+}
+
+impl Wait {
+    pub(crate) fn new(least: Amounts, wants: Amounts, terms: Option<Terms>) -> Self {
+        let said = wants.clone();
+        Self { least, wants, said, is_bounded: true, terms }
+    }
+
+    /// For whatever there is from `least` on.
+    pub(crate) fn unbounded(least: Amounts, terms: Option<Terms>) -> Self {
+        let mut wait = Self::new(least, Amounts::default(), terms);
+        wait.is_bounded = false;
+        wait
+    }
+
+    /// Whether an offer of no more than this is of use.
+    fn is_met_by(&self, rest: &Amounts) -> bool {
+        !self.is_bounded || (!rest.is_zero() && rest.contains(&self.least))
+    }
+
+    /// Whether too little is left of what was waited for, whatever is offered.
+    pub(crate) fn is_used_up(&self) -> bool {
+        !self.is_met_by(&self.wants)
+    }
 }
 
 impl Client {
     /// How much of a kind it would take on top of what it is offered.
     pub(crate) fn appetite_for(&self, kind: usize) -> u64 {
-        self.demand
-            .as_ref()
-            .map_or(u64::MAX, |wait| wait.wants.get(kind).saturating_sub(self.offered.get(kind)))
+        let wait = self.demand.as_ref().filter(|wait| wait.is_bounded);
+        wait.map_or(u64::MAX, |wait| wait.wants.get(kind).saturating_sub(self.offered.get(kind)))
     }
 
     /// On which terms it would hold what it waits for; none if it does not say.
@@ -101,8 +129,10 @@ impl Client {
         self.demand.as_ref().and_then(|wait| wait.terms)
     }
 
+    /// Whether no offer on top of those that it has is of use to it.
     pub(crate) fn is_sated(&self) -> bool {
-        self.demand.as_ref().is_some_and(|wait| self.offered.contains(&wait.wants))
+        let rest = |wait: &Wait| wait.wants.clone().minus(&self.offered);
+        self.demand.as_ref().is_some_and(|wait| !wait.is_met_by(&rest(wait)))
     }
 
     const fn has_own_floor(&self) -> bool {
@@ -242,11 +272,15 @@ impl Allocator {
         }
     }
 
-    /// A framework takes offers in these roles, of whatever it refused before too; none named: in
-    /// all its roles.
+    /// A framework takes offers in these roles, of whatever it refused before too, and waits for
+    /// as much as it has said last; none named: in all its roles.
     pub fn revive(&mut self, id: &FrameworkId, roles: &[Role]) {
         for client in self.named(id, roles) {
-            self.client_mut(client).appetite = Appetite::Wanting;
+            let known = self.client_mut(client);
+            known.appetite = Appetite::Wanting;
+            if let Some(wait) = &mut known.demand {
+                wait.wants.clone_from(&wait.said);
+            }
             self.clear_filters(client);
             self.refresh_hunger(client);
             self.mark_client(client);
@@ -261,20 +295,24 @@ impl Allocator {
         Some(if wants { Appetite::Wanting } else { Appetite::Suppressed })
     }
 
-    /// What a framework waits for in a role; none: whatever there is.
+    /// What a framework waits for in a role; none: whatever there is. What it refused while it
+    /// waited for something else it may take now.
     pub fn set_demand(&mut self, id: &FrameworkId, role: &Role, demand: Option<&Demand>) {
         let Some(client) = self.client_of(id, role) else { return };
         let kinds = &mut self.kinds;
-        let demand = demand.map(|demand| Wait {
-            least: kinds.amounts(&demand.least),
-            wants: kinds.amounts(&demand.wants),
-            terms: demand.terms,
+        let demand = demand.map(|demand| {
+            Wait::new(kinds.amounts(&demand.least), kinds.amounts(&demand.wants), demand.terms)
         });
         let known = self.client_mut(client);
+        let useful = |wait: &Option<Wait>| wait.as_ref().map(|w| (w.least.clone(), w.terms));
+        let is_other = useful(&known.demand) != useful(&demand);
         let had = usize::from(known.has_own_floor());
         known.demand = demand;
         let has = usize::from(known.has_own_floor());
         self.count_own_floors(has, had);
+        if is_other {
+            self.clear_filters(client);
+        }
         self.refresh_hunger(client);
         self.mark_client_freed(client);
     }

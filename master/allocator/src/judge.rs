@@ -20,7 +20,7 @@ use std::{cmp::Reverse, fmt};
 pub enum Cause {
     /// The agent takes no part: it is disconnected, drained or deactivated.
     Closed,
-    /// Everything is used or offered, or reserved for others.
+    /// Everything is used or offered.
     Full,
     /// The agent has a scarce kind of resource that the framework cannot deal with.
     Incapable,
@@ -30,8 +30,12 @@ pub enum Cause {
     Constraint,
     /// The agent lends nothing, and the framework waits for what is lent.
     NothingLent,
-    /// What is left is only lent, and the framework does not deal with that.
+    /// Too much of what is left is only lent, and the framework does not deal with that.
     OnlyLent,
+    /// Too much of what is left is reserved for roles that this one does not stand below.
+    Reserved,
+    /// Too much of what is left is not lent, and the framework waits for what is.
+    NotLent,
     /// The agent would be too small even if it were empty.
     TooSmall {
         /// Of which kind of resource.
@@ -65,8 +69,12 @@ impl fmt::Display for Cause {
             Self::NothingLent => {
                 f.write_str("lends nothing, and the framework waits for revocable resources")
             }
-            Self::OnlyLent => {
-                f.write_str("only revocable resources free, which the framework does not take")
+            Self::OnlyLent => f.write_str(
+                "only revocable resources would be enough, which the framework does not take",
+            ),
+            Self::Reserved => f.write_str("what would be enough is reserved for other roles"),
+            Self::NotLent => {
+                f.write_str("lends too little that is free, and the framework waits for that")
             }
             Self::TooSmall { kind } => write!(f, "too small even when empty: {kind}"),
             Self::Shortfall { kind } => write!(f, "too little {kind} free"),
@@ -87,12 +95,37 @@ pub(crate) enum Stage {
     Fairness,
 }
 
-/// What took something off an offer before it was too small.
-#[derive(Clone, Copy, Default)]
-struct Cuts {
-    limit: bool,
-    headroom: bool,
-    lent: bool,
+/// What kept something of an agent from a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    Limit,
+    Headroom,
+    Reserved,
+    Lent,
+    NotLent,
+    /// The client waits for no more.
+    Wants,
+}
+
+impl Cut {
+    /// In the order in which they are named, if each by itself is in the way.
+    const NAMED: [(Self, Cause); 5] = [
+        (Self::Limit, Cause::Limit),
+        (Self::Headroom, Cause::Headroom),
+        (Self::Reserved, Cause::Reserved),
+        (Self::Lent, Cause::OnlyLent),
+        (Self::NotLent, Cause::NotLent),
+    ];
+}
+
+/// What was cut off; nothing of it is written down if nobody asks why.
+type Cuts = SmallVec<[(Cut, Amounts); 2]>;
+
+/// Whether somebody wants to know why nothing is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    No,
+    Why,
 }
 
 impl Allocator {
@@ -103,16 +136,17 @@ impl Allocator {
         stage: Stage,
         now: Time,
     ) -> Result<Lot, Cause> {
-        self.judge_as(id, self.client(id), agent, stage, now)
+        self.judge_as((id, self.client(id)), agent, stage, Asked::No, now)
     }
 
-    /// The same for a client that waits for something else than it does.
+    /// The same for a client that waits for something else than it does. Only if it is asked why
+    /// the cause is to the point.
     pub(crate) fn judge_as(
         &self,
-        id: ClientId,
-        client: &Client,
+        (id, client): (ClientId, &Client),
         agent: &Agent,
         stage: Stage,
+        asked: Asked,
         now: Time,
     ) -> Result<Lot, Cause> {
         self.check_suitable(client, agent)?;
@@ -125,15 +159,20 @@ impl Allocator {
         if stage == Stage::Guarantees && allowance.owed.is_zero() {
             return Err(Cause::Full);
         }
-        let (lot, cuts) = self.cut(client, agent, &allowance);
+        let mut cuts = Cuts::new();
+        let mut note = |cut, before: &Amounts, after: &Amounts| {
+            if asked == Asked::Why && before != after {
+                cuts.push((cut, before.clone().minus(after)));
+            }
+        };
+        let lot = self.cut(client, agent, &allowance, &mut note);
         if stage == Stage::Guarantees && !helps(&lot, &allowance) {
             return Err(Cause::Full);
         }
         if !self.is_enough(client, &lot) {
-            return Err(self.too_little(client, &lot, cuts));
+            return Err(self.too_little(client, &lot, &cuts));
         }
-        let refuses = agent.filters.get(&id).is_some_and(|filters| filters.refuse(&lot, now));
-        if refuses { Err(Cause::Filter) } else { Ok(lot) }
+        if self.refuses(id, agent, &lot, now) { Err(Cause::Filter) } else { Ok(lot) }
     }
 
     fn check_suitable(&self, client: &Client, agent: &Agent) -> Result<(), Cause> {
@@ -170,46 +209,76 @@ impl Allocator {
     }
 
     /// What is free for the client, cut to its demand, its limits and its allowance.
-    fn cut(&self, client: &Client, agent: &Agent, allowance: &Allowance) -> (Lot, Cuts) {
-        let mut cuts = Cuts::default();
+    fn cut(
+        &self,
+        client: &Client,
+        agent: &Agent,
+        allowance: &Allowance,
+        note: &mut impl FnMut(Cut, &Amounts, &Amounts),
+    ) -> Lot {
+        let nothing = Amounts::default();
         let mut lot = Lot::default();
         let mut taken = Amounts::default();
-        let lent = agent.total.part(Term::Revocable);
         for (term, free) in self.parts(agent) {
-            let mut part = free.clone();
-            if let (Some(Terms::Revocable), Some(lent)) = (client.terms(), lent)
-                && term != Term::Revocable
-            {
-                part.cap(|kind| if lent.get(kind) > 0 { 0 } else { u64::MAX });
-            }
             match term {
                 Term::Revocable if !self.takes_revocable(client) => {
-                    cuts.lent = true;
+                    note(Cut::Lent, free, &nothing);
                     continue;
                 }
-                Term::Revocable => {}
-                Term::Reserved(node) if !self.tree.is_within(client.leaf, node) => continue,
-                Term::Reserved(node) => {
-                    cuts.limit |= self.cut_to_limits(&mut part, client.leaf, node);
+                Term::Reserved(node) if !self.tree.is_within(client.leaf, node) => {
+                    note(Cut::Reserved, free, &nothing);
+                    continue;
                 }
-                Term::Unreserved => {
-                    cuts.limit |= self.cut_to_limits(&mut part, client.leaf, TOP);
-                    if Self::cut_to_allowance(&mut part, allowance) {
-                        cuts.headroom = true;
-                        self.held_back.set(true);
-                    }
-                }
+                Term::Revocable | Term::Reserved(_) | Term::Unreserved => {}
             }
+            let mut part = free.clone();
+            Self::cut_to_terms(&mut part, client, agent, term);
+            note(Cut::NotLent, free, &part);
+            self.cut_to_quota(&mut part, client, term, allowance, note);
             if client.demand.is_some() {
+                let before = part.clone();
                 part.cap(|kind| client.appetite_for(kind).saturating_sub(taken.get(kind)));
+                note(Cut::Wants, &before, &part);
                 taken.add(&part);
             }
             lot.put(term, part);
         }
-        if cuts.limit {
-            self.capped.set(true);
+        lot
+    }
+
+    /// Who waits for revocable resources takes no others of kinds that the agent lends.
+    fn cut_to_terms(part: &mut Amounts, client: &Client, agent: &Agent, term: Term) {
+        if let (Some(Terms::Revocable), Some(lent)) =
+            (client.terms(), agent.total.part(Term::Revocable))
+            && term != Term::Revocable
+        {
+            part.cap(|kind| if lent.get(kind) > 0 { 0 } else { u64::MAX });
         }
-        (lot, cuts)
+    }
+
+    fn cut_to_quota(
+        &self,
+        part: &mut Amounts,
+        client: &Client,
+        term: Term,
+        allowance: &Allowance,
+        note: &mut impl FnMut(Cut, &Amounts, &Amounts),
+    ) {
+        let below = match term {
+            Term::Revocable => return,
+            Term::Reserved(node) => node,
+            Term::Unreserved => TOP,
+        };
+        let before = part.clone();
+        if self.cut_to_limits(part, client.leaf, below) {
+            self.capped.set(true);
+            note(Cut::Limit, &before, part);
+        }
+        let before = part.clone();
+        if term == Term::Unreserved && Self::cut_to_allowance(part, allowance) {
+            self.held_back.set(true);
+            note(Cut::Headroom, &before, part);
+        }
     }
 
     /// The free parts of an agent, what is reserved first, and of that the innermost first: fewer
@@ -234,27 +303,37 @@ impl Allocator {
     }
 
     fn is_enough(&self, client: &Client, lot: &Lot) -> bool {
-        if lot.is_empty() {
-            return false;
-        }
-        let sum = lot.sum();
+        !lot.is_empty() && self.is_worth_it(client, &lot.sum())
+    }
+
+    /// Whether an offer of this is of use to the client, if it is one of anything.
+    fn is_worth_it(&self, client: &Client, sum: &Amounts) -> bool {
         match (&client.demand, &client.floors) {
             (Some(wait), _) => sum.contains(&wait.least),
-            (None, Some(floors)) => floors.iter().any(|floor| sum.contains(floor)),
-            (None, None) => self.is_above_a_floor(&sum),
+            (None, Some(floors)) => is_above(sum, floors),
+            (None, None) => self.is_above_a_floor(sum),
         }
     }
 
-    fn too_little(&self, client: &Client, lot: &Lot, cuts: Cuts) -> Cause {
-        if cuts.headroom {
-            return Cause::Headroom;
+    /// Why a lot is too small: the first cut but for which it would not be; or else those that
+    /// make it so together; or else nothing was cut.
+    fn too_little(&self, client: &Client, lot: &Lot, cuts: &Cuts) -> Cause {
+        let mut all = lot.sum();
+        // What the client does not wait for is cut off anyway.
+        let is_cut = |cut: Cut| cuts.iter().filter(move |(known, _)| *known == cut);
+        for (cut, cause) in Cut::NAMED {
+            let with_it = is_cut(cut).fold(lot.sum(), |sum, (_, amounts)| sum.plus(amounts));
+            if with_it != lot.sum() && self.is_worth_it(client, &with_it) {
+                return cause;
+            }
         }
-        if cuts.limit {
-            return Cause::Limit;
+        for (cut, cause) in Cut::NAMED {
+            is_cut(cut).for_each(|(_, amounts)| all.add(amounts));
+            if is_cut(cut).next().is_some() && self.is_worth_it(client, &all) {
+                return cause;
+            }
         }
-        let short = client.demand.as_ref().and_then(|wait| lot.sum().shortfall(&wait.least));
-        match short {
-            _ if cuts.lent && lot.is_empty() => Cause::OnlyLent,
+        match client.demand.as_ref().and_then(|wait| lot.sum().shortfall(&wait.least)) {
             Some(kind) => self.shortfall(kind),
             None if lot.is_empty() => Cause::Full,
             None => Cause::BelowFloor,
@@ -264,6 +343,11 @@ impl Allocator {
     fn shortfall(&self, kind: usize) -> Cause {
         Cause::Shortfall { kind: self.kinds.name(kind).to_owned() }
     }
+}
+
+/// Whether it holds one of these; anything does if there are none.
+pub(crate) fn is_above(amounts: &Amounts, floors: &[Amounts]) -> bool {
+    floors.is_empty() || floors.iter().any(|floor| amounts.contains(floor))
 }
 
 /// Whether any of it is owed.

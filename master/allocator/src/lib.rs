@@ -107,7 +107,7 @@ pub struct Allocator {
     pub(crate) dirty: Dirty,
     /// Somebody was held back by headroom or by a limit since everything was last looked at.
     pub(crate) held_back: Flag,
-    /// What nobody's guarantee needed at the end of the last run.
+    /// What nobody's guarantee needed when somebody was last looked at, or less.
     pub(crate) surplus_then: Amounts,
     pub(crate) capped: Flag,
 }

@@ -8,7 +8,9 @@
 //! ```
 //! A run looks at agents where something changed, with everybody, and at all spare agents with
 //! those clients that have changed. What it does not look at was looked at before, and nothing
-//! that was found then can be otherwise now.
+//! that was found then can be otherwise now: who has less to choose from finds no more. Only of
+//! guarantees a run may itself leave more to others, where what is reserved for a role is offered
+//! to it: from there on it looks at everything, and then once more from the beginning.
 
 use crate::{
     Allocator, Bundle,
@@ -18,6 +20,7 @@ use crate::{
     tree::{ClientId, NodeId, TOP},
 };
 use skep_protocol::{AgentId, FrameworkId, Role, Time};
+use smallvec::SmallVec;
 use std::{
     collections::BTreeSet,
     ops::Bound::{Excluded, Unbounded},
@@ -39,28 +42,52 @@ pub struct Grant {
     pub bundle: Bundle,
 }
 
+/// Whether all is to be looked at once more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    No,
+    Yes,
+}
+
+impl std::ops::BitOrAssign for Again {
+    fn bitor_assign(&mut self, other: Self) {
+        if other == Self::Yes {
+            *self = Self::Yes;
+        }
+    }
+}
+
 /// Who is looked at with an agent.
+#[derive(Clone, Copy)]
 enum Look {
     Everybody,
     These,
 }
 
-/// The offers of a run, by stage and, within one, by agent; each of one agent to one client.
+/// The offers of a run, by visit and, within one, by agent; each of one agent to one client.
 #[derive(Default)]
 struct Offers {
     made: Vec<(AgentKey, ClientId, Lot)>,
-    /// Where those of this stage begin.
-    stage: usize,
+    /// Where those of each visit begin.
+    visits: Vec<usize>,
 }
 
 impl Offers {
+    fn begin_visit(&mut self) {
+        self.visits.push(self.made.len());
+    }
+
     fn of(&mut self, key: &AgentKey, client: ClientId) -> Option<&mut Lot> {
-        let (earlier, now) = self.made.split_at_mut(self.stage);
-        let begin = earlier.partition_point(|(of, ..)| of < key);
-        let of_this = now.iter_mut().rev().take_while(|(of, ..)| of == key);
-        let of_earlier = earlier[begin..].iter_mut().take_while(|(of, ..)| of == key);
-        let mut made = of_this.chain(of_earlier);
-        made.find(|(_, to, _)| *to == client).map(|(.., lot)| lot)
+        let ends = self.visits.iter().skip(1).copied().chain([self.made.len()]);
+        let visits: SmallVec<[_; 2]> = self.visits.iter().copied().zip(ends).collect();
+        let place = visits.into_iter().rev().find_map(|(begin, end)| {
+            let visit = &self.made[begin..end];
+            let first = visit.partition_point(|(of, ..)| of < key);
+            let of_agent = visit[first..].iter().take_while(|(of, ..)| of == key);
+            let place = of_agent.into_iter().position(|(_, to, _)| *to == client)?;
+            Some(begin + first + place)
+        })?;
+        Some(&mut self.made[place].2)
     }
 }
 
@@ -79,26 +106,39 @@ impl Allocator {
         if dirty.clients.len() > CLIENTS_APART_MAX {
             dirty.everything = true;
         }
-        if dirty.everything {
-            self.held_back.set(false);
-            self.capped.set(false);
-        }
         let mut offers = Offers::default();
-        if self.guarantees > 0 && !self.tree.at(TOP).unmet_below.is_zero() {
-            self.visit(&dirty, Stage::Guarantees, now, &mut offers);
+        loop {
+            if dirty.everything {
+                self.held_back.set(false);
+                self.capped.set(false);
+            }
+            let mut again = Again::No;
+            if self.guarantees > 0 && !self.tree.at(TOP).unmet_below.is_zero() {
+                again |= self.visit(&mut dirty, Stage::Guarantees, now, &mut offers);
+            }
+            again |= self.visit(&mut dirty, Stage::Fairness, now, &mut offers);
+            self.surplus_then = self.surplus();
+            if again == Again::No {
+                break;
+            }
         }
-        self.visit(&dirty, Stage::Fairness, now, &mut offers);
-        self.surplus_then = self.surplus();
         let grant = |(key, client, lot): &(_, _, _)| self.grant(*client, key, lot);
         offers.made.iter().map(grant).collect()
     }
 
-    fn visit(&mut self, dirty: &crate::Dirty, stage: Stage, now: Time, offers: &mut Offers) {
-        offers.stage = offers.made.len();
+    fn visit(
+        &mut self,
+        dirty: &mut crate::Dirty,
+        stage: Stage,
+        now: Time,
+        offers: &mut Offers,
+    ) -> Again {
+        offers.begin_visit();
+        let mut again = Again::No;
         let mut last: Option<AgentKey> = None;
         while self.tree.at(TOP).hungry > 0 {
-            let Some((key, look)) = self.next_agent(dirty, last.as_ref()) else { break };
-            while let Some((client, lot)) = self.taker(&key, &look, &dirty.clients, stage, now) {
+            let Some((key, mut look)) = self.next_agent(dirty, last.as_ref()) else { break };
+            while let Some((client, lot)) = self.taker(&key, look, &dirty.clients, stage, now) {
                 match offers.of(&key, client) {
                     Some(offer) => {
                         offer.add(&lot);
@@ -109,12 +149,23 @@ impl Allocator {
                         offers.made.push((key.clone(), client, lot));
                     }
                 }
+                if self.leaves_more() {
+                    (again, look, dirty.everything) = (Again::Yes, Look::Everybody, true);
+                }
                 if !self.spare.contains(&key) {
                     break;
                 }
             }
             last = Some(key);
         }
+        again
+    }
+
+    /// Whether what was just booked has left more to others than they were found to have.
+    fn leaves_more(&mut self) -> bool {
+        let has_more = std::mem::take(&mut self.dirty.everything) || self.has_more_surplus();
+        self.surplus_then = self.surplus_then.at_most(&self.surplus());
+        has_more
     }
 
     /// The next agent to visit, and with whom.
@@ -144,19 +195,13 @@ impl Allocator {
     fn taker(
         &mut self,
         key: &AgentKey,
-        look: &Look,
+        look: Look,
         clients: &BTreeSet<ClientId>,
         stage: Stage,
         now: Time,
     ) -> Option<(ClientId, Lot)> {
         if matches!(look, Look::These) && clients.len() == 1 {
-            // Nobody to compare it with.
-            let only = *clients.first()?;
-            let agent = self.agents.get(key)?;
-            let is_hungry = self.client(only).is_hungry;
-            return is_hungry
-                .then(|| self.judge(only, agent, stage, now).ok().map(|lot| (only, lot)))
-                .flatten();
+            return self.only_taker(*clients.first()?, key, stage, now);
         }
         loop {
             let agent = self.agents.get(key)?;
@@ -171,6 +216,28 @@ impl Allocator {
                 Found::Stale(node) => self.freshen(node),
             }
         }
+    }
+
+    /// The same if there is nobody to compare it with.
+    fn only_taker(
+        &mut self,
+        only: ClientId,
+        key: &AgentKey,
+        stage: Stage,
+        now: Time,
+    ) -> Option<(ClientId, Lot)> {
+        if !self.client(only).is_hungry {
+            return None;
+        }
+        let lot = self.judge(only, self.agents.get(key)?, stage, now).ok()?;
+        if self.is_served_in_pieces(only) {
+            // How large they are the orders say.
+            let path: SmallVec<[NodeId; 6]> = self.tree.path(self.client(only).leaf).collect();
+            let is_stale = |id: &NodeId| self.tree.at(*id).order.epoch != self.epoch;
+            let stale: SmallVec<[NodeId; 6]> = path.into_iter().filter(is_stale).collect();
+            stale.into_iter().for_each(|id| self.freshen(id));
+        }
+        Some((only, self.piece(only, self.agents.get(key)?, lot, now)))
     }
 
     /// The first in the order of a subtree who takes something.

@@ -11,7 +11,6 @@ use crate::{
     agents::Agent,
     amounts::Amounts,
     bundle::Lot,
-    filters::Filters,
     frameworks::Wait,
     share,
     tree::{ClientId, NodeId, TOP},
@@ -58,16 +57,17 @@ impl Allocator {
     /// turn it is.
     pub(crate) fn piece(&self, id: ClientId, agent: &Agent, lot: Lot, now: Time) -> Lot {
         let client = self.client(id);
-        let Some(Wait { least, .. }) = &client.demand else { return lot };
+        let Some(Wait { least, .. }) = client.demand.as_ref().filter(|_| self.is_shared()) else {
+            return lot;
+        };
         let sum = lot.sum();
         let counts = share::dominant(least, &self.basis, &self.excluded);
-        let Some((kind, _)) = counts.filter(|_| self.tree.at(TOP).hungry > 1) else { return lot };
+        let Some((kind, _)) = counts else { return lot };
         let mut tasks = self.tasks_due(id, kind, least.get(kind));
         loop {
             let needed = times(least, tasks);
             let piece = cut(&lot, &self.bounds(&client.held, &needed, &sum, kind));
-            let refuses = |filters: &Filters| filters.refuse(&piece, now);
-            if !agent.filters.get(&id).is_some_and(refuses) {
+            if !self.refuses(id, agent, &piece, now) {
                 return piece;
             }
             if sum.shortfall(&needed).is_some() {
@@ -75,6 +75,16 @@ impl Allocator {
             }
             tasks = tasks.saturating_mul(2);
         }
+    }
+
+    /// Whether a client does not have all at once that it may have.
+    pub(crate) fn is_served_in_pieces(&self, id: ClientId) -> bool {
+        self.is_shared() && self.client(id).demand.is_some()
+    }
+
+    /// Whether several wait.
+    fn is_shared(&self) -> bool {
+        self.tree.at(TOP).hungry > 1
     }
 
     /// How many of a client's smallest tasks, of which each takes so much of a kind, are due to it;

@@ -116,8 +116,6 @@ impl Allocator {
                 put(Term::Reserved(node), part);
             }
         }
-        let filters = agent.filters.get(&client);
-        agent.presence == Presence::Open
-            && !filters.is_some_and(|filters| filters.refuse(&lot, now))
+        agent.presence == Presence::Open && !self.refuses(client, agent, &lot, now)
     }
 }

@@ -5,7 +5,7 @@
 use crate::{master::Master, record::Record};
 use skep_allocator::Explanation;
 use skep_protocol::{
-    FrameworkId, OfferId, Rejection, Resources, Role,
+    FrameworkId, OfferId, Rejection, Resources, Role, Time,
     framework::{Demand, Event},
     operator::{Manner, Quota, Response, view::WhyView},
 };
@@ -80,20 +80,42 @@ impl Master {
         }
     }
 
-    pub(crate) fn why(&self, framework: &FrameworkId, needs: Option<&Resources>) -> Response {
+    /// Why a framework has no offer, in each of its roles.
+    pub(crate) fn why(
+        &self,
+        now: Time,
+        framework: &FrameworkId,
+        needs: Option<&Resources>,
+    ) -> Response {
         let known = self.durable.frameworks.get(framework);
-        let role = known.map(|known| known.info.role.clone()).unwrap_or_default();
-        let why = self.ledger.shares.explain(framework, &role, needs, self.now);
-        Response::Why(why_view(&why))
+        let mut roles: Vec<Role> =
+            known.into_iter().flat_map(|known| known.info.roles().cloned()).collect();
+        if roles.is_empty() {
+            roles.push(Role::default());
+        }
+        let explain =
+            |role: &Role| self.ledger.shares.explain(framework, role, needs, now.max(self.now));
+        let whys: Vec<(&Role, Explanation)> =
+            roles.iter().map(|role| (role, explain(role))).collect();
+        Response::Why(why_view(&whys))
     }
 }
 
-fn why_view(why: &Explanation) -> WhyView {
-    let causes = why.causes.iter();
+/// The sentences of all roles; the numbers of the first in which it is offered something at all.
+fn why_view(whys: &[(&Role, Explanation)]) -> WhyView {
+    let mut sentences = Vec::new();
+    for (role, why) in whys {
+        if whys.len() > 1 {
+            sentences.push(format!("In role {role}:"));
+        }
+        sentences.extend(why.to_string().lines().map(str::to_owned));
+    }
+    let speaking = whys.iter().find(|(_, why)| why.silence.is_none());
+    let Some((_, why)) = speaking.or_else(|| whys.first()) else { return WhyView::default() };
     WhyView {
-        sentences: why.to_string().lines().map(str::to_owned).collect(),
+        sentences,
         possible: why.possible as u64,
-        agents: causes.map(|(cause, count)| (cause.to_string(), *count as u64)).collect(),
+        agents: why.causes.iter().map(|(cause, n)| (cause.to_string(), *n as u64)).collect(),
         ahead: why.ahead as u64,
         share: why.share,
     }

@@ -11,7 +11,7 @@ use crate::{
     record::Admitted,
     tasks::{Tally, Task},
 };
-use skep_allocator::{Appetite, RoleReport};
+use skep_allocator::{Appetite, Cause, RoleReport};
 use skep_protocol::{
     AgentId, FrameworkId, Outcome, Resources, Role, TaskId, TaskKey, Time, Usage,
     operator::{
@@ -37,7 +37,7 @@ impl Master {
             Request::Agents => Response::Agents(self.agent_views()),
             Request::Frameworks => Response::Frameworks(self.framework_views()),
             Request::Roles => Response::Roles(self.role_views()),
-            Request::Why { framework, needs } => self.why(framework, needs.as_ref()),
+            Request::Why { framework, needs } => self.why(now, framework, needs.as_ref()),
             Request::Offers => Response::Offers(self.offer_views(now)),
             Request::Status => Response::Status(self.status_view()),
             Request::Tokens => Response::Tokens(self.token_views(now)),
@@ -325,7 +325,44 @@ impl Master {
         if self.ledger.is_dirty() {
             return "offers are about to be made".into();
         }
-        "every framework has declined what is free".into()
+        self.no_offers()
+    }
+
+    /// Why what is free is offered to nobody: what stands in the way of most agents.
+    fn no_offers(&self) -> String {
+        let mut causes: BTreeMap<Cause, usize> = BTreeMap::new();
+        let mut waiting = 0;
+        for (framework, known) in &self.durable.frameworks {
+            for role in known.info.roles() {
+                let why = self.ledger.shares.explain(framework, role, None, self.now);
+                if why.silence.is_some() {
+                    continue;
+                }
+                waiting += 1;
+                for (cause, count) in why.causes {
+                    *causes.entry(cause).or_default() += count;
+                }
+            }
+        }
+        if waiting == 0 {
+            return "no connected framework waits for more than it has: it has to say what else \
+                    it waits for; `skep why` says more"
+                .into();
+        }
+        // Agents that are full or take no part are not what is free.
+        let of_free = |cause: &Cause| !matches!(cause, Cause::Closed | Cause::Full);
+        let of_free: Vec<(&Cause, usize)> =
+            causes.iter().filter(|(cause, _)| of_free(cause)).map(|(c, n)| (c, *n)).collect();
+        match of_free.iter().max_by_key(|(cause, n)| (*n, Reverse(*cause))) {
+            None | Some((Cause::Filter, _)) if of_free.len() <= 1 => {
+                "every framework has declined what is free".into()
+            }
+            Some((cause, _)) => format!(
+                "{} and cannot be offered what is free: {cause}; `skep why` says more",
+                count(waiting, "framework waits", "frameworks wait")
+            ),
+            None => "every framework has declined what is free".into(),
+        }
     }
 }
 

@@ -122,8 +122,9 @@ impl Ledger {
         self.take_wishes(framework, info);
     }
 
-    /// A framework takes offers in these roles, of whatever it refused before too. In roles that
-    /// it names no more it keeps what it has, and is offered nothing.
+    /// A framework takes offers in these roles, of whatever it refused before too, and whatever
+    /// there is until it says what it waits for. In roles that it names no more it keeps what it
+    /// has, and is offered nothing.
     pub(crate) fn want(&mut self, framework: &FrameworkId, info: &FrameworkInfo) {
         self.shares.set_capabilities(framework, capabilities(info));
         for role in info.roles() {
@@ -131,6 +132,7 @@ impl Ledger {
         }
         self.take_wishes(framework, info);
         let roles: Vec<Role> = info.roles().cloned().collect();
+        roles.iter().for_each(|role| self.shares.set_demand(framework, role, None));
         self.shares.suppress(framework, &[]);
         self.shares.revive(framework, &roles);
         self.shares.activate(framework);

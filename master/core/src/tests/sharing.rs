@@ -4,7 +4,7 @@ use super::kit::{Story, info, refuse, task};
 use skep_protocol::{
     Role,
     framework::{Call, Demand},
-    operator::{Manner, Quota, Request, Response},
+    operator::{Manner, Quota, Request, Response, view::WhyView},
 };
 
 fn role(name: &str) -> Role {
@@ -29,6 +29,15 @@ fn demand(s: &mut Story, framework: &str, least: &str, wants: &str) {
         framework,
         Call::Demand { role: None, demand: Some(Demand { least, wants, terms: None }) },
     );
+}
+
+fn why(s: &Story, framework: &str, needs: Option<&str>) -> WhyView {
+    let needs = needs.map(|needs| needs.parse().expect("resources"));
+    let request = Request::Why { framework: s.names.framework(framework), needs };
+    match s.master.view(s.now, &request) {
+        Some(Response::Why(view)) => view,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -147,6 +156,68 @@ fn offers_are_cut_to_the_demand_and_an_accepted_part_is_waited_for_no_more() {
     s.expect([]);
 }
 
+/// Less than it can use is not offered, nor is anybody else kept from it.
+#[test]
+fn who_has_launched_all_but_a_rest_is_offered_again_when_it_revives_or_says_more() {
+    let mut s = Story::new();
+    s.framework("f", "r");
+    demand(&mut s, "f", "cpus:1;mem:64", "cpus:2;mem:100");
+    s.agent("a", "cpus:8;mem:1024");
+    s.idle();
+    s.expect(["f: offer o1 of a: cpus:2;mem:100"]);
+    s.run("f", "o1", "a", &[task("t", "cpus:1;mem:64")]);
+    s.idle();
+    s.expect([]);
+    assert!(why(&s, "f", None).sentences[0].contains("was launched"), "{:?}", why(&s, "f", None));
+    s.call("f", Call::Revive { roles: [].into() });
+    s.idle();
+    s.expect(["f: offer o2 of a: cpus:2;mem:100"]);
+    s.decline("f", &["o2"], refuse(0.0));
+    demand(&mut s, "f", "cpus:1;mem:64", "cpus:1;mem:64");
+    s.idle();
+    s.expect(["f: offer o3 of a: cpus:1;mem:64"]);
+}
+
+#[test]
+fn what_was_declined_for_other_work_is_offered_at_once_for_what_is_waited_for_now() {
+    let mut s = Story::new();
+    s.framework("f", "r");
+    s.agent("a", "cpus:4;mem:1024");
+    demand(&mut s, "f", "cpus:2;mem:64", "cpus:9;mem:9999");
+    s.idle();
+    s.expect(["f: offer o1 of a: cpus:4;mem:1024"]);
+    s.decline("f", &["o1"], refuse(60.0));
+    demand(&mut s, "f", "cpus:2;mem:64", "cpus:4;mem:1024");
+    s.idle();
+    s.expect([]);
+    for (least, offer) in [("cpus:1;mem:64", "o2"), ("cpus:3;mem:64", "o3"), ("", "o4")] {
+        demand(&mut s, "f", least, "cpus:4;mem:1024");
+        s.idle();
+        s.expect([&format!("f: offer {offer} of a: cpus:4;mem:1024")]);
+        s.decline("f", &[offer], refuse(60.0));
+        s.idle();
+        s.expect([]);
+    }
+    s.call("f", Call::Demand { role: None, demand: None });
+    s.idle();
+    s.expect(["f: offer o5 of a: cpus:4;mem:1024"]);
+}
+
+#[test]
+fn what_an_earlier_instance_waited_for_is_nothing_to_the_next() {
+    let mut s = Story::new();
+    s.framework("f", "r");
+    demand(&mut s, "f", "cpus:64", "cpus:64");
+    s.agent("a", "cpus:4;mem:1024");
+    s.idle();
+    s.expect([]);
+    s.disconnect("f");
+    s.resubscribe("f", "r");
+    s.take_effects();
+    s.idle();
+    s.expect(["f: offer o1 of a: cpus:4;mem:1024"]);
+}
+
 #[test]
 fn who_waits_is_served_within_the_time_out_of_who_hoards() {
     let mut s = Story::new();
@@ -173,19 +244,10 @@ fn why_counts_what_stands_in_the_way() {
     s.take_effects();
     s.decline("f", &["o1", "o2"], refuse(60.0));
     s.idle();
-    let framework = s.names.framework("f");
-    let why = |s: &Story, needs: Option<&str>| {
-        let needs = needs.map(|needs| needs.parse().expect("resources"));
-        let request = Request::Why { framework: framework.clone(), needs };
-        match s.master.view(s.now, &request) {
-            Some(Response::Why(view)) => view,
-            other => panic!("{other:?}"),
-        }
-    };
-    let view = why(&s, None);
+    let view = why(&s, "f", None);
     assert_eq!(view.agents.values().copied().collect::<Vec<_>>(), [2]);
     assert!(view.sentences[1].contains("refused by the framework"), "{view:?}");
-    let view = why(&s, Some("cpus:3"));
+    let view = why(&s, "f", Some("cpus:3"));
     assert!(view.agents.keys().any(|cause| cause.contains("too small")), "{view:?}");
 }
 

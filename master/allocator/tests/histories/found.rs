@@ -1,0 +1,175 @@
+//! Histories that random ones have found, kept as they were: generators change, and the numbers
+//! that a seed stands for with them.
+
+use crate::{
+    cluster::Cluster,
+    events::Event::{self, *},
+};
+
+fn replay(seed: u64, events: &[Event]) {
+    let mut cluster = Cluster::new(seed);
+    for event in events {
+        cluster.apply(event);
+        cluster.run();
+        cluster.check();
+    }
+}
+
+#[test]
+fn history_1() {
+    replay(
+        1,
+        &[
+            Add { framework: 4, roles: [1, 3], revocable: false },
+            Guarantee { role: 2, cpus: 1 },
+            Add { framework: 1, roles: [2, 5], revocable: false },
+            SetAgent { agent: 3, cpus: 2, mem: 0, reserved: None, revocable: 0 },
+            Add { framework: 0, roles: [0, 0], revocable: false },
+            Want { framework: 4, least: 0, wants: 1 },
+            Reserve { agent: 3, role: 1, cpus: 2 },
+            SetAgent { agent: 4, cpus: 1, mem: 7, reserved: None, revocable: 1 },
+            SetAgent { agent: 0, cpus: 7, mem: 7, reserved: None, revocable: 0 },
+            Activate(4),
+            Limit { role: 1, cpus: 3 },
+            Want { framework: 4, least: 0, wants: 7 },
+            Activate(1),
+            SetAgent { agent: 1, cpus: 2, mem: 0, reserved: Some((1, 1)), revocable: 0 },
+            RemoveAgent(4),
+            Decline { offer: 533872655395526352, seconds: 6 },
+            Accept(3784263760343293245),
+            Accept(10189254046851330271),
+            Decline { offer: 13823858301872190329, seconds: 4 },
+            Want { framework: 1, least: 1, wants: 5 },
+        ],
+    );
+}
+
+#[test]
+fn history_2() {
+    replay(
+        0,
+        &[
+            Add { framework: 2, roles: [0, 0], revocable: false },
+            Add { framework: 3, roles: [0, 0], revocable: true },
+            Activate(3),
+            Want { framework: 3, least: 0, wants: 1 },
+            SetAgent { agent: 0, cpus: 1, mem: 0, reserved: None, revocable: 1 },
+            Decline { offer: 0, seconds: 1 },
+            Activate(2),
+        ],
+    );
+}
+
+#[test]
+fn history_3() {
+    replay(
+        0,
+        &[
+            SetAgent { agent: 1, cpus: 2, mem: 0, reserved: None, revocable: 1 },
+            Add { framework: 4, roles: [0, 0], revocable: false },
+            Add { framework: 2, roles: [1, 0], revocable: true },
+            SetAgent { agent: 0, cpus: 0, mem: 0, reserved: None, revocable: 0 },
+            Activate(4),
+            Decline { offer: 0, seconds: 0 },
+            Want { framework: 2, least: 2, wants: 3 },
+            Decline { offer: 0, seconds: 1 },
+            Suppress(2),
+            Activate(2),
+        ],
+    );
+}
+
+#[test]
+fn history_4() {
+    replay(
+        0,
+        &[
+            SetAgent { agent: 0, cpus: 2, mem: 0, reserved: None, revocable: 1 },
+            Add { framework: 4, roles: [0, 1], revocable: true },
+            SetAgent { agent: 3, cpus: 3, mem: 0, reserved: Some((0, 2)), revocable: 1 },
+            RemoveAgent(0),
+            Want { framework: 4, least: 2, wants: 5 },
+            Activate(4),
+            SetAgent { agent: 0, cpus: 2, mem: 0, reserved: None, revocable: 1 },
+            Accept(13409350436913666877),
+            Decline { offer: 0, seconds: 0 },
+            Decline { offer: 10809426588963187607, seconds: 1 },
+            Decline { offer: 0, seconds: 0 },
+        ],
+    );
+}
+
+#[test]
+fn history_5() {
+    replay(
+        0,
+        &[
+            Guarantee { role: 2, cpus: 1 },
+            Add { framework: 3, roles: [3, 4], revocable: false },
+            SetAgent { agent: 0, cpus: 0, mem: 0, reserved: None, revocable: 0 },
+            SetAgent { agent: 0, cpus: 0, mem: 0, reserved: Some((1, 1)), revocable: 0 },
+            SetAgent { agent: 4, cpus: 0, mem: 0, reserved: None, revocable: 0 },
+            Activate(3),
+            SetAgent { agent: 1, cpus: 1, mem: 0, reserved: None, revocable: 0 },
+            Limit { role: 3, cpus: 0 },
+            Accept(0),
+            NoQuota(0),
+            Limit { role: 0, cpus: 0 },
+            Add { framework: 3, roles: [2, 2], revocable: false },
+        ],
+    );
+}
+
+#[test]
+fn history_6() {
+    replay(
+        2,
+        &[
+            Add { framework: 1, roles: [3, 1], revocable: true },
+            Add { framework: 2, roles: [0, 4], revocable: false },
+            SetAgent { agent: 2, cpus: 3, mem: 0, reserved: None, revocable: 0 },
+            SetAgent { agent: 0, cpus: 5, mem: 0, reserved: None, revocable: 1 },
+            Activate(2),
+            Decline { offer: 3303537019819549608, seconds: 1 },
+            Accept(82301930893578221),
+            Want { framework: 1, least: 2, wants: 5 },
+            Activate(1),
+            Decline { offer: 0, seconds: 1 },
+            Accept(5076581183736865503),
+            Accept(6939143520311657249),
+            Decline { offer: 0, seconds: 1 },
+            Decline { offer: 0, seconds: 0 },
+            SetAgent { agent: 2, cpus: 0, mem: 0, reserved: Some((3, 2)), revocable: 1 },
+            Decline { offer: 0, seconds: 0 },
+        ],
+    );
+}
+
+#[test]
+fn history_7() {
+    replay(
+        0,
+        &[
+            Limit { role: 2, cpus: 0 },
+            Add { framework: 3, roles: [1, 3], revocable: false },
+            SetAgent { agent: 2, cpus: 1, mem: 0, reserved: None, revocable: 0 },
+            SetAgent { agent: 1, cpus: 0, mem: 0, reserved: None, revocable: 0 },
+            SetAgent { agent: 0, cpus: 1, mem: 0, reserved: None, revocable: 0 },
+            Activate(3),
+            Add { framework: 3, roles: [3, 4], revocable: false },
+            Decline { offer: 3236684625042092300, seconds: 0 },
+            Decline { offer: 2377324446559557852, seconds: 0 },
+            Want { framework: 3, least: 2, wants: 3 },
+            Decline { offer: 6511795597037807657, seconds: 0 },
+            Accept(0),
+            NoQuota(0),
+            Release(0),
+            NoQuota(0),
+            SetAgent { agent: 1, cpus: 2, mem: 0, reserved: None, revocable: 0 },
+            Decline { offer: 0, seconds: 1 },
+            Decline { offer: 0, seconds: 0 },
+            SetAgent { agent: 0, cpus: 1, mem: 0, reserved: Some((1, 2)), revocable: 0 },
+            Decline { offer: 0, seconds: 0 },
+        ],
+    );
+}
