@@ -5,21 +5,22 @@
 //! of the framework, in order, and every task it launched ends in exactly one terminal update.
 //! Deliberately absent: connections and clocks, which are those of whoever carries the calls.
 
+mod asking;
 mod ended;
 mod messages;
 
 pub use self::messages::MessageTooLong;
 
-use self::ended::Ended;
+use self::{asking::Asking, ended::Ended};
 use crate::scheduler::Scheduler;
 use skep_protocol::{
-    AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Role, Source,
-    StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
+    AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Source, StatusUpdate,
+    TaskId, TaskKey, TaskSpec, TaskState, Time,
     bounds::{LAUNCH_TASKS_MAX, STATE_BYTES_MAX, STATE_ENTRIES_MAX},
     frames,
     framework::{
-        Acknowledgement, Answer, Call, Consent, Demand, Event, Filters, FrameworkInfo, Offer,
-        Operation, State,
+        Acknowledgement, Answer, Call, Consent, Event, Filters, FrameworkInfo, Offer, Operation,
+        State,
     },
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -46,8 +47,7 @@ pub struct Driver {
     memory: Memory,
     /// What the framework keeps, as it should be.
     kept: State,
-    /// Whether offers are asked for, as the master was told last.
-    asks: bool,
+    asking: Asking,
 }
 
 /// Whether the scheduler knows what an earlier instance kept.
@@ -111,7 +111,7 @@ impl Driver {
             wake: None,
             memory: Memory::Unread,
             kept: State::new(),
-            asks: true,
+            asking: Asking::default(),
         }
     }
 
@@ -153,8 +153,8 @@ impl Driver {
     }
 
     /// When [`Self::woken`] is due.
-    pub const fn deadline(&self) -> Option<Time> {
-        self.wake
+    pub fn deadline(&self) -> Option<Time> {
+        self.wake.into_iter().chain(self.asking.deadline()).min()
     }
 
     /// Keeps a value at the master for the framework's next instance. It is kept before any later
@@ -241,6 +241,7 @@ impl Driver {
         filters: Filters,
     ) {
         let tasks = self.live_from_now(tasks);
+        self.leave(&filters);
         let mut frames = cut(tasks).into_iter();
         let first = frames.next().unwrap_or_default();
         if let Some(offer) = offers.first() {
@@ -254,12 +255,6 @@ impl Driver {
         });
     }
 
-    /// Says what the framework waits for in one of its roles, or in the first: it is offered no
-    /// more, and nothing smaller. None: whatever there is. Said again after each registration.
-    pub fn demand(&mut self, role: Option<Role>, demand: Option<Demand>) {
-        self.calls.push(Call::Demand { role, demand });
-    }
-
     /// Reserves and gives back resources, makes and removes volumes, in this order, and then
     /// launches tasks on what is left. Each operation is answered by
     /// [`Scheduler::operation_answered`], the tasks as those of [`Driver::launch`].
@@ -271,6 +266,7 @@ impl Driver {
         filters: Filters,
     ) {
         let mut all: Vec<Operation> = operations.into_iter().collect();
+        self.leave(&filters);
         let tasks = self.live_from_now(tasks);
         if !tasks.is_empty() {
             let mut frames = cut(tasks).into_iter();
@@ -304,37 +300,10 @@ impl Driver {
     fn live_from_now(&mut self, tasks: impl IntoIterator<Item = TaskSpec>) -> Vec<TaskSpec> {
         let tasks: Vec<_> = tasks.into_iter().collect();
         for spec in &tasks {
+            self.asking.use_up(&spec.resources);
             self.live.insert(spec.task.clone(), Live { attempt: spec.attempt, seen: 0 });
         }
         tasks
-    }
-
-    /// Gives an offer back, and asks not to be offered the like for `refuse` (5 s if none).
-    pub fn decline(&mut self, offer: OfferId, refuse: Option<Duration>) {
-        self.calls.push(Call::Decline { offers: vec![offer], filters: Filters { refuse } });
-    }
-
-    /// Says whether offers are of use: asks for them at once when they become so, and for none when
-    /// they are not any more. Said again, it changes nothing, so that a scheduler may say it after
-    /// whatever happens.
-    pub fn ask_for_offers(&mut self, wants: bool) {
-        match (self.asks, wants) {
-            (false, true) => self.revive(),
-            (true, false) => self.suppress(),
-            (true, true) | (false, false) => {}
-        }
-    }
-
-    /// Asks for no more offers until [`revive`](Self::revive).
-    pub fn suppress(&mut self) {
-        self.asks = false;
-        self.calls.push(Call::Suppress { roles: [].into() });
-    }
-
-    /// Asks for offers again, and at once.
-    pub fn revive(&mut self) {
-        self.asks = true;
-        self.calls.push(Call::Revive { roles: [].into() });
     }
 
     /// Ends a task; its last status update says so.
@@ -389,7 +358,7 @@ impl Driver {
         match event {
             Event::Subscribed { framework, state } => {
                 self.framework = Some(framework.clone());
-                self.asks = true;
+                self.asking = Asking::default();
                 self.remember(state, scheduler);
                 // Launches may have been lost with the old connection: ask what became of them.
                 let live = self.live.iter().map(|(task, live)| (task.clone(), live.attempt));
@@ -400,7 +369,10 @@ impl Driver {
                 scheduler.registered(self, &framework);
             }
             Event::Offers { offers } => scheduler.resource_offers(self, offers),
-            Event::Rescinded { offer } => scheduler.offer_rescinded(self, offer),
+            Event::Rescinded { offer } => {
+                self.asking.declined();
+                scheduler.offer_rescinded(self, offer);
+            }
             Event::Answered { offer, operation, answer } => {
                 if is_of_launch(&answer) {
                     self.answered(now, offer, answer, scheduler);
@@ -459,6 +431,7 @@ impl Driver {
         if self.wake.is_some_and(|wake| wake <= now) {
             self.wake = None;
         }
+        self.ask_again();
         scheduler.woken(self);
     }
 
@@ -500,7 +473,9 @@ impl Driver {
                 acknowledgements.insert(update.key.clone(), update.seq);
             }
             if self.is_news(&update) {
+                self.asking.tell_of(Some(&update.state));
                 scheduler.status_update(self, &update);
+                self.asking.tell_of(None);
             } else if self.is_back_unwanted(&update) {
                 self.kill(update.key.task);
             }

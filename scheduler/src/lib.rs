@@ -10,16 +10,18 @@
 //! ```
 
 mod driver;
+mod needs;
 mod scheduler;
 pub mod testing;
 
 pub use driver::{Driver, Ending, MessageTooLong, Question};
+pub use needs::Needs;
 pub use scheduler::Scheduler;
 pub use skep_protocol::{TaskSpec, framework::Offer};
 
 /// The names that most schedulers need.
 pub mod prelude {
-    pub use crate::{Driver, Ending, MessageTooLong, Question, Scheduler};
+    pub use crate::{Driver, Ending, MessageTooLong, Needs, Question, Scheduler};
     pub use skep_protocol::{
         Amount, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources, Role,
         StatusUpdate, TaskId, TaskSpec, TaskState, Time,

@@ -27,12 +27,16 @@
 //! A guest is tested just so: `skep-guest-testing` runs one where this runs a scheduler.
 //!
 //! Its time stands still until [`ClusterOf::advance`]. Tasks run as soon as they are launched, and
-//! as long as the test likes. What it does not do: share anything; offers are what the test says.
+//! as long as the test likes. Offers are what the test says, or, of agents that it has let
+//! [`join`](ClusterOf::join), what is free of them, whenever the framework would take it. What it
+//! does not do: share anything with others.
 
 mod party;
+mod pool;
 
 pub use party::{Native, Party};
 
+use self::pool::Pool;
 use crate::{Ending, Scheduler};
 use skep_protocol::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources,
@@ -64,6 +68,7 @@ pub struct ClusterOf<P> {
     /// What the framework keeps at the master.
     state: State,
     offers: BTreeMap<OfferId, Offer>,
+    pool: Pool,
     numbers: u64,
     tasks: BTreeMap<TaskId, Task>,
     launched: Vec<TaskSpec>,
@@ -107,6 +112,7 @@ impl<P: Party> ClusterOf<P> {
             now: BEGIN,
             state: State::new(),
             offers: BTreeMap::new(),
+            pool: Pool::default(),
             numbers: 0,
             tasks: BTreeMap::new(),
             launched: Vec::new(),
@@ -140,6 +146,7 @@ impl<P: Party> ClusterOf<P> {
     /// A connection is there; the framework is told where its tasks stand.
     pub fn reconnect(&mut self) {
         self.is_connected = true;
+        self.pool.subscribed();
         self.party.connected(self.now);
         let (framework, state) = (framework(), self.state.clone());
         self.tell(Event::Subscribed { framework, state });
@@ -147,6 +154,25 @@ impl<P: Party> ClusterOf<P> {
         for task in names {
             self.update(&task, TaskState::Running, Vec::new());
         }
+    }
+
+    /// An agent joins that has so much, such as `cpus:1;mem:64`. What is free of it is offered as
+    /// a master does it: at once, but nothing that was declined before its time is over, and no
+    /// less and no more than the framework has said that it waits for.
+    ///
+    /// # Panics
+    /// If that is no resources, or no agent's name.
+    pub fn join(&mut self, agent: &str, resources: &str) {
+        let resources = resources.parse().expect("resources, such as cpus:1;mem:64");
+        self.pool.add(AgentId::new(agent).expect("an agent's name"), resources);
+        self.carry_out();
+    }
+
+    /// The offers of agents that have joined, since this was last asked, in order: after how long,
+    /// of which agent, and how much.
+    pub fn offered(&mut self) -> Vec<(Duration, String, String)> {
+        let made = self.pool.made().into_iter();
+        made.map(|(at, agent, resources)| (at.since(BEGIN), agent, resources)).collect()
     }
 
     /// Offers resources of an agent, such as `cpus:1;mem:64`.
@@ -244,6 +270,7 @@ impl<P: Party> ClusterOf<P> {
 
     /// An agent dies with all its tasks, and the framework is told at once.
     pub fn lose_agent(&mut self, agent: &str) {
+        self.pool.remove(&AgentId::new(agent).expect("an agent's name"));
         let on_it = self.tasks.iter().filter(|(_, task)| task.agent.as_str() == agent);
         for task in on_it.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             let lost = Outcome::Lost { why: LostBy::AgentGone };
@@ -254,9 +281,15 @@ impl<P: Party> ClusterOf<P> {
     /// Time passes; the framework is woken whenever it wants to be.
     pub fn advance(&mut self, time: Duration) {
         let end = self.now + time;
-        while let Some(due) = self.party.deadline().filter(|due| *due <= end) {
+        loop {
+            let (wake, again) = (self.party.deadline(), self.pool.deadline());
+            let Some(due) = wake.into_iter().chain(again).min().filter(|due| *due <= end) else {
+                break;
+            };
             self.now = self.now.max(due);
-            self.party.woken(self.now);
+            if wake == Some(due) {
+                self.party.woken(self.now);
+            }
             self.carry_out();
         }
         self.now = end;
@@ -362,11 +395,11 @@ impl<P: Party> ClusterOf<P> {
         self.tell(Event::StatusUpdates { updates: vec![update] });
     }
 
-    /// Does what the framework has ordered, until it orders no more.
+    /// Does what the framework has ordered, and offers what it would take, until it orders no more.
     fn carry_out(&mut self) {
         loop {
             let calls = self.party.take_calls();
-            if calls.is_empty() {
+            if calls.is_empty() && !self.offer_next() {
                 return;
             }
             for call in calls {
@@ -377,9 +410,26 @@ impl<P: Party> ClusterOf<P> {
         }
     }
 
+    /// Offers what is free of the first agent that has something to offer; false: none has.
+    fn offer_next(&mut self) -> bool {
+        if !self.is_connected || self.party.ending().is_some() {
+            return false;
+        }
+        let mut used: BTreeMap<AgentId, Resources> = BTreeMap::new();
+        for Task { agent, spec, .. } in self.tasks.values() {
+            used.entry(agent.clone()).or_default().add(&spec.resources);
+        }
+        let id = OfferId(self.numbers + 1);
+        let Some((agent, resources)) = self.pool.next(id, self.now, &used) else { return false };
+        let offer = self.an_offer(agent.as_str(), &resources.to_string(), &[]);
+        self.party.handle(self.now, Event::Offers { offers: vec![offer] });
+        true
+    }
+
     fn obey(&mut self, call: Call) {
         match call {
-            Call::Accept { offers, operations, .. } => {
+            Call::Accept { offers, operations, filters } => {
+                self.pool.give_back(&offers, &launched_by(&operations), filters, self.now);
                 let taken: Vec<_> =
                     offers.iter().filter_map(|offer| self.offers.remove(offer)).collect();
                 let [offer, ..] = taken.as_slice() else {
@@ -396,8 +446,9 @@ impl<P: Party> ClusterOf<P> {
                 }
             }
             Call::Enqueue { tasks, allocation } => self.enqueue(allocation, tasks),
-            Call::Decline { offers, .. } => {
+            Call::Decline { offers, filters } => {
                 self.offers.retain(|id, _| !offers.contains(id));
+                self.pool.give_back(&offers, &Resources::none(), filters, self.now);
             }
             Call::Kill { task } => {
                 self.killed.push(task.clone());
@@ -433,12 +484,13 @@ impl<P: Party> ClusterOf<P> {
             }
             Call::Reconcile { tasks } => self.reconcile(tasks),
             Call::Teardown => self.tasks.clear(),
-            Call::Demand { demand, .. } => self.demands.extend(demand),
-            Call::Subscribe { .. }
-            | Call::Suppress { .. }
-            | Call::Revive { .. }
-            | Call::Acknowledge { .. }
-            | Call::AnswerInverse { .. } => {}
+            Call::Demand { demand, .. } => {
+                self.pool.demand(demand.clone());
+                self.demands.extend(demand);
+            }
+            Call::Suppress { .. } => self.pool.suppress(),
+            Call::Revive { .. } => self.pool.revive(),
+            Call::Subscribe { .. } | Call::Acknowledge { .. } | Call::AnswerInverse { .. } => {}
         }
     }
 
@@ -461,6 +513,9 @@ impl<P: Party> ClusterOf<P> {
     ) {
         let specs: Vec<TaskSpec> = tasks.into_iter().flatten().collect();
         self.launched.extend(specs.iter().cloned());
+        if offer.is_some() {
+            specs.iter().for_each(|spec| self.pool.use_up(&spec.resources));
+        }
         let names: Vec<TaskId> = specs.iter().map(|spec| spec.task.clone()).collect();
         for spec in specs {
             let (task, agent) = (spec.task.clone(), agent.clone());
@@ -506,6 +561,17 @@ impl<P: Party> ClusterOf<P> {
             self.tell(Event::StatusUpdates { updates: vec![update] });
         }
     }
+}
+
+/// What the tasks of these operations are given together.
+fn launched_by(operations: &[Operation]) -> Resources {
+    let mut sum = Resources::none();
+    for operation in operations {
+        if let Operation::Launch { tasks } = operation {
+            tasks.iter().flatten().for_each(|spec| sum.add(&spec.resources));
+        }
+    }
+    sum
 }
 
 fn framework() -> FrameworkId {

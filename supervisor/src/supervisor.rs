@@ -223,18 +223,18 @@ impl Supervisor {
         hosted.task(Attempt::FIRST).check().map_err(|rejection| rejection.to_string())
     }
 
-    /// Asks for offers while somebody waits for one, or to be woken when somebody will.
+    /// Asks for offers for those that wait for one, and to be woken when others will.
     fn ask_for_room(&self, driver: &mut Driver) {
         let now = driver.now();
-        let is_due = self.all.values().any(|entry| entry.is_due(now));
-        driver.ask_for_offers(is_due);
-        if is_due {
-            return;
+        let mut needs = Needs::none();
+        for (name, entry) in self.all.iter().filter(|(_, entry)| entry.is_due(now)) {
+            needs.add((name, entry.kept.attempt), &entry.kept.hosted.resources, 1);
         }
+        driver.ask_for(&needs);
         let waiting = self.all.values().filter(|entry| entry.kept.wish == Wish::Run);
         let next = waiting.filter_map(|entry| match entry.life {
-            Life::Waits { from } => Some(from),
-            Life::Launched { .. } | Life::Running { .. } => None,
+            Life::Waits { from } if from > now => Some(from),
+            Life::Waits { .. } | Life::Launched { .. } | Life::Running { .. } => None,
         });
         if let Some(time) = next.min() {
             driver.wake_at(time);

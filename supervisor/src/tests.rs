@@ -114,3 +114,32 @@ fn a_name_is_used_once_and_nonsense_is_refused_in_words() {
     let nonsense = cluster.ask(b"hello").expect("an answer").expect_err("no order");
     assert!(nonsense.contains("no order"), "{nonsense}");
 }
+
+fn sized(name: &str, resources: &str) -> Order {
+    Order::Run(Hosted { resources: resources.parse().expect("resources"), ..hosted(name) })
+}
+
+#[test]
+fn one_that_no_agent_has_room_for_does_not_delay_the_others() {
+    let mut cluster = Cluster::new(info(), Supervisor::default());
+    cluster.join("a1", "cpus:2;mem:1024");
+    order(&mut cluster, &sized("wide", "cpus:1000;mem:1")).expect("taken");
+    order(&mut cluster, &sized("tall", "cpus:1;mem:4096")).expect("taken");
+    cluster.advance(Duration::from_secs(12));
+    let at = |cluster: &mut Cluster<Supervisor>| -> Vec<u64> {
+        cluster.offered().iter().map(|(at, ..)| at.as_secs()).collect()
+    };
+    assert_eq!(at(&mut cluster), [0, 5, 10], "no more often than it declines");
+    order(&mut cluster, &sized("small", "cpus:0.1;mem:64")).expect("taken");
+    assert_eq!(cluster.running(), ["small"]);
+    // Its wait is its own, though others wait for room all the time.
+    cluster.end("small", Outcome::Exited { code: 1 });
+    cluster.advance(Duration::from_millis(999));
+    assert_eq!(cluster.running(), [""; 0]);
+    cluster.advance(Duration::from_millis(1));
+    assert_eq!(cluster.running(), ["small"]);
+    cluster.end("small", Outcome::Lost { why: LostBy::AgentLost });
+    assert_eq!(cluster.running(), ["small"], "at once");
+    order(&mut cluster, &sized("another", "cpus:0.1;mem:64")).expect("taken");
+    assert_eq!(cluster.running(), ["another", "small"]);
+}

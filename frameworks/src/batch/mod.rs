@@ -25,7 +25,6 @@ mod job;
 mod keeping;
 mod launching;
 mod meaning;
-mod needs;
 mod orders;
 mod progress;
 mod rooms;

@@ -76,7 +76,7 @@ pub(super) enum Stage {
 }
 
 /// A task runs by two ids: by its own a copy would be a later attempt, which ends the earlier one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Run {
     Own,
     Copy,

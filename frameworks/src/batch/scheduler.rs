@@ -7,7 +7,6 @@ use super::{
     keeping::{Keeping, Kept},
     launching::{Rest, Spread},
     meaning::Meaning,
-    needs::{Needs, Said},
     orders::{Order, Report, Standing},
     progress::{Progress, Run},
     rooms::{Room, Rooms},
@@ -50,8 +49,6 @@ pub struct Batch {
     launched: BTreeMap<TaskId, Place>,
     /// Where more of them are launched without an offer.
     rooms: Rooms,
-    /// What the master was told to wait for, less what may have been launched since.
-    said: Said,
 }
 
 impl Batch {
@@ -78,7 +75,6 @@ impl Batch {
             serial: 0,
             launched: BTreeMap::new(),
             rooms: Rooms::default(),
-            said: Said::Nothing,
         }
     }
 
@@ -145,8 +141,6 @@ impl Scheduler for Batch {
                 driver.kill(task.clone());
             }
         }
-        // What was said on an earlier connection is not known any more.
-        self.said = Said::Nothing;
         self.rooms.forget_unanswered();
         self.settle(driver);
     }
@@ -155,10 +149,6 @@ impl Scheduler for Batch {
         let mut spread = Spread::over(&offers);
         for offer in &offers {
             let tasks = self.tasks_for(driver, offer, &mut spread);
-            if !tasks.is_empty() {
-                // So much of it at most is waited for no more.
-                self.said.use_up(&offer.resources);
-            }
             driver.launch_or_decline(offer, tasks);
         }
         self.settle(driver);
@@ -249,8 +239,6 @@ impl Batch {
         if let Some(mut before) = self.jobs.remove(&job.name) {
             before.forget(driver);
         }
-        // Offers that were of no use may be now.
-        driver.revive();
         self.serial += 1;
         let active = Active::new(self.keeping(), self.serial, Arc::new(job));
         active.keep(driver);
@@ -380,26 +368,35 @@ impl Batch {
             active.settle(driver);
         }
         self.forget_oldest(driver);
-        let now = driver.now();
-        let stragglers: Vec<_> = self.going().flat_map(|active| active.stragglers(now)).collect();
-        if let Some(next) = stragglers.iter().filter_map(|(.., look)| look.next).min() {
+        let (needs, next) = self.needs(driver.now());
+        if let Some(next) = next {
             driver.wake_at(next);
         }
-        let waiting = self.jobs.values().flat_map(Active::waiting);
-        let waiting = waiting.map(|(_, group, count)| (group, count));
-        let copies = stragglers.iter().filter(|(.., look)| !look.due.is_empty());
-        let copies = copies.map(|(_, group, look)| (*group, look.due.len() as u64));
-        let needs = Needs::of(waiting.chain(copies));
-        driver.ask_for_offers(needs.is_some());
-        if let Some(needs) = needs
-            && !needs.are_met_by(&self.said)
-        {
-            self.said = needs.said();
-            driver.demand(None, self.said.demand());
-        }
+        driver.ask_for(&needs);
         if self.mode == Mode::Once && self.are_all_over() {
             driver.stop();
         }
+    }
+
+    /// What tasks need that could begin, and copies of stragglers that are due; and when to look at
+    /// stragglers again.
+    fn needs(&self, now: Time) -> (Needs, Option<Time>) {
+        let (mut needs, mut next) = (Needs::none(), None);
+        let mut add = |work, group: &Group, count| {
+            let each = &group.work.resources;
+            needs.add_elastic(work, each, group.least(), count, group.terms());
+        };
+        for active in self.going() {
+            let serial = active.kept.serial;
+            for (name, group, count) in active.waiting() {
+                add((serial, name, Run::Own), group, count);
+            }
+            for (name, group, look) in active.stragglers(now) {
+                add((serial, name, Run::Copy), group, look.due.len() as u64);
+                next = next.into_iter().chain(look.next).min();
+            }
+        }
+        (needs, next)
     }
 
     fn forget_oldest(&mut self, driver: &mut Driver) {

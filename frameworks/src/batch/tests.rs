@@ -5,6 +5,7 @@ mod fitting;
 mod own;
 mod rooms;
 mod stragglers;
+mod waiting;
 
 use super::{Batch, Group, Job, Order, Report, Standing};
 use crate::kit;

@@ -143,7 +143,7 @@ impl Cron {
         }
     }
 
-    /// Takes up the slots that have come, and asks for offers while one waits for its task.
+    /// Takes up the slots that have come, and asks for offers for those that wait for their task.
     fn settle(&mut self, driver: &mut Driver) {
         let now = driver.now();
         for schedule in self.all.values_mut() {
@@ -154,8 +154,11 @@ impl Cron {
                 driver.wake_at(next);
             }
         }
-        let waits = self.all.values().any(|schedule| !schedule.due.is_empty());
-        driver.ask_for_offers(waits);
+        let mut needs = Needs::none();
+        for Schedule { kept: Kept { spec, .. }, due, .. } in self.all.values() {
+            needs.add(&spec.name, &spec.work.resources, due.len() as u64);
+        }
+        driver.ask_for(&needs);
     }
 }
 

@@ -114,3 +114,28 @@ fn what_cannot_be_had_is_refused() {
     assert!(refused.expect_err("no schedule").starts_with("schedule:"));
     order(&mut cluster, &Order::Remove { name: "x".into() }).expect_err("there is none");
 }
+
+#[test]
+fn one_that_no_agent_has_room_for_does_not_delay_the_others() {
+    let mut cluster = Cluster::new(framework_info("cron"), Cron::default());
+    cluster.join("n1", "cpus:2;mem:1024");
+    let mut huge = spec(Overlap::Skip, Missed::Last);
+    (huge.name, huge.work.resources) = ("huge".into(), "cpus:1000".parse().expect("resources"));
+    order(&mut cluster, &Order::Apply { spec: Box::new(huge) }).expect("taken");
+    let mut tall = spec(Overlap::Allow, Missed::Last);
+    (tall.name, tall.work.resources) = ("tall".into(), "cpus:1;mem:2048".parse().expect("one"));
+    order(&mut cluster, &Order::Apply { spec: Box::new(tall) }).expect("taken");
+    let every_second = Spec { schedule: "* * * * * *".into(), ..spec(Overlap::Skip, Missed::Last) };
+    cluster.advance(MINUTE);
+    order(&mut cluster, &Order::Apply { spec: Box::new(every_second) }).expect("taken");
+    for second in 61..=70 {
+        cluster.advance(Duration::from_secs(1));
+        let task = format!("backup.{}", BEGIN + second);
+        assert_eq!(cluster.running(), [task.as_str()], "each slot at its time");
+        cluster.finish(&task);
+    }
+    let reports = order(&mut cluster, &Order::List).expect("a list");
+    let of = |name: &str| reports.iter().find(|r| r.spec.name == name).expect("listed");
+    assert_eq!((of("backup").begun, of("backup").skipped), (10, 0));
+    assert_eq!((of("huge").begun, of("tall").begun), (0, 0));
+}

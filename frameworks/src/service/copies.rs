@@ -56,8 +56,8 @@ enum Life {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Another copy is to begin, as soon as there is room.
-    Start,
+    /// So many more copies are to begin, as soon as there is room.
+    Start(u64),
     /// A copy is to end.
     End(u64),
     /// It is to be looked at again then.
@@ -173,14 +173,22 @@ impl Service {
             return live().next_back().map_or(Step::Nothing, |(number, _)| Step::End(*number));
         }
         let room = wanted + if old.is_some() { u64::from(self.spec.surge) } else { 0 };
-        if of_now < wanted && all < room {
-            return if self.not_before <= now { Step::Start } else { Step::Look(self.not_before) };
+        let missing = wanted.saturating_sub(of_now).min(room.saturating_sub(all));
+        if missing > 0 {
+            let (wait, begin) = (Step::Look(self.not_before), Step::Start(missing));
+            return if self.not_before <= now { begin } else { wait };
         }
-        let soon = live().filter_map(|(_, copy)| match copy.state {
+        self.next_healthy(now).map_or(Step::Nothing, Step::Look)
+    }
+
+    /// When the next of its copies becomes healthy, unless it ends before: another may end then.
+    pub(super) fn next_healthy(&self, now: Time) -> Option<Time> {
+        let live = self.copies.values().filter(|copy| !copy.ending);
+        let soon = live.filter_map(|copy| match copy.state {
             Life::Running { since } => Some(since + self.spec.healthy_after),
             Life::Launched | Life::Unreachable => None,
         });
-        soon.filter(|time| *time > now).min().map_or(Step::Nothing, Step::Look)
+        soon.filter(|time| *time > now).min()
     }
 
     /// Notes that a copy was told to end.

@@ -45,7 +45,7 @@ impl Scheduler for Services {
         let now = driver.now();
         for service in self.all.values_mut() {
             let before = service.copies.len();
-            while service.step(now) == Step::Start {
+            while matches!(service.step(now), Step::Start(_)) {
                 let needs = service.spec.work.resources.clone();
                 let fits = rooms.iter_mut().filter(|room| room.left.contains(&needs));
                 let best = fits.min_by_key(|room| {
@@ -149,10 +149,10 @@ impl Services {
         }
     }
 
-    /// Ends what is to end, and asks for offers while a copy is missing.
+    /// Ends what is to end, and asks for offers for copies that are missing.
     fn settle(&mut self, driver: &mut Driver) {
         let now = driver.now();
-        let mut wants = false;
+        let mut needs = Needs::none();
         for service in self.all.values_mut() {
             loop {
                 match service.step(now) {
@@ -161,8 +161,9 @@ impl Services {
                         keep(driver, service);
                         driver.kill(task);
                     }
-                    Step::Start => {
-                        wants = true;
+                    Step::Start(missing) => {
+                        let Spec { name, work, .. } = &service.spec;
+                        needs.add((name, service.version), &work.resources, missing);
                         break;
                     }
                     Step::Look(time) => {
@@ -172,6 +173,8 @@ impl Services {
                     Step::Nothing => break,
                 }
             }
+            // While one waits for room, another that is healthy then may let an old one end.
+            service.next_healthy(now).into_iter().for_each(|time| driver.wake_at(time));
         }
         self.all.retain(|name, service| {
             let is_gone = service.removed && service.copies.is_empty();
@@ -180,7 +183,8 @@ impl Services {
             }
             !is_gone
         });
-        driver.ask_for_offers(wants);
+        // They are spread.
+        driver.ask_for(&needs.with_choice());
     }
 }
 

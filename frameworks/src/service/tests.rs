@@ -126,3 +126,68 @@ fn what_cannot_be_had_is_refused() {
     assert!(refused(Spec { surge: 0, ..spec("one", 1) }).starts_with("surge and unavailable:"));
     assert!(refused(spec("one", 100_000)).starts_with("copies:"));
 }
+
+fn named(name: &str, cpus: &str, copies: u32) -> Order {
+    let mut spec = Spec { name: name.into(), ..spec("one", copies) };
+    spec.work.resources = format!("cpus:{cpus};mem:16").parse().expect("resources");
+    Order::Apply { spec: Box::new(spec) }
+}
+
+fn offers(cluster: &mut Cluster<Services>) -> Vec<u64> {
+    cluster.offered().iter().map(|(at, ..)| at.as_secs()).collect()
+}
+
+#[test]
+fn one_that_no_agent_has_room_for_does_not_delay_the_others() {
+    let mut cluster = Cluster::new(framework_info("service"), Services::default());
+    cluster.join("n1", "cpus:2;mem:1024");
+    order(&mut cluster, &named("huge", "1000", 1)).expect("taken");
+    cluster.advance(2 * SECOND);
+    assert_eq!(offers(&mut cluster), [0_u64; 0], "nothing is of use to it");
+    order(&mut cluster, &named("small", "0.1", 1)).expect("taken");
+    assert_eq!((cluster.running(), offers(&mut cluster)), (vec!["small.0".into()], vec![2]));
+    order(&mut cluster, &Order::Scale { name: "small".into(), copies: 3 }).expect("scaled");
+    assert_eq!(cluster.running(), ["small.0", "small.1", "small.2"]);
+    cluster.end("small.1", Outcome::Lost { why: LostBy::AgentLost });
+    assert_eq!(cluster.running(), ["small.0", "small.2", "small.3"]);
+    cluster.end("small.2", Outcome::Exited { code: 1 });
+    cluster.advance(SECOND);
+    assert_eq!(cluster.running(), ["small.0", "small.3", "small.4"]);
+    assert_eq!(offers(&mut cluster), [2, 2, 3]);
+    cluster.advance(60 * SECOND);
+    assert_eq!(offers(&mut cluster), [0_u64; 0]);
+}
+
+/// Of what each of the two needs there is enough somewhere, but not in one place.
+#[test]
+fn what_was_declined_for_two_is_offered_for_a_third_at_once_and_else_no_sooner_than_before() {
+    let mut cluster = Cluster::new(framework_info("service"), Services::default());
+    cluster.join("n1", "cpus:2;mem:512");
+    order(&mut cluster, &named("wide", "4", 1)).expect("taken");
+    let mut tall = spec("one", 1);
+    tall.work.resources = "cpus:0.1;mem:1024".parse().expect("resources");
+    order(&mut cluster, &Order::Apply { spec: Box::new(tall) }).expect("taken");
+    cluster.advance(12 * SECOND);
+    assert_eq!(offers(&mut cluster), [0, 5, 10]);
+    order(&mut cluster, &named("small", "0.1", 1)).expect("taken");
+    assert_eq!((cluster.running(), offers(&mut cluster)), (vec!["small.0".into()], vec![12, 12]));
+    cluster.advance(4 * SECOND);
+    assert_eq!(offers(&mut cluster), [0_u64; 0]);
+}
+
+/// What the old copies use is the room for the new.
+#[test]
+fn a_new_version_goes_on_when_there_is_no_room_for_as_many_more_as_there_may_be() {
+    let mut cluster = Cluster::new(framework_info("service"), Services::default());
+    cluster.join("n1", "cpus:4;mem:1024");
+    let version = |number: &str| {
+        let mut spec = Spec { surge: 2, ..spec(number, 3) };
+        spec.work.resources = "cpus:1;mem:16".parse().expect("resources");
+        Order::Apply { spec: Box::new(spec) }
+    };
+    order(&mut cluster, &version("one")).expect("taken");
+    cluster.advance(SECOND);
+    order(&mut cluster, &version("two")).expect("taken");
+    cluster.advance(3 * SECOND);
+    assert_eq!(cluster.running(), ["web.3", "web.4", "web.5"]);
+}

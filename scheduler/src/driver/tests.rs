@@ -1,5 +1,7 @@
 //! Exact effects: what the driver is told, and the calls it makes of it.
 
+mod asking;
+
 use super::*;
 use skep_protocol::{
     AgentId, Amount, Digest, Resources, Role,

@@ -1,0 +1,139 @@
+//! Agents of a test cluster whose free resources are offered without a word of the test: as a
+//! master offers them to a framework that is alone.
+
+use skep_protocol::{
+    AgentId, OfferId, Resources, Time,
+    bounds::REFUSE_DEFAULT,
+    framework::{Demand, Filters},
+};
+use std::{collections::BTreeMap, mem, time::Duration};
+
+/// What there is to offer, and what the framework has said about it.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    agents: BTreeMap<AgentId, Resources>,
+    /// Offers of these agents that are out.
+    out: BTreeMap<OfferId, (AgentId, Resources)>,
+    refused: Vec<(AgentId, Resources, Time)>,
+    is_suppressed: bool,
+    demand: Option<Wait>,
+    made: Vec<(Time, String, String)>,
+}
+
+/// A demand, and what of it is left.
+#[derive(Debug)]
+struct Wait {
+    demand: Demand,
+    left: Resources,
+}
+
+impl Pool {
+    pub(super) fn add(&mut self, agent: AgentId, resources: Resources) {
+        self.agents.insert(agent, resources);
+    }
+
+    pub(super) fn remove(&mut self, agent: &AgentId) {
+        self.agents.remove(agent);
+    }
+
+    /// The framework has subscribed: nothing of before counts.
+    pub(super) fn subscribed(&mut self) {
+        (self.is_suppressed, self.demand) = (false, None);
+        self.out.clear();
+        self.refused.clear();
+    }
+
+    pub(super) const fn suppress(&mut self) {
+        self.is_suppressed = true;
+    }
+
+    pub(super) fn revive(&mut self) {
+        self.is_suppressed = false;
+        self.refused.clear();
+        if let Some(Wait { demand, left }) = &mut self.demand {
+            left.clone_from(&demand.wants);
+        }
+    }
+
+    pub(super) fn demand(&mut self, demand: Option<Demand>) {
+        let useful = |demand: &Demand| (demand.least.clone(), demand.terms);
+        let before = self.demand.as_ref().map(|wait| useful(&wait.demand));
+        if before != demand.as_ref().map(useful) {
+            self.refused.clear();
+        }
+        self.demand = demand.map(|demand| Wait { left: demand.wants.clone(), demand });
+    }
+
+    /// Offers are given back, of which so much was used.
+    pub(super) fn give_back(
+        &mut self,
+        offers: &[OfferId],
+        used: &Resources,
+        filters: Filters,
+        now: Time,
+    ) {
+        let default = if used.is_empty() { REFUSE_DEFAULT } else { Duration::ZERO };
+        let refuse = filters.refuse.unwrap_or(default);
+        for (agent, resources) in offers.iter().filter_map(|offer| self.out.remove(offer)) {
+            if refuse > Duration::ZERO {
+                self.refused.push((agent, resources.minus(used), now + refuse));
+            }
+        }
+    }
+
+    /// So much was launched on offers.
+    pub(super) fn use_up(&mut self, resources: &Resources) {
+        if let Some(wait) = &mut self.demand {
+            wait.left.subtract(resources);
+        }
+    }
+
+    /// When something may be offered again that was refused.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.refused.iter().map(|(.., until)| *until).min()
+    }
+
+    /// What is offered next; `used` is what tasks have of each agent. It is out from now on.
+    pub(super) fn next(
+        &mut self,
+        id: OfferId,
+        now: Time,
+        used: &BTreeMap<AgentId, Resources>,
+    ) -> Option<(AgentId, Resources)> {
+        self.refused.retain(|(.., until)| *until > now);
+        if self.is_suppressed {
+            return None;
+        }
+        let found = self.agents.iter().find_map(|(agent, all)| {
+            let mut free = all.minus(used.get(agent).unwrap_or(&Resources::none()));
+            let mut offered = Resources::none();
+            for (of, resources) in self.out.values() {
+                offered.add(resources);
+                if of == agent {
+                    free.subtract(resources);
+                }
+            }
+            let least = match &self.demand {
+                None => Resources::none(),
+                Some(Wait { demand, left }) => {
+                    free = free.at_most(&left.minus(&offered));
+                    demand.least.clone()
+                }
+            };
+            let is_refused = |(of, resources, _): &(AgentId, Resources, Time)| {
+                of == agent && resources.contains(&free)
+            };
+            let is_of_use = !free.is_empty() && free.contains(&least);
+            let is_new = is_of_use && !self.refused.iter().any(is_refused);
+            is_new.then(|| (agent.clone(), free))
+        });
+        let (agent, resources) = found?;
+        self.out.insert(id, (agent.clone(), resources.clone()));
+        self.made.push((now, agent.to_string(), resources.to_string()));
+        Some((agent, resources))
+    }
+
+    pub(super) fn made(&mut self) -> Vec<(Time, String, String)> {
+        mem::take(&mut self.made)
+    }
+}
