@@ -16,7 +16,7 @@ fn replay(seed: u64, events: &[Event]) {
 }
 
 #[test]
-fn history_1() {
+fn what_was_held_for_a_guarantee_that_is_met_in_another_role() {
     replay(
         1,
         &[
@@ -45,7 +45,7 @@ fn history_1() {
 }
 
 #[test]
-fn history_2() {
+fn what_is_lent_stands_in_for_what_was_refused() {
     replay(
         0,
         &[
@@ -61,7 +61,7 @@ fn history_2() {
 }
 
 #[test]
-fn history_3() {
+fn one_that_is_looked_at_by_itself_is_served_in_pieces() {
     replay(
         0,
         &[
@@ -80,7 +80,7 @@ fn history_3() {
 }
 
 #[test]
-fn history_4() {
+fn what_is_left_of_pieces_is_not_added_to_the_last() {
     replay(
         0,
         &[
@@ -100,7 +100,7 @@ fn history_4() {
 }
 
 #[test]
-fn history_5() {
+fn what_is_reserved_meets_a_guarantee_and_leaves_more_to_others() {
     replay(
         0,
         &[
@@ -121,7 +121,7 @@ fn history_5() {
 }
 
 #[test]
-fn history_6() {
+fn pieces_are_in_order_of_terms() {
     replay(
         2,
         &[
@@ -146,7 +146,7 @@ fn history_6() {
 }
 
 #[test]
-fn history_7() {
+fn pieces_of_what_is_reserved_and_what_is_not() {
     replay(
         0,
         &[
@@ -170,6 +170,76 @@ fn history_7() {
             Decline { offer: 0, seconds: 0 },
             SetAgent { agent: 0, cpus: 1, mem: 0, reserved: Some((1, 2)), revocable: 0 },
             Decline { offer: 0, seconds: 0 },
+        ],
+    );
+}
+
+#[test]
+fn pieces_are_by_orders_that_are_made_anew() {
+    replay(
+        0,
+        &[
+            Add { framework: 1, roles: [0, 2], revocable: false },
+            SetAgent { agent: 1, cpus: 5, mem: 0, reserved: None, revocable: 0 },
+            Locate { agent: 1, zone: 0, elsewhere: false, gpus: 1 },
+            Want { framework: 1, least: 2, wants: 3 },
+            SetAgent { agent: 2, cpus: 4, mem: 0, reserved: Some((0, 1)), revocable: 0 },
+            Activate(1),
+            Use { offer: 5888105822994092078, cpus: 1, mem: 0, seconds: 1 },
+            Use { offer: 0, cpus: 1, mem: 0, seconds: 0 },
+            Use { offer: 0, cpus: 1, mem: 0, seconds: 0 },
+            Release(223175817996679846),
+            Locate { agent: 1, zone: 0, elsewhere: true, gpus: 0 },
+            Say { framework: 1, role: 2, least: [2, 0], wants: [3, 0], terms: None },
+        ],
+    );
+}
+
+#[test]
+fn pieces_are_by_orders_of_all_roles() {
+    replay(
+        0,
+        &[
+            Guarantee { role: 1, cpus: 2 },
+            Add { framework: 1, roles: [4, 4], revocable: false },
+            Add { framework: 0, roles: [3, 5], revocable: true },
+            SetAgent { agent: 3, cpus: 4, mem: 0, reserved: Some((1, 1)), revocable: 1 },
+            Limit { role: 3, cpus: 3 },
+            Want { framework: 1, least: 2, wants: 3 },
+            Guarantee { role: 5, cpus: 1 },
+            Activate(0),
+            SetAgent { agent: 0, cpus: 3, mem: 0, reserved: Some((0, 1)), revocable: 0 },
+            Limit { role: 5, cpus: 0 },
+            Weigh { role: 4, millis: 1600 },
+            Decline { offer: 390038120529127910, seconds: 0 },
+            Activate(1),
+        ],
+    );
+}
+
+#[test]
+fn pieces_of_what_is_lent_are_by_orders_that_are_made_anew() {
+    replay(
+        0,
+        &[
+            SetAgent { agent: 0, cpus: 2, mem: 0, reserved: None, revocable: 1 },
+            SetAgent { agent: 1, cpus: 0, mem: 0, reserved: None, revocable: 0 },
+            SetAgent { agent: 2, cpus: 2, mem: 0, reserved: None, revocable: 1 },
+            SetAgent { agent: 3, cpus: 5, mem: 0, reserved: None, revocable: 1 },
+            SetAgent { agent: 4, cpus: 0, mem: 1, reserved: None, revocable: 1 },
+            Add { framework: 2, roles: [4, 4], revocable: false },
+            Add { framework: 1, roles: [5, 2], revocable: true },
+            Activate(2),
+            Guarantee { role: 4, cpus: 1 },
+            Suppress(0),
+            Decline { offer: 353550672314969100, seconds: 1 },
+            Guarantee { role: 0, cpus: 1 },
+            Join { framework: 0, role: 0 },
+            ReviveIn { framework: 0, role: 0 },
+            Decline { offer: 0, seconds: 9 },
+            SuppressIn { framework: 1, role: 2 },
+            Want { framework: 1, least: 2, wants: 3 },
+            Activate(1),
         ],
     );
 }
