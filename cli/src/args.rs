@@ -235,7 +235,7 @@ const FAILOVER_TIMEOUT: &str = "60s";
 #[command(next_help_heading = "Limits of each task")]
 pub(crate) struct Limits {
     /// CPUs set aside [default: 1, in an array 0.1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = crate::units::cpus)]
     pub(crate) cpus: Option<skep_protocol::Amount>,
     /// Memory, such as 64MiB [default: 1GiB or what the agent has, in an array 64MiB]
     #[arg(long, value_name = "SIZE")]

@@ -39,6 +39,15 @@ impl Bytes {
     }
 }
 
+/// CPUs, such as `1` or `0.5`: more than none.
+pub(crate) fn cpus(text: &str) -> Result<Amount, UnitError> {
+    match text.parse::<Amount>() {
+        Ok(Amount::ZERO) => error("a task needs a share of a processor, 0.001 at least"),
+        Ok(cpus) => Ok(cpus),
+        Err(why) => error(why.to_string()),
+    }
+}
+
 /// Units of fuel, such as `1000` or `5G`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fuel(pub(crate) u64);
@@ -306,6 +315,14 @@ mod tests {
         assert_eq!(Bytes(1).as_mem(), Amount::millis(1));
         assert!("0".parse::<Bytes>().is_err());
         assert!("much".parse::<Bytes>().is_err());
+    }
+
+    #[test]
+    fn no_cpus_or_less_than_a_thousandth_are_refused() {
+        assert_eq!(cpus("0.001"), Ok(Amount::millis(1)));
+        for bad in ["0", "0.000", "0.0004", "-1", "one"] {
+            assert!(cpus(bad).is_err(), "{bad:?} was taken");
+        }
     }
 
     #[test]

@@ -96,9 +96,19 @@ impl From<Amount> for f64 {
 impl TryFrom<f64> for Amount {
     type Error = ResourcesError;
 
-    /// Rounds to three decimals: what JSON writes as 0.1 is 100 thousandths.
+    /// What JSON writes as 0.1 is 100 thousandths, and so is 0.1 with the error that computing it
+    /// makes. A fourth decimal is refused, as in a text: it would be rounded, to nothing perhaps.
     fn try_from(units: f64) -> Result<Self, ResourcesError> {
-        format!("{units:.3}").parse()
+        let not_an_amount = || ResourcesError::NotAnAmount { text: units.to_string() };
+        if !units.is_finite() || units < 0.0 {
+            return Err(not_an_amount());
+        }
+        let millis = units * 1_000.0;
+        let error = 1e-6_f64.max(millis * 4.0 * f64::EPSILON);
+        if (millis - millis.round()).abs() > error {
+            return Err(not_an_amount());
+        }
+        format!("{:.3}", units.abs()).parse()
     }
 }
 
@@ -429,6 +439,18 @@ mod tests {
             assert!(bad.parse::<Amount>().is_err(), "{bad:?} was taken");
         }
         assert!(matches!("1000000001".parse::<Amount>(), Err(ResourcesError::TooMuch { .. })));
+    }
+
+    #[test]
+    fn a_number_is_read_as_a_text_is_but_for_the_error_of_its_computation() {
+        for (units, millis) in [(0.1, 100), (0.1 + 0.2, 300), (1e9, 1_000_000_000_000), (0.0, 0)] {
+            assert_eq!(Amount::try_from(units), Ok(Amount::millis(millis)), "{units}");
+        }
+        for bad in [0.0004, 0.0009, 1.0001, -0.001, f64::NAN, f64::INFINITY, 1e-300] {
+            let refused = Amount::try_from(bad);
+            assert!(matches!(refused, Err(ResourcesError::NotAnAmount { .. })), "{bad}");
+        }
+        assert!(matches!(Amount::try_from(2e9), Err(ResourcesError::TooMuch { .. })));
     }
 
     #[test]

@@ -150,6 +150,10 @@ impl TaskSpec {
         if self.resources.mem() == Amount::ZERO {
             return fail("resources", "mem is missing: a task needs a memory limit".into());
         }
+        if self.resources.cpus() == Amount::ZERO {
+            let why = "cpus are missing: a task needs a share of a processor, 0.001 at least";
+            return fail("resources", why.into());
+        }
         self.limits.check()?;
         self.policies.check()?;
         if self.checkpoint.len() > CHECKPOINT_BYTES_MAX {
@@ -220,7 +224,7 @@ mod tests {
     #[test]
     fn a_wrong_spec_is_refused_naming_the_field() {
         type Spoil = fn(&mut TaskSpec);
-        let cases: [(&str, Spoil); 18] = [
+        let cases: [(&str, Spoil); 19] = [
             ("grants.stdin_stream", |s| {
                 s.grants.stdin_stream = true;
                 s.grants.stdin = Some(Digest::of(b"input"));
@@ -246,6 +250,7 @@ mod tests {
             }),
             ("attempt", |s| s.attempt = Attempt(0)),
             ("resources", |s| s.resources = Resources::none()),
+            ("resources", |s| s.resources = Resources::new(Amount::ZERO, Amount::units(64))),
             ("limits.fuel", |s| s.limits.fuel = Some(0)),
             ("limits.stack_bytes", |s| s.limits.stack_bytes = STACK_BYTES_MAX + 1),
             ("args", |s| s.args = vec!["a\0b".into()]),

@@ -14,9 +14,10 @@ use std::{borrow::Cow, fmt, str::FromStr};
 /// Which offers are of use to a framework in a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wishes {
-    /// An offer must hold one of these. None: what the master thinks the least.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub floors: Vec<Resources>,
+    /// An offer must hold one of these; if there are none in it, anything. None: what the master
+    /// thinks the least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floors: Option<Vec<Resources>>,
     /// One of these groups must hold of the agent, which is: all that is in it. None: every agent
     /// will do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -62,7 +63,7 @@ impl Wishes {
     /// # Errors
     /// [`Rejection::Invalid`] naming the field and what to do.
     pub fn check(&self) -> Result<(), Rejection> {
-        if self.floors.len() > FLOORS_MAX {
+        if self.floors.as_ref().is_some_and(|floors| floors.len() > FLOORS_MAX) {
             let why = format!("at most {FLOORS_MAX} are allowed");
             return Err(Rejection::invalid("wishes.floors", why));
         }

@@ -23,7 +23,10 @@ use skep_protocol::{
         State,
     },
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Takes a scheduler's orders and keeps its place in the conversation with the master.
 #[derive(Debug)]
@@ -298,7 +301,10 @@ impl Driver {
     }
 
     fn live_from_now(&mut self, tasks: impl IntoIterator<Item = TaskSpec>) -> Vec<TaskSpec> {
-        let tasks: Vec<_> = tasks.into_iter().collect();
+        let mut named = BTreeSet::new();
+        let mut tasks: Vec<_> = tasks.into_iter().collect();
+        // Named twice it is still one task, and has one end.
+        tasks.retain(|spec| named.insert((spec.task.clone(), spec.attempt)));
         for spec in &tasks {
             self.asking.use_up(&spec.resources);
             self.live.insert(spec.task.clone(), Live { attempt: spec.attempt, seen: 0 });

@@ -110,7 +110,7 @@ fn amount(field: &str, value: &Value) -> Reading<Amount> {
     if units.is_sign_negative() && units != 0.0 {
         return Err(fault(format!("{units} is less than nothing")));
     }
-    format!("{:.3}", units.abs()).parse().map_err(|why| fault(format!("{why}")))
+    Amount::try_from(units).map_err(|why| fault(why.to_string()))
 }
 
 pub(crate) fn amounts(field: &str, value: Value) -> Reading<BTreeMap<String, Amount>> {

@@ -39,7 +39,7 @@ pub(crate) struct HostArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Vec<PathBuf>,
     /// CPUs set aside for the scheduler itself
-    #[arg(long, default_value = "0.1", value_name = "N")]
+    #[arg(long, default_value = "0.1", value_name = "N", value_parser = crate::units::cpus)]
     pub(crate) cpus: Amount,
     /// Memory of the scheduler itself
     #[arg(long, default_value = "64MiB", value_name = "SIZE")]

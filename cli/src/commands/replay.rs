@@ -147,6 +147,8 @@ impl Scheduler for Again {
         for offer in offers {
             // The memory limit is part of the run; the share of a processor is not.
             let cpus = self.spec.resources.cpus().min(offer.resources.cpus());
+            // What an earlier version recorded may have had none.
+            let cpus = cpus.max(skep_protocol::Amount::millis(1));
             let resources = self.spec.resources.clone().with(skep_protocol::resources::CPUS, cpus);
             driver.launch(&offer, [TaskSpec { resources, ..self.spec.clone() }]);
         }

@@ -329,7 +329,7 @@ impl Master {
             return Ok(recorded.unwrap_or(Verdict::Known));
         }
         match selection.names.get(task) {
-            Some(attempt) if *attempt == spec.attempt => return Ok(Verdict::Known),
+            // Also if it is the same attempt: which of the two is meant nobody knows.
             Some(newest) => {
                 return Err(Rejection::DuplicateTask { task: task.clone(), newest: *newest });
             }

@@ -6,7 +6,7 @@ use super::{
     wire::framework::{self as wire, constraint, wishes},
 };
 use crate::{
-    resources::Amount,
+    resources::{Amount, Resources},
     wishes::{Constraint, Predicate, Wishes},
 };
 
@@ -16,7 +16,8 @@ impl Convert for Wishes {
     fn to_wire(&self) -> wire::Wishes {
         let group = |group: &Vec<Constraint>| wishes::Group { constraints: group.to_wire() };
         wire::Wishes {
-            floors: self.floors.to_wire(),
+            floors: self.floors.clone().unwrap_or_default().to_wire(),
+            any_offer: self.floors.as_ref().is_some_and(Vec::is_empty),
             groups: self.groups.iter().map(group).collect(),
         }
     }
@@ -26,8 +27,9 @@ impl Convert for Wishes {
         let group = |(i, group): (usize, wishes::Group)| {
             read(&format!("groups[{i}].constraints"), group.constraints)
         };
+        let floors: Vec<Resources> = read("floors", wire.floors)?;
         let wishes = Self {
-            floors: read("floors", wire.floors)?,
+            floors: Some(floors).filter(|floors| wire.any_offer || !floors.is_empty()),
             groups: groups.map(group).collect::<Result<_, _>>()?,
         };
         wishes.check().map_err(DecodeError::invalid)?;

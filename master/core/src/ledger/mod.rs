@@ -143,8 +143,7 @@ impl Ledger {
             let wishes = info.wishes.get(role).cloned().unwrap_or_default();
             // They were compiled before they were recorded.
             let constraints = Constraints::compile(&wishes.groups).unwrap_or_default();
-            let floors = (!wishes.floors.is_empty()).then_some(wishes.floors);
-            self.shares.set_wishes(framework, role, floors, constraints);
+            self.shares.set_wishes(framework, role, wishes.floors, constraints);
         }
     }
 

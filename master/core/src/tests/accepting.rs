@@ -190,6 +190,24 @@ fn a_launch_and_an_agent_take_so_many_tasks_and_no_more() {
 }
 
 #[test]
+fn of_two_tasks_of_one_id_in_a_launch_one_is_launched_and_the_other_refused() {
+    let mut s = offered();
+    let twice = ["t#1", "t#1", "u#1", "u#2"].map(|name| task(name, "cpus:1;mem:64"));
+    s.accept("f", &["o1"], &twice);
+    let live = |task, attempt| {
+        format!(
+            "task {task} is live already as attempt {attempt}: \
+             give another id or a later attempt"
+        )
+    };
+    let (t, u) = (live("t", 1), live("u", 1));
+    s.expect([
+        "a: launch l1 in r within cpus:2;mem:128: f/t#1 f/u#1",
+        &format!("f: answered o1.0: launched l1 on a; refused t#1: {t}; refused u#2: {u}"),
+    ]);
+}
+
+#[test]
 fn a_live_id_is_not_used_twice() {
     let mut s = offered();
     s.run("f", "o1", "a", &[task("t#2", "cpus:1;mem:64")]);

@@ -201,13 +201,28 @@ fn constraints_and_least_offers_are_those_that_the_framework_named_last() {
     s.take_effects();
     let framework = Some(s.names.framework("f"));
     let mut again = info("f", "f");
-    let floors = vec!["cpus:3".parse().expect("resources")];
+    let floors = Some(vec!["cpus:3".parse().expect("resources")]);
     let wishes = Wishes { floors, ..Wishes::default() };
     again.wishes = [(Role::new("f").expect("a role"), wishes)].into();
     s.subscribe("f", "me", framework, again);
     s.take_effects();
     s.idle();
     s.expect(["f: offer o2 of b: cpus:4;mem:1024"]);
+}
+
+#[test]
+fn who_states_an_empty_list_of_floors_is_offered_any_amount() {
+    for (floors, offered) in [(None, false), (Some(Vec::new()), true)] {
+        let mut s = Story::new();
+        s.agent("a", "cpus:0.005;mem:5");
+        let mut info = info("f", "f");
+        let wishes = Wishes { floors, ..Wishes::default() };
+        info.wishes = [(Role::new("f").expect("a role"), wishes)].into();
+        s.subscribe("f", "me", None, info);
+        s.take_effects();
+        s.idle();
+        assert_eq!(s.take_effects().len(), usize::from(offered));
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(super) fn wishes() -> Wishes {
         "rack mismatches r0.*",
     ];
     let constraints = constraints.iter().map(|text| text.parse().expect("a constraint"));
-    Wishes { floors: vec![resources()], groups: vec![constraints.collect()] }
+    Wishes { floors: Some(vec![resources()]), groups: vec![constraints.collect()] }
 }
 
 /// A spec that says no more than it must.
