@@ -14,7 +14,8 @@ const TICKS: &str = r#"(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
-  (data (i32.const 0) "\10\00\00\00\05\00\00\00tick\ntick\n")
+  (data (i32.const 0) "\10\00\00\00\05\00\00\00")
+  (data (i32.const 16) "tick\n")
   (func (export "_start")
     (i32.store (i32.const 80) (i32.const 1))
     (i64.store (i32.const 88) (i64.const 50000000))
@@ -123,7 +124,7 @@ fn the_reader_of_an_array_goes_and_all_its_tasks_end() {
 
 #[test]
 fn the_reader_of_a_run_on_a_shared_cluster_goes_and_nothing_is_left_there() {
-    let cluster = Cluster::start(&["cpus:4;mem:1024"]);
+    let cluster = Cluster::start(&["cpus:2;mem:1024"]);
     modules(&cluster.home);
     let master = cluster.address.as_str();
     let job = "name = \"j\"\n[tasks.a]\nmodule = \"once.wasm\"\ncount = 3\ncpus = 0.1\n";
@@ -147,7 +148,7 @@ fn the_reader_of_a_run_on_a_shared_cluster_goes_and_nothing_is_left_there() {
 
 #[test]
 fn the_reader_of_a_log_goes_and_the_task_runs_on() {
-    let cluster = Cluster::start(&["cpus:4;mem:1024"]);
+    let cluster = Cluster::start(&["cpus:2;mem:1024"]);
     modules(&cluster.home);
     let master = cluster.address.as_str();
     let words = ["run", "--master", master, "once.wasm"];

@@ -38,15 +38,15 @@ use skep_protocol::{
 };
 use skep_transport::RequestError;
 use std::{
-    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     io::IsTerminal as _,
     path::Path,
+    pin::pin,
     process::ExitCode,
     time::Duration,
 };
-use stdin::{Feeder, Source, Stdin};
-use tokio::sync::mpsc;
+use stdin::{Fed, Feeder, Source, Stdin, has_all};
+use tokio::sync::{mpsc, watch};
 
 /// How often to look for agents while there is none.
 const AGENTS_INTERVAL: Duration = Duration::from_millis(100);
@@ -104,10 +104,10 @@ async fn run_on(cluster: Cluster, args: &args::Run, program: &Program) -> Result
     if args.detach {
         return detach::hand_over(cluster, args, job).await;
     }
-    let is_cut = Cell::new(false);
-    let feeder = |running| Feeder { cluster: &cluster, source: stdin, running, is_cut: &is_cut };
+    let fed = watch::Sender::new(Fed::Whole);
+    let feeder = |running| Feeder { cluster: &cluster, source: stdin, running, fed: &fed };
     let Collected { mut summary, mut code } = execute(&cluster, args, job, feeder).await?;
-    if is_cut.get() && code == 0 {
+    if *fed.borrow() != Fed::Whole && code == 0 {
         // Many programs take an error of their input for its end.
         code = exit::FAILURE;
     }
@@ -298,12 +298,20 @@ async fn execute<'a>(
     let mut scheduler = scheduler::scheduler(job, tell, orders, tell_running);
     let waker = cluster.waker();
     let collecting = async {
+        let fed = feeder.fed;
+        let mut feeding = pin!(feeder.run());
         let collected = tokio::select! {
             collected = collector.run() => collected,
             Err(failure) = find_room(cluster, &args.role, &fitting) => Err(failure),
-            Err(failure) = feeder.run() => Err(failure),
+            Err(failure) = &mut feeding => Err(failure),
             signal = told_to_end() => Err(signal.failure()),
         };
+        if collected.is_ok() {
+            tokio::select! {
+                _ = has_all(fed) => {}
+                _ = feeding => {}
+            }
+        }
         // The scheduler is gone only if the master refused it, which its own end says.
         let _ = order.send(Order::Stop);
         waker.wake();

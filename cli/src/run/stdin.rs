@@ -15,16 +15,23 @@ use skep_framework::{Cluster, FeedError};
 use skep_protocol::{Digest, Rejection, TaskKey, bounds::BLOB_BYTES_MAX, task::Clock};
 use skep_transport::{RequestError, blob};
 use std::{
-    cell::Cell,
     convert::Infallible,
     fs::File,
     future::pending,
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::fd::AsFd as _,
     path::Path,
+    time::Duration,
 };
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{
+    sync::{mpsc, watch},
+    task::spawn_blocking,
+    time::timeout,
+};
 
+/// How long the word may take that a task which has ended was given all. A connection that is dead
+/// is noticed sooner.
+const VERDICT_MAX: Duration = Duration::from_secs(30);
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -177,22 +184,33 @@ pub(super) struct Feeder<'a> {
     pub(super) source: Option<Source>,
     /// The attempts that run.
     pub(super) running: mpsc::UnboundedReceiver<TaskKey>,
-    /// Whether some of it was lost on the way.
-    pub(super) is_cut: &'a Cell<bool>,
+    pub(super) fed: &'a watch::Sender<Fed>,
+}
+
+/// What became of the stream that the newest attempt is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fed {
+    /// There is none, or the attempt has all that it reads.
+    Whole,
+    /// It is not known yet.
+    Open,
+    /// Some of it was lost on the way.
+    Cut,
 }
 
 impl Feeder<'_> {
     /// Ends only if an attempt cannot be given what it should.
     pub(super) async fn run(self) -> Result<Infallible> {
-        let Self { cluster, source, mut running, is_cut } = self;
+        let Self { cluster, source, mut running, fed } = self;
         let (Some(mut source), Some(mut key)) = (source, running.recv().await) else {
             return pending().await;
         };
         loop {
             let bytes = source.give(&key)?;
+            fed.send_replace(Fed::Open);
             let feeding = async {
-                let fed = cluster.feed(key.clone(), bytes).await;
-                is_cut.set(is_cut.get() || told_if_cut(&key, fed));
+                let given = cluster.feed(key.clone(), bytes).await;
+                fed.send_replace(told(&key, given));
                 pending::<Infallible>().await
             };
             key = tokio::select! {
@@ -203,15 +221,30 @@ impl Feeder<'_> {
     }
 }
 
+/// Whether all reached the task, which has ended, while the feeder still runs. An agent says so when
+/// it hears of the end; one that is gone never does.
+pub(super) async fn has_all(fed: &watch::Sender<Fed>) -> bool {
+    let mut fed = fed.subscribe();
+    match timeout(VERDICT_MAX, fed.wait_for(|fed| *fed != Fed::Open)).await {
+        Ok(verdict) => verdict.is_ok_and(|fed| *fed == Fed::Whole),
+        Err(_) => {
+            say(
+                "skep: whether its standard input reached the task is not known: its agent is gone\n",
+            );
+            false
+        }
+    }
+}
+
 /// Says so if a task was not given all. One that is not known any more has ended.
-fn told_if_cut(key: &TaskKey, fed: Result<(), FeedError>) -> bool {
-    match fed {
-        Ok(()) => false,
-        Err(FeedError::Peer(RequestError::Refused(Rejection::UnknownTask { .. }))) => false,
+fn told(key: &TaskKey, given: Result<(), FeedError>) -> Fed {
+    match given {
+        Ok(()) => Fed::Whole,
+        Err(FeedError::Peer(RequestError::Refused(Rejection::UnknownTask { .. }))) => Fed::Whole,
         Err(error) => {
             let task = &key.task;
             say(&format!("skep: the standard input of task {task} was cut off: {error}\n"));
-            true
+            Fed::Cut
         }
     }
 }

@@ -326,6 +326,30 @@ async fn the_output_of_a_task_is_passed_on() {
 }
 
 #[tokio::test]
+async fn a_task_is_fed_by_its_framework_with_the_body_of_a_request() {
+    let cluster = Cluster::start().await;
+    let web = cluster.framework().await;
+    let mut agent = cluster.agent().await;
+    let (_stream, key) = launch(&web, &mut agent).await;
+    let connection = agent.connection.clone();
+    let taking = tokio::spawn(async move {
+        let incoming = connection.accept_request().await.expect("a request");
+        assert!(matches!(incoming.request, data::Request::Feed { .. }));
+        let (mut bytes, feeder) = incoming.take_bytes().await.expect("it is sent");
+        let mut text = String::new();
+        bytes.read_to_string(&mut text).await.expect("all of it");
+        feeder.fed().await.expect("it is heard");
+        text
+    });
+    let path = format!("/api/v1/tasks/{}/t/1/stdin", key.framework);
+    let (status, answer) = cluster.framework().await.ask("PUT", &path, "theirs").await;
+    assert_eq!((status, &answer["error"]["kind"]), (StatusCode::FORBIDDEN, &json!("not_yours")));
+    let fed = soon("the answer", web.ask("PUT", &path, "some input")).await;
+    assert_eq!(fed, (StatusCode::OK, json!({})));
+    assert_eq!(taking.await.expect("no panic"), "some input");
+}
+
+#[tokio::test]
 async fn the_schema_has_every_path_and_method() {
     let cluster = Cluster::start().await;
     let web = cluster.framework().await;
