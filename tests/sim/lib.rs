@@ -16,6 +16,7 @@
 pub mod reregister;
 pub mod run;
 
+mod jobs;
 mod mix;
 mod swarm;
 
@@ -26,6 +27,7 @@ mod stories;
 
 mod promises;
 mod rest;
+mod work;
 
 mod sim;
 
@@ -43,4 +45,7 @@ mod agent;
 mod barrier;
 mod executor;
 mod framework;
+mod guest;
 mod master;
+mod person;
+mod shipped;
