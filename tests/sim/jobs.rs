@@ -4,6 +4,8 @@
 //! `cargo xtask sim --jobs --minutes 60` plays fresh ones, `--jobs --replay 0x123` shows one again.
 
 mod draw;
+#[cfg(test)]
+mod stories;
 
 use crate::{
     framework::Temper,
@@ -168,5 +170,59 @@ fn work(random: &mut Random, of_weather: Range<Duration>) -> Range<Duration> {
         0 => millis(300)..millis(1_500),
         1 => millis(1)..millis(10),
         _ => of_weather,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::{self, About};
+
+    /// How many histories of each mix are played every time.
+    const SEEDS: u64 = 6;
+
+    fn play_all(mixes: &[Mix]) {
+        let digits = mixes
+            .iter()
+            .map(|mix| Mix::ALL.iter().position(|other| other == mix).expect("one of all") as u64);
+        let seeds = digits.flat_map(|digit| (0..SEEDS).map(move |seed| seed << 4 | digit));
+        let broken: Vec<_> = seeds.filter_map(|seed| run::judge(About::Jobs, seed).err()).collect();
+        let how = "cargo xtask sim --jobs --replay 0x... shows one of them";
+        assert!(broken.is_empty(), "{broken:?}; {how}");
+    }
+
+    #[test]
+    fn every_job_that_can_finish_does() {
+        play_all(&[Mix::Calm, Mix::Slow]);
+    }
+
+    #[test]
+    fn jobs_finish_though_words_are_lost_and_connections_break() {
+        play_all(&[Mix::Lossy, Mix::BrokenConnections, Mix::AddressChanges]);
+    }
+
+    #[test]
+    fn jobs_finish_though_peers_are_cut_off() {
+        play_all(&[Mix::Partitions, Mix::OneWayPartitions]);
+    }
+
+    #[test]
+    fn jobs_finish_though_agents_and_masters_crash() {
+        play_all(&[Mix::AgentCrashes, Mix::MasterCrashes]);
+    }
+
+    #[test]
+    fn jobs_finish_though_schedulers_die() {
+        play_all(&[Mix::Failovers]);
+    }
+
+    #[test]
+    fn jobs_finish_though_clocks_are_wrong_and_processes_and_disks_stand_still() {
+        play_all(&[Mix::Clocks, Mix::Freezes, Mix::DeadDisks]);
+    }
+
+    #[test]
+    fn jobs_finish_though_everything_goes_wrong() {
+        play_all(&[Mix::Everything, Mix::EverythingSlow, Mix::EverythingWrong]);
     }
 }

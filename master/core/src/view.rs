@@ -11,7 +11,7 @@ use crate::{
     record::Admitted,
     tasks::{Tally, Task},
 };
-use skep_allocator::{Appetite, RoleReport};
+use skep_allocator::{Appetite, Cause, RoleReport};
 use skep_protocol::{
     AgentId, FrameworkId, Outcome, Resources, Role, TaskId, TaskKey, Time, Usage,
     operator::{
@@ -26,6 +26,8 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 /// Tasks shown at once, the newest, so that they fit a frame; about 400 bytes each.
 const TASKS_SHOWN_MAX: usize = 5_000;
+/// Frameworks of which it is looked why they have nothing: each is compared with every agent.
+const LOOKED_AT_MAX: usize = 64;
 
 impl Master {
     /// The answer to a person who only wants to see something; none if it is an order.
@@ -325,7 +327,28 @@ impl Master {
         if self.ledger.is_dirty() {
             return "offers are about to be made".into();
         }
-        "every framework has declined what is free".into()
+        self.no_takers().into()
+    }
+
+    /// Why nobody has what is free.
+    fn no_takers(&self) -> &'static str {
+        let is_wanting =
+            |id: &&FrameworkId| self.ledger.shares.appetite(id) == Some(Appetite::Wanting);
+        let mut is_refused = true;
+        for id in self.frameworks.keys().filter(is_wanting).take(LOOKED_AT_MAX) {
+            let Some(known) = self.durable.frameworks.get(id) else { continue };
+            let why = self.ledger.shares.explain(id, &known.info.role, None, self.now);
+            if why.possible > 0 && why.silence.is_none() {
+                return "offers are about to be made";
+            }
+            is_refused &= why.causes.contains_key(&Cause::Filter);
+        }
+        if is_refused {
+            "every framework has declined what is free"
+        } else {
+            "what is free is not what the frameworks wait for: `skep why FRAMEWORK` says what is \
+             in the way"
+        }
     }
 }
 

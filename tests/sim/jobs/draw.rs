@@ -86,17 +86,23 @@ fn group(
     });
     let retries = u32::try_from(random.number(0..4)).expect("few");
     let work = work(random, resources, retries, is_copied);
+    let inputs = inputs.into_iter().collect();
+    Group { least, needs, input, inputs, outputs, retries, stragglers, ..plain(work, count) }
+}
+
+/// So many tasks of which nothing else is said.
+fn plain(work: Work, count: u64) -> Group {
     Group {
         work,
         count,
-        least,
-        needs,
-        input,
-        inputs: inputs.into_iter().collect(),
-        outputs,
-        retries,
+        least: None,
+        needs: BTreeSet::new(),
+        input: None,
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        retries: 0,
         losses: Group::default_losses(),
-        stragglers,
+        stragglers: None,
         template: None,
         first: 0,
         own: Vec::new(),
@@ -187,4 +193,13 @@ pub(super) fn hosted(random: &mut Random, agents: &[&str]) -> Hosted {
         resources: size(random, &parsed(agents)),
         bundle: BTreeMap::new(),
     }
+}
+
+/// Tasks of this size that do what these numbers say.
+#[cfg(test)]
+pub(super) fn group_of(count: u64, size: &str, args: [u64; 5]) -> Group {
+    let mut random = Random::new(0);
+    let mut work = work(&mut random, size.parse().expect("resources"), 0, false);
+    work.args = args.map(|number| number.to_string()).into();
+    plain(work, count)
 }
