@@ -18,8 +18,8 @@ mod work;
 
 pub use work::Work;
 
-#[cfg(target_family = "wasm")]
+#[cfg(all(feature = "programs", target_family = "wasm"))]
 pub use skep_guest::framework as skep;
 
-#[cfg(not(target_family = "wasm"))]
+#[cfg(all(feature = "programs", not(target_family = "wasm")))]
 pub use skep_framework as skep;

@@ -357,7 +357,7 @@ impl Sim {
             return;
         }
         let is_reached = self.network.sound_link(Peer::Agent(number)).is_some();
-        if is_reached && digest == module() && !self.random.once_in(20) {
+        if is_reached && self.master.blobs.contains(&digest) && !self.random.once_in(20) {
             self.agents[number].blobs.insert(digest);
             self.agent_takes(number, Input::BlobReady { digest });
         } else {

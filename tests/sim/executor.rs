@@ -1,12 +1,11 @@
 //! Executors and their guests, simulated: what an agent's orders come to.
 //!
-//! A guest's first argument says for how many milliseconds it runs, its second with which code it
-//! exits, its third how often it says on the way how far it is. Always holds: an executor takes
-//! orders in the order they were given and reports what happened in the order it did, and all that
-//! it says is heard before its end is; it outlives its agent, and says to the next run what it has
-//! and what was not acknowledged.
+//! Always holds: an executor takes orders in the order they were given and reports what happened in
+//! the order it did, and all that it says is heard before its end is; it outlives its agent, and
+//! says to the next run what it has and what was not acknowledged.
 
 use crate::{
+    guest::Plan,
     promises::Mark,
     schedule::{Event, ExecutorRun},
     sim::Sim,
@@ -129,12 +128,6 @@ fn key_of(report: &Report) -> &TaskKey {
         Report::Checkpointed(checkpoint) => &checkpoint.key,
         Report::Sent(message) => &message.key,
     }
-}
-
-/// How long a guest with these arguments runs: the first of them, in milliseconds.
-pub(crate) fn run_time(args: &[String]) -> Duration {
-    let millis = args.first().and_then(|millis| millis.parse().ok());
-    Duration::from_millis(millis.unwrap_or(0))
 }
 
 impl Sim {
@@ -277,9 +270,8 @@ impl Sim {
             ToExecutor::Pause { .. } | ToExecutor::Resume { .. } => {
                 unreachable!("agents do not pause guests")
             }
-            ToExecutor::Tell { .. } | ToExecutor::HangUp { .. } => {
-                unreachable!("no guest here speaks as a framework")
-            }
+            // No guest here speaks as a framework.
+            ToExecutor::Tell { .. } | ToExecutor::HangUp { .. } => {}
             ToExecutor::Message(TaskMessage { key, bytes }) => {
                 if executor.guests.contains_key(&key) {
                     self.promises.guest_hears(&key, &Mark::read(&bytes));
@@ -292,13 +284,12 @@ impl Sim {
     fn guest_starts(&mut self, run: &ExecutorRun, guest: StartGuest) {
         let since = self.now;
         let Some(executor) = self.executor(run) else { return };
-        let time = run_time(&guest.args);
-        let code = guest.args.get(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-        let marks: u32 = guest.args.get(2).and_then(|marks| marks.parse().ok()).unwrap_or(0);
+        let Plan { time, code, marks } = Plan::of(&guest.args, &guest.key);
         let origin = (!guest.checkpoint.is_empty()).then(|| Mark::read(&guest.checkpoint));
         let key = guest.key;
         executor.guests.insert(key.clone(), Guest { code, since, killed: None });
         self.promises.starts(since, run.agent, &key);
+        self.note_start(&key);
         self.promises.goes_on(&key, origin.as_ref());
         self.report(run, Report::Started { key: key.clone(), at: since });
         let before = origin.map_or(0, |origin| origin.number);

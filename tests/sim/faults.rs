@@ -157,12 +157,15 @@ impl Sim {
         let outage = self.random.duration(&self.weather.outage);
         let agents: Vec<usize> = (0..self.agents.len()).collect();
         let frameworks: Vec<usize> = (0..self.frameworks.len()).collect();
+        let schedulers: Vec<usize> = (0..self.shipped.len()).collect();
         let peers = agents.iter().map(|agent| Peer::Agent(*agent));
         let peers = peers.chain(frameworks.iter().map(|framework| Peer::Framework(*framework)));
+        let peers = peers.chain(schedulers.iter().map(|scheduler| Peer::Scheduler(*scheduler)));
         let peers: Vec<Peer> = peers.collect();
         let peer = *self.random.pick(&peers).expect("somebody is there");
         let agent = *self.random.pick(&agents).expect("an agent is there");
-        let framework = *self.random.pick(&frameworks).expect("a framework is there");
+        let framework = self.random.pick(&frameworks).copied();
+        let scheduler = self.random.pick(&schedulers).copied();
         match fault {
             Fault::BrokenConnection => {
                 if let Some(link) = self.network.sound_link(peer) {
@@ -202,7 +205,14 @@ impl Sim {
             }
             Fault::Failover => {
                 let older = if self.random.once_in(2) { Older::Dead } else { Older::StillThere };
-                self.fail_over(framework, older);
+                match (framework, scheduler) {
+                    (Some(_), Some(scheduler)) if self.random.once_in(2) => {
+                        self.replace_shipped(scheduler);
+                    }
+                    (Some(framework), _) => self.fail_over(framework, older),
+                    (None, Some(scheduler)) => self.replace_shipped(scheduler),
+                    (None, None) => {}
+                }
             }
             Fault::Freeze => {
                 let whose = if self.random.once_in(4) { Whose::Master } else { Whose::Peer(peer) };
@@ -213,7 +223,11 @@ impl Sim {
                 let whose = if self.random.once_in(3) { Whose::Master } else { agents };
                 self.standstills.stick(whose, self.now + outage);
             }
-            Fault::Departure => self.tear_down(framework),
+            Fault::Departure => {
+                if let Some(framework) = framework {
+                    self.tear_down(framework);
+                }
+            }
         }
     }
 

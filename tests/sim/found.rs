@@ -1,10 +1,10 @@
 //! Seeds that once found a fault, each with what it was. They stay, though the histories that they
 //! tell change with the simulation; the fault itself has a test of its own beside the code.
 
-use crate::run;
+use crate::run::{self, About};
 
 fn holds(seed: u64) {
-    assert!(run::judge(seed).is_ok(), "{seed:#x} finds a fault again");
+    assert!(run::judge(About::Tasks, seed).is_ok(), "{seed:#x} finds a fault again");
 }
 
 /// A subscription that was late on a connection given up long ago was taken for an instance that

@@ -11,7 +11,7 @@ mod conversation;
 
 pub(crate) use conversation::Older;
 
-use crate::{executor, network::Link};
+use crate::{guest, network::Link};
 use skep_protocol::{
     AllocationId, Attempt, FrameworkId, Outcome, Resources, Role, StatusUpdate, TaskId, TaskKey,
     TaskSpec, TaskState, Time, framework::FrameworkInfo, outcome::KilledBy,
@@ -167,7 +167,7 @@ impl Framework {
     /// How long its tasks that are not done would run, one after the other.
     pub(crate) fn work_left(&self) -> Duration {
         let left = self.jobs.values().filter(|job| job.stage != JobStage::Done);
-        left.map(|job| executor::run_time(&job.spec.args)).sum()
+        left.map(|job| guest::run_time(&job.spec.args)).sum()
     }
 
     pub(crate) fn key(&self, task: &TaskId) -> Option<TaskKey> {

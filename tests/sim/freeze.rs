@@ -31,6 +31,11 @@ impl Standstills {
         self.thaw(whose).is_some_and(|thaw| thaw > now)
     }
 
+    /// Whether nobody stands still.
+    pub(crate) fn are_over(&self, now: Time) -> bool {
+        self.processes.values().chain(self.disks.values()).all(|until| *until <= now)
+    }
+
     fn thaw(&self, whose: Whose) -> Option<Time> {
         self.processes.get(&whose).copied()
     }
@@ -95,6 +100,9 @@ impl Sim {
             Event::FrameworkSubmits { framework, .. } | Event::FrameworkKills { framework } => {
                 Some(Whose::Peer(Peer::Framework(*framework)))
             }
+            Event::SchedulerWakes { scheduler, .. } | Event::Interrupts { scheduler, .. } => {
+                Some(Whose::Peer(Peer::Scheduler(*scheduler)))
+            }
             Event::Dials { peer } => Some(Whose::Peer(*peer)),
             Event::Arrives { link, to: side } | Event::Notices { link, side } => match side {
                 Side::Master => Some(Whose::Master),
@@ -106,6 +114,8 @@ impl Sim {
             | Event::GuestMarks { .. }
             | Event::GuestEnds { .. }
             | Event::ExecutorEnds { .. }
+            | Event::PersonActs { .. }
+            | Event::Looks
             | Event::Strikes { .. } => None,
         }
     }

@@ -5,11 +5,11 @@
 use lexopt::{Arg, Parser, ValueExt as _};
 use skep_swarm::{
     reregister,
-    run::{self, BROKEN_MAX, Order, Progress, Summary},
+    run::{self, About, BROKEN_MAX, Order, Progress, Summary},
 };
 use std::{
     process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// That of a master, whose time `reregister` tells.
@@ -17,9 +17,10 @@ use std::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "\
-swarm play [--seeds N] [--from SEED] [--until-broken] [--quiet]
-    plays N histories (default 1000), fresh ones if no first seed is named
-swarm show SEED
+swarm play [--jobs] [--seeds N | --minutes N] [--from SEED] [--until-broken] [--quiet]
+    plays N histories (default 1000), fresh ones if no first seed is named;
+    with --jobs those of the schedulers that come with skep
+swarm show [--jobs] SEED
     plays one and shows its end; LINES=N shows more
 swarm reregister [--agents N] [--tasks N]
     times how a large cluster comes back to a fresh master";
@@ -27,15 +28,15 @@ swarm reregister [--agents N] [--tasks N]
 /// What was asked for.
 enum Wish {
     Play(Order),
-    Show(u64),
+    Show(About, u64),
     Reregister { agents: u64, tasks: u64 },
 }
 
 fn main() -> ExitCode {
     match parse() {
         Ok(Wish::Play(order)) => play(order),
-        Ok(Wish::Show(seed)) => {
-            run::show(seed);
+        Ok(Wish::Show(about, seed)) => {
+            run::show(about, seed);
             ExitCode::SUCCESS
         }
         Ok(Wish::Reregister { agents, tasks }) => {
@@ -56,13 +57,19 @@ fn parse() -> Result<Wish, lexopt::Error> {
         _ => return Err("name a command".into()),
     };
     let (progress, broken_max) = (Progress::Told, BROKEN_MAX);
-    let mut order = Order { from: fresh(), seeds: 1_000, broken_max, progress };
+    let (about, time_max) = (About::Tasks, Duration::MAX);
+    let mut order = Order { about, from: fresh(), seeds: 1_000, time_max, broken_max, progress };
     // What issue 5 asks for, and what Mesos 1.5 was measured with.
     let (mut agents, mut tasks) = (40_000, 400_000);
     let mut seed = None;
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("seeds") => order.seeds = parser.value()?.parse()?,
+            Arg::Long("minutes") => {
+                let minutes: u64 = parser.value()?.parse()?;
+                (order.seeds, order.time_max) = (u64::MAX, Duration::from_secs(60 * minutes));
+            }
+            Arg::Long("jobs") => order.about = About::Jobs,
             Arg::Long("from") => order.from = seed_of(&parser.value()?.string()?)?,
             Arg::Long("until-broken") => order.broken_max = 1,
             Arg::Long("quiet") => order.progress = Progress::Untold,
@@ -74,7 +81,7 @@ fn parse() -> Result<Wish, lexopt::Error> {
     }
     match (command.as_str(), seed) {
         ("play", None) => Ok(Wish::Play(order)),
-        ("show", Some(seed)) => Ok(Wish::Show(seed)),
+        ("show", Some(seed)) => Ok(Wish::Show(order.about, seed)),
         ("reregister", None) => Ok(Wish::Reregister { agents, tasks }),
         _ => Err("no such command, or it wants something else".into()),
     }
@@ -96,7 +103,10 @@ fn fresh() -> u64 {
 }
 
 fn play(order: Order) -> ExitCode {
-    println!("playing {} histories from seed {:#x}", order.seeds, order.from);
+    match order.seeds {
+        u64::MAX => println!("playing histories from seed {:#x}", order.from),
+        seeds => println!("playing {seeds} histories from seed {:#x}", order.from),
+    }
     let sum = run::run(order);
     let Summary { played, steps, simulated, took, broken } = &sum;
     println!(
@@ -107,11 +117,12 @@ fn play(order: Order) -> ExitCode {
         sum.hours_per_minute()
     );
     if broken.is_empty() {
-        println!("no promise was broken");
+        println!("no promise was broken, nothing was stuck");
         return ExitCode::SUCCESS;
     }
+    let jobs = if order.about == About::Jobs { "--jobs " } else { "" };
     for seed in broken {
-        println!("broken: {seed:#x}; see it alone: cargo xtask sim --replay {seed:#x}");
+        println!("broken: {seed:#x}; see it alone: cargo xtask sim {jobs}--replay {seed:#x}");
     }
     ExitCode::FAILURE
 }

@@ -10,13 +10,18 @@ use crate::{
 };
 use skep_master_core::{Answer, Change, Effect, Input, Master as Core, Policy, Record, RequestId};
 use skep_protocol::{AgentId, Digest, Rejection, Time, operator::PeerKind};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// What stays, and what runs on it.
 #[derive(Debug)]
 pub(crate) struct Master {
     pub(crate) policy: Policy,
     pub(crate) disk: Disk<Record>,
+    /// Those that are stored beside it.
+    pub(crate) blobs: BTreeSet<Digest>,
     /// None: it is down.
     pub(crate) process: Option<Process>,
     pub(crate) runs: u64,
@@ -58,10 +63,11 @@ pub(crate) fn module() -> Digest {
 }
 
 impl Master {
-    pub(crate) const fn new(policy: Policy) -> Self {
+    pub(crate) fn new(policy: Policy) -> Self {
         Self {
             policy,
             disk: Disk::new(),
+            blobs: [module()].into(),
             process: None,
             runs: 0,
             requests: 0,
@@ -87,7 +93,17 @@ impl Sim {
         let (clock, journal) = (self.set_clock(), Journal::new());
         let (tick, turns, inbox) = (None, 0, Inbox::Idle);
         self.master.process = Some(Process { run, clock, core, journal, tick, turns, inbox });
-        self.master_takes(Input::BlobStored { digest: module() });
+        for digest in self.master.blobs.clone() {
+            self.master_takes(Input::BlobStored { digest });
+        }
+    }
+
+    /// Somebody has stored a blob at the master.
+    pub(crate) fn store_blob(&mut self, blob: &[u8]) -> Digest {
+        let digest = Digest::of(blob);
+        self.master.blobs.insert(digest);
+        self.master_takes(Input::BlobStored { digest });
+        digest
     }
 
     pub(crate) fn crash_master(&mut self, last: LastCommit) {

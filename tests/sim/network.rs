@@ -45,6 +45,8 @@ pub(crate) type Link = ConnectionId;
 pub(crate) enum Peer {
     Agent(usize),
     Framework(usize),
+    /// A scheduler that comes with skep.
+    Scheduler(usize),
 }
 
 /// One end of a connection.
@@ -256,9 +258,19 @@ impl Sim {
                 let principal = self.frameworks[framework].principal();
                 self.master_takes(MasterInput::Framework { connection: link, principal, call });
             }
+            (Word::FromFramework(call), Some(Peer::Scheduler(scheduler))) => {
+                let principal = self.shipped[scheduler].principal();
+                if let Call::Put { blob } = &call {
+                    self.store_blob(blob);
+                }
+                self.master_takes(MasterInput::Framework { connection: link, principal, call });
+            }
             (Word::ToAgent(order), Some(Peer::Agent(agent))) => self.agent_is_told(agent, order),
             (Word::ToFramework(event), Some(Peer::Framework(framework))) => {
                 self.framework_hears(framework, link, event);
+            }
+            (Word::ToFramework(event), Some(Peer::Scheduler(scheduler))) => {
+                self.shipped_hears(scheduler, link, event);
             }
             (word, peer) => panic!("{word:?} is nothing that {peer:?} and the master say"),
         }
@@ -279,6 +291,7 @@ impl Sim {
             (Side::Peer, Peer::Framework(framework)) => {
                 self.framework_disconnected(framework, link);
             }
+            (Side::Peer, Peer::Scheduler(scheduler)) => self.shipped_disconnected(scheduler, link),
         }
         self.network.connections.retain(|_, connection| {
             connection.at_master.stage != Stage::Over || connection.at_peer.stage != Stage::Over
@@ -399,6 +412,7 @@ impl Sim {
         match peer {
             Peer::Agent(agent) => self.agent_connected(agent, link),
             Peer::Framework(framework) => self.framework_connected(framework, link),
+            Peer::Scheduler(scheduler) => self.shipped_connected(scheduler, link),
         }
     }
 
@@ -406,6 +420,7 @@ impl Sim {
         match peer {
             Peer::Agent(agent) => self.agents[agent].wants_connection(),
             Peer::Framework(framework) => self.frameworks[framework].wants_connection(),
+            Peer::Scheduler(scheduler) => self.shipped[scheduler].wants_connection(),
         }
     }
 }

@@ -15,6 +15,7 @@ impl Sim {
     /// Runs until everything is at rest.
     pub(crate) fn come_to_rest(&mut self) {
         let work: Duration = self.frameworks.iter().map(Framework::work_left).sum();
+        let work = work + self.work.time_left();
         let end = self.now + RECOVERY_MAX + work;
         while let Some(why) = self.unrest() {
             assert!(self.now <= end, "it does not come to rest: {why}");
@@ -32,6 +33,9 @@ impl Sim {
         }
         if let Some(framework) = self.frameworks.iter().find(|framework| !framework.is_quiet()) {
             return Some(format!("a framework waits: {framework:?}"));
+        }
+        if let Some(why) = self.work_left() {
+            return Some(why);
         }
         if let Some(agent) = self.agents.iter().find(|agent| !agent.is_quiet()) {
             return Some(format!("agent {} is busy and holds {:?}", agent.id, agent.disk.keys()));

@@ -3,6 +3,8 @@
 //! Always holds: which seeds are played depends on nothing but what was asked for.
 
 use crate::{
+    jobs,
+    sim::Sim,
     swarm,
     trace::{Detail, LINES, Trace},
 };
@@ -29,6 +31,15 @@ thread_local! {
     static IS_QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Whose histories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Frameworks of the simulation, which do all that the protocol allows.
+    Tasks,
+    /// The schedulers that come with skep, and what is ordered of them.
+    Jobs,
+}
+
 /// A history that broke no promise.
 #[derive(Clone, Copy, Debug)]
 pub struct Story {
@@ -48,10 +59,14 @@ pub struct Broken {
 /// Which histories to play.
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
+    /// Whose.
+    pub about: About,
     /// The first seed.
     pub from: u64,
-    /// How many, each seed one more than the one before.
+    /// How many at most, each seed one more than the one before.
     pub seeds: u64,
+    /// After how long none is begun any more.
+    pub time_max: Duration,
     /// After how many that broke a promise to stop.
     pub broken_max: usize,
     /// Whether to say now and then how far it is.
@@ -93,33 +108,40 @@ impl Summary {
 ///
 /// # Errors
 /// [`Broken`] if a promise was broken: its last events, seed and step were written to stderr.
-pub fn judge(seed: u64) -> Result<Story, Broken> {
+pub fn judge(about: About, seed: u64) -> Result<Story, Broken> {
     /// Two failures at once are told one after the other.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     hush();
     IS_QUIET.set(true);
-    let played = catch_unwind(|| swarm::play(seed, Trace::new(Detail::Counted)));
+    let played = catch_unwind(|| play(about, seed, Detail::Counted));
     IS_QUIET.set(false);
     match played {
         Ok(sim) => Ok(Story { simulated: sim.simulated(), steps: sim.steps() }),
         Err(_) => {
             let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-            let again = AssertUnwindSafe(|| drop(tell(seed)));
+            let again = AssertUnwindSafe(|| drop(tell(about, seed)));
             assert!(catch_unwind(again).is_err(), "{seed:#x} is not the same history twice");
             Err(Broken { seed })
         }
     }
 }
 
+fn play(about: About, seed: u64, detail: Detail) -> Sim {
+    match about {
+        About::Tasks => swarm::play(seed, Trace::new(detail)),
+        About::Jobs => jobs::play(seed, Trace::new(detail)),
+    }
+}
+
 /// Plays one history in words, of which the last stay.
-pub(crate) fn tell(seed: u64) -> crate::sim::Sim {
+fn tell(about: About, seed: u64) -> Sim {
     let lines = env::var("LINES").ok().and_then(|text| text.parse().ok()).unwrap_or(LINES);
-    swarm::play(seed, Trace::new(Detail::Told(lines)))
+    play(about, seed, Detail::Told(lines))
 }
 
 /// Plays one history and writes its end to stderr, whatever it is.
-pub fn show(seed: u64) {
-    tell(seed).print_last();
+pub fn show(about: About, seed: u64) {
+    tell(about, seed).print_last();
 }
 
 /// Plays many histories, one on each core at a time.
@@ -140,10 +162,10 @@ pub fn run(order: Order) -> Summary {
 fn play_next(order: Order, next: &AtomicU64, sum: &Mutex<Summary>, begun: Instant) {
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        if number >= order.seeds {
+        if number >= order.seeds || begun.elapsed() >= order.time_max {
             return;
         }
-        let judged = judge(order.from.wrapping_add(number));
+        let judged = judge(order.about, order.from.wrapping_add(number));
         let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
         sum.played += 1;
         match judged {
@@ -170,7 +192,8 @@ fn play_next(order: Order, next: &AtomicU64, sum: &Mutex<Summary>, begun: Instan
 fn tell_progress(order: Order, sum: &Summary) {
     let (played, seeds, broken) = (sum.played, order.seeds, sum.broken.len());
     let pace = sum.hours_per_minute();
-    println!("{played} of {seeds} played, {broken} broken, {pace:.0} simulated hours a minute");
+    let of = if seeds == u64::MAX { String::new() } else { format!(" of {seeds}") };
+    println!("{played}{of} played, {broken} broken, {pace:.0} simulated hours a minute");
 }
 
 /// Lets a thread fail without a word, if it wants to.

@@ -81,6 +81,22 @@ pub(crate) enum Event {
     FrameworkKills {
         framework: usize,
     },
+    /// A scheduler that comes with skep wanted to be woken.
+    SchedulerWakes {
+        scheduler: usize,
+        instance: u64,
+    },
+    /// Somebody ends the command that a scheduler is a part of.
+    Interrupts {
+        scheduler: usize,
+        how: Interruption,
+    },
+    /// A person gives an order, or looks for its answer.
+    PersonActs {
+        order: usize,
+    },
+    /// It is looked whether everybody who waits has to.
+    Looks,
     Dials {
         peer: Peer,
     },
@@ -97,6 +113,15 @@ pub(crate) enum Event {
     Strikes {
         fault: Fault,
     },
+}
+
+/// How a command comes to its end before its work is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interruption {
+    /// It is told to end, and ends its work.
+    Told,
+    /// Its process is killed.
+    Killed,
 }
 
 /// One run of one executor of one run of an agent.

@@ -10,10 +10,13 @@ use crate::{
     freeze::Standstills,
     master::Master,
     network::{Network, Peer},
+    person::Person,
     promises::Promises,
     random::Random,
-    schedule::{Event, Schedule},
+    schedule::{Event, Interruption, Schedule},
+    shipped::Shipped,
     trace::Trace,
+    work::Work,
 };
 use skep_agent_core::Policy as AgentPolicy;
 use skep_master_core::Policy as MasterPolicy;
@@ -37,6 +40,9 @@ pub(crate) struct Sim {
     pub(crate) master: Master,
     pub(crate) agents: Vec<Agent>,
     pub(crate) frameworks: Vec<Framework>,
+    pub(crate) shipped: Vec<Shipped>,
+    pub(crate) person: Person,
+    pub(crate) work: Work,
     /// Executors ever started.
     pub(crate) executors: u64,
     pub(crate) promises: Promises,
@@ -59,6 +65,9 @@ impl Sim {
             master: Master::new(policy),
             agents: Vec::new(),
             frameworks: Vec::new(),
+            shipped: Vec::new(),
+            person: Person::default(),
+            work: Work::default(),
             executors: 0,
             promises: Promises::default(),
             trace,
@@ -114,6 +123,15 @@ impl Sim {
             Event::ExecutorEnds { executor } => self.executor_ends(&executor),
             Event::FrameworkSubmits { framework, tasks } => self.submit_some(framework, tasks),
             Event::FrameworkKills { framework } => self.kill_one(framework),
+            Event::SchedulerWakes { scheduler, instance } => {
+                self.shipped_wakes(scheduler, instance);
+            }
+            Event::Interrupts { scheduler, how: Interruption::Told } => self.interrupt(scheduler),
+            Event::Interrupts { scheduler, how: Interruption::Killed } => {
+                self.kill_shipped(scheduler);
+            }
+            Event::PersonActs { order } => self.person_acts(order),
+            Event::Looks => self.looks(),
             Event::Dials { peer } => self.dials(peer),
             Event::Arrives { link, to } => self.arrives(link, to),
             Event::Notices { link, side } => self.notices(link, side),

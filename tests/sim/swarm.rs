@@ -113,7 +113,10 @@ impl Sim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{run, trace::Detail};
+    use crate::{
+        run::{self, About},
+        trace::Detail,
+    };
 
     /// How many histories of each mix are played every time.
     const SEEDS: u64 = 30;
@@ -121,7 +124,8 @@ mod tests {
     fn play_all(mix: Mix) {
         let digit = Mix::ALL.iter().position(|other| *other == mix).expect("one of all");
         let seeds = (0..SEEDS).map(|seed| seed << 4 | digit as u64);
-        let broken: Vec<_> = seeds.filter_map(|seed| run::judge(seed).err()).collect();
+        let broken: Vec<_> =
+            seeds.filter_map(|seed| run::judge(About::Tasks, seed).err()).collect();
         assert!(broken.is_empty(), "{broken:?}; cargo xtask sim --replay 0x... shows one of them");
     }
 

@@ -25,6 +25,8 @@ const ABSENCES: &[Absence] = &[
     Absence { package: "skep-simulate", crates: WORLD, why: "the simulation is pure" },
     Absence { package: "skep-master-core", crates: WORLD, why: "the master's core is pure" },
     Absence { package: "skep-agent-core", crates: WORLD, why: "the agent's core is pure" },
+    Absence { package: "skep-scheduler", crates: WORLD, why: "drivers are pure" },
+    Absence { package: "skep-supervisor", crates: WORLD, why: "the supervisor is pure" },
     Absence { package: "skep-swarm", crates: WORLD, why: "the simulated cluster is pure" },
     Absence {
         package: "skep-agent",

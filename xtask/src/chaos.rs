@@ -29,10 +29,11 @@ mod work;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use cluster::Cluster;
+pub(crate) use faults::Chance;
 use faults::{Deck, Kind, Needs};
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 use struck::Struck;
@@ -65,7 +66,7 @@ pub(crate) struct Order {
 
 /// Runs the cluster, and fails if a task was lost or doubled.
 pub(crate) fn run(order: &Order) -> Result<()> {
-    let skep = binary(order)?;
+    let skep = binary(order.skep.as_deref())?;
     let folder = std::env::temp_dir().join(format!("skep-chaos-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     println!("{} in {}", skep.display(), folder.display());
@@ -103,10 +104,11 @@ pub(crate) fn run(order: &Order) -> Result<()> {
     Ok(())
 }
 
-fn binary(order: &Order) -> Result<PathBuf> {
+/// The program that is tried: this one, or what was built last.
+pub(crate) fn binary(named: Option<&Path>) -> Result<PathBuf> {
     let built = ["release", "debug"].map(|kind| crate::repo::root().join("target").join(kind));
     let built = built.map(|folder| folder.join("skep")).into_iter().find(|path| path.exists());
-    let path = order.skep.clone().or(built);
+    let path = named.map(Path::to_owned).or(built);
     let path = path.context("there is no skep: cargo build, or give it with --skep PATH")?;
     path.canonicalize().with_context(|| path.display().to_string())
 }

@@ -12,6 +12,7 @@ mod ci;
 mod fuzz;
 mod guests;
 mod interrupt;
+mod jobs;
 mod mutants;
 mod repo;
 mod sim;
@@ -50,6 +51,8 @@ enum Command {
     Mutants(mutants::Order),
     /// Break a real cluster under load, again and again, and count what was lost
     Chaos(chaos::Order),
+    /// Run random job graphs on real private clusters, with a cold and a warm cache of modules
+    Jobs(jobs::Order),
     /// A framework of that cluster
     #[command(hide = true)]
     ChaosFramework(chaos::load::Order),
@@ -71,6 +74,7 @@ fn main() -> Result<()> {
         Command::Sim(play) => sim::play(play),
         Command::Fuzz(order) => fuzz::run(&order),
         Command::Mutants(order) => mutants::run(&order),
+        Command::Jobs(order) => jobs::run(&order),
         Command::Chaos(order) => chaos::run(&order),
         Command::ChaosFramework(order) => chaos::load::run(order),
         Command::Vm(order) => vm::run(&order),

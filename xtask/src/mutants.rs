@@ -1,8 +1,9 @@
 //! Deliberate faults: each is made in a copy of the cores, and something must notice.
 //!
 //! A mutation that survives says that a promise has no test. The copy is a workspace of its own
-//! under `target/mutants`, so the tree itself is never changed. The tests of the core that was
-//! changed are asked first, then the swarm, by the same seeds every time.
+//! under `target/mutants`, so the tree itself is never changed. The tests of the crate that was
+//! changed are asked first, then the swarm, by the same seeds every time: histories of tasks, and
+//! if these notice nothing, or cannot, those of the schedulers that come with skep.
 
 mod list;
 
@@ -17,9 +18,33 @@ use std::{
 };
 
 /// What the copy consists of.
-const FOLDERS: [&str; 6] =
-    ["protocol", "master/allocator", "master/core", "agent/core", "tests/sim", "tests/properties"];
+const FOLDERS: [&str; 12] = [
+    "protocol",
+    "master/allocator",
+    "master/core",
+    "agent/core",
+    "scheduler",
+    "supervisor",
+    "frameworks",
+    "tests/sim",
+    "tests/properties",
+    // Without their programs the frameworks do without these, but cargo looks for them.
+    "framework-sdk",
+    "guest-sdk",
+    "transport",
+];
 const FILES: [&str; 2] = ["Cargo.lock", "rust-toolchain.toml"];
+
+/// Whose tests are asked where a fault is in which folder.
+const TESTED: [(&str, &str); 5] = [
+    ("master", "skep-master-core"),
+    ("agent", "skep-agent-core"),
+    ("frameworks", "skep-frameworks"),
+    ("scheduler", "skep-scheduler"),
+    ("supervisor", "skep-supervisor"),
+];
+/// Those whose faults only the histories of schedulers can show.
+const SCHEDULERS: [&str; 3] = ["frameworks", "scheduler", "supervisor"];
 
 /// Of the root's profiles what concerns others, so that they are built once for both.
 const PROFILE: &str = r#"
@@ -132,32 +157,40 @@ fn write_if_new(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).with_context(|| path.display().to_string())
 }
 
-/// Runs the tests of the core that was changed, or of both, and the swarm.
+/// Runs the tests of the crate that was changed, or of all, and the swarm.
 fn judge(tree: &Path, mutation: Option<&Mutation>, seeds: u64) -> Result<Verdict> {
-    let cores = ["skep-master-core", "skep-agent-core"];
     let mut test = None;
-    for core in cores.into_iter().filter(|core| mutation.is_none_or(|m| m.is_in(core))) {
-        let (_, told) = cargo(tree, &["test", "--quiet", "--package", core, "--lib"])?;
+    let is_meant = |folder: &str| mutation.is_none_or(|m| m.file.starts_with(folder));
+    for (_, package) in TESTED.into_iter().filter(|(folder, _)| is_meant(folder)) {
+        let (_, told) = cargo(
+            tree,
+            &["test", "--quiet", "--no-default-features", "--package", package, "--lib"],
+        )?;
         if told.contains("error[E") || told.contains("error: expected") {
             bail!("it does not compile:\n{told}");
         }
         test = test.or_else(|| failed_test(&told));
     }
+    let is_of_schedulers =
+        mutation.is_some_and(|m| SCHEDULERS.iter().any(|s| m.file.starts_with(s)));
+    let histories: &[&[&str]] = if is_of_schedulers { &[&["--jobs"]] } else { &[&[], &["--jobs"]] };
+    for about in histories {
+        if let Some(seeds) = play(tree, seeds, about)? {
+            return Ok(Verdict { test, seeds: Some(seeds) });
+        }
+    }
+    Ok(Verdict { test, seeds: None })
+}
+
+/// How many histories were played until one broke a promise.
+fn play(tree: &Path, seeds: u64, about: &[&str]) -> Result<Option<u64>> {
     let seeds = seeds.to_string();
     let play = ["play", "--from", "0", "--seeds", &seeds, "--until-broken", "--quiet"];
     let swarm = ["run", "--quiet", "--package", "skep-swarm", "--bin", "swarm", "--"];
-    let (is_sound, told) = cargo(tree, &[&swarm[..], &play[..]].concat())?;
+    let (is_sound, told) = cargo(tree, &[&swarm[..], &play[..], about].concat())?;
     let broken = told.lines().find_map(|line| line.split_once(" histories, "));
     let played = broken.and_then(|(count, _)| count.trim().parse().ok());
-    let seeds = if is_sound { None } else { Some(played.context(told)?) };
-    Ok(Verdict { test, seeds })
-}
-
-impl Mutation {
-    fn is_in(&self, core: &str) -> bool {
-        let folder = if core == "skep-master-core" { "master" } else { "agent" };
-        self.file.starts_with(folder)
-    }
+    Ok(if is_sound { None } else { Some(played.context(told)?) })
 }
 
 /// The name of the first test that failed, without its module.

@@ -26,6 +26,8 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 /// Tasks shown at once, the newest, so that they fit a frame; about 400 bytes each.
 const TASKS_SHOWN_MAX: usize = 5_000;
+/// Frameworks of which it is looked why they have nothing: each is compared with every agent.
+const LOOKED_AT_MAX: usize = 64;
 
 impl Master {
     /// The answer to a person who only wants to see something; none if it is an order.
@@ -330,13 +332,19 @@ impl Master {
 
     /// Why what is free is offered to nobody: what stands in the way of most agents.
     fn no_offers(&self) -> String {
+        let is_wanting =
+            |id: &FrameworkId| self.ledger.shares.appetite(id) == Some(Appetite::Wanting);
+        let wanting = self.durable.frameworks.iter().filter(|(id, _)| is_wanting(id));
         let mut causes: BTreeMap<Cause, usize> = BTreeMap::new();
         let mut waiting = 0;
-        for (framework, known) in &self.durable.frameworks {
+        for (framework, known) in wanting.take(LOOKED_AT_MAX) {
             for role in known.info.roles() {
                 let why = self.ledger.shares.explain(framework, role, None, self.now);
                 if why.silence.is_some() {
                     continue;
+                }
+                if why.possible > 0 {
+                    return "offers are about to be made".into();
                 }
                 waiting += 1;
                 for (cause, count) in why.causes {
@@ -350,18 +358,16 @@ impl Master {
                 .into();
         }
         // Agents that are full or take no part are not what is free.
-        let of_free = |cause: &Cause| !matches!(cause, Cause::Closed | Cause::Full);
-        let of_free: Vec<(&Cause, usize)> =
-            causes.iter().filter(|(cause, _)| of_free(cause)).map(|(c, n)| (c, *n)).collect();
-        match of_free.iter().max_by_key(|(cause, n)| (*n, Reverse(*cause))) {
-            None | Some((Cause::Filter, _)) if of_free.len() <= 1 => {
-                "every framework has declined what is free".into()
-            }
+        causes.retain(|cause, _| !matches!(cause, Cause::Closed | Cause::Full));
+        if causes.keys().eq([&Cause::Filter]) {
+            return "every framework has declined what is free".into();
+        }
+        match causes.iter().max_by_key(|(cause, agents)| (**agents, Reverse(*cause))) {
             Some((cause, _)) => format!(
                 "{} and cannot be offered what is free: {cause}; `skep why` says more",
                 count(waiting, "framework waits", "frameworks wait")
             ),
-            None => "every framework has declined what is free".into(),
+            None => "no agent has anything left that is worth an offer".into(),
         }
     }
 }

@@ -171,4 +171,60 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         right: "            known.over.add(key.clone());\n",
         wrong: "            let _ = &mut known.over;\n",
     },
+    Mutation {
+        name: "a filled queue uses up what is waited for",
+        file: "master/core/src/ledger/books.rs",
+        right: "        self.reshape(id, Origin::Enqueued, |allocation| {\n            \
+                allocation.granted = room;\n",
+        wrong: "        self.reshape(id, Origin::Offer, |allocation| {\n            \
+                allocation.granted = room;\n",
+    },
+    Mutation {
+        name: "a scheduler that has suppressed asks for nothing more",
+        file: "scheduler/src/driver.rs",
+        right: "            (false, true) => self.revive(),\n",
+        wrong: "            (false, true) => self.asks = true,\n",
+    },
+    Mutation {
+        name: "what failed waits for ever",
+        file: "frameworks/src/batch/progress.rs",
+        right: "            self.first_waiting = self.first_waiting.min(index);\n",
+        wrong: "            self.first_waiting = self.first_waiting.max(index + 1);\n",
+    },
+    Mutation {
+        name: "what is put into a queue is not said",
+        file: "frameworks/src/batch/scheduler.rs",
+        right: "        driver.enqueue(allocation, tasks);\n",
+        wrong: "        drop(tasks);\n",
+    },
+    Mutation {
+        name: "a job is called done before it is",
+        file: "frameworks/src/batch/progress.rs",
+        right: "        self.done == self.count()\n",
+        wrong: "        self.done + 1 >= self.count()\n",
+    },
+    Mutation {
+        name: "the copies of a removed service run on",
+        file: "frameworks/src/service/scheduler.rs",
+        right: "                        driver.kill(task);\n",
+        wrong: "                        drop(task);\n",
+    },
+    Mutation {
+        name: "a schedule forgets which slots it has begun",
+        file: "frameworks/src/cron/scheduler.rs",
+        right: "                if fitting > 0 {\n",
+        wrong: "                if fitting > 1_000 {\n",
+    },
+    Mutation {
+        name: "a hosted scheduler that died is not started again",
+        file: "supervisor/src/supervisor.rs",
+        right: "            driver.wake_at(time);\n",
+        wrong: "            let _ = time;\n",
+    },
+    Mutation {
+        name: "a reason that is not so",
+        file: "master/allocator/src/judge.rs",
+        right: "        if refuses { Err(Cause::Filter) } else { Ok(lot) }\n",
+        wrong: "        if refuses { Err(Cause::Full) } else { Ok(lot) }\n",
+    },
 ];
