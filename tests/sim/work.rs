@@ -29,6 +29,7 @@ use skep_frameworks::{
 use skep_protocol::{
     Attempt, Rejection, Resources, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
     framework::Answer,
+    operator::{Request, Response},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -291,9 +292,23 @@ impl Sim {
         self.leftovers()
     }
 
-    /// What is left of commands that are gone, if anything is.
+    /// What is left of commands that are gone, or is held for nobody, if anything is.
     fn leftovers(&self) -> Option<String> {
-        None
+        let listed = match self.view(&Request::Frameworks) {
+            Some(Response::Frameworks(views)) => views.frameworks,
+            _ => Vec::new(),
+        };
+        let gone = self.shipped.iter().filter(|shipped| matches!(shipped.stage, Stage::Gone(_)));
+        for id in gone.filter_map(|shipped| shipped.id.as_ref()) {
+            if listed.iter().any(|view| view.framework == id.as_str()) {
+                return Some(format!("{id} is gone and still listed"));
+            }
+        }
+        let agents = self.agents_view();
+        let held = agents.iter().find(|agent| !agent.allocated.is_empty());
+        held.map(|agent| {
+            format!("of agent {} {:?} is not given back", agent.agent, agent.allocated)
+        })
     }
 
     /// Compares what schedulers say of their jobs with what is known.

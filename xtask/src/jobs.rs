@@ -11,6 +11,7 @@ use crate::chaos::Chance;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use draw::Graph;
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
     env, fmt, fs,
     fs::File,
@@ -209,7 +210,9 @@ fn command(skep: &Path, home: &Path, lot: &Lot) -> Command {
     let mut command = Command::new(skep);
     match lot.graphs.as_slice() {
         [only] => command.args(["job", "run"]).arg(only.file(home)),
-        many => command.args(["dev", "--agents", "2", "sh", "-c"]).arg(script(skep, home, many)),
+        many => {
+            command.args(["dev", "--agents", "2", "--", "sh", "-c"]).arg(script(skep, home, many))
+        }
     };
     for name in ["SKEP_MASTER", "SKEP_JOIN", "SKEP_IDENTITY"] {
         command.env_remove(name);
@@ -243,12 +246,12 @@ fn wait(mut child: Child, bound: Duration) -> Result<Option<ExitStatus>> {
             return Ok(Some(status).filter(|_| !told));
         }
         let over = begun.elapsed();
-        let group = rustix::process::Pid::from_child(&child);
+        let group = Pid::from_child(&child);
         if over > bound && !told {
-            rustix::process::kill_process_group(group, rustix::process::Signal::TERM)?;
+            let _ = kill_process_group(group, Signal::TERM);
             told = true;
         } else if over > bound + ENDING {
-            rustix::process::kill_process_group(group, rustix::process::Signal::KILL)?;
+            let _ = kill_process_group(group, Signal::KILL);
         }
         pause(LOOK);
     }

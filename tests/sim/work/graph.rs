@@ -3,7 +3,9 @@
 use super::Wait;
 use crate::guest;
 use skep_frameworks::batch::{FileSource, Group, Job};
-use skep_protocol::{Outcome, Rejection, TaskId, Time, outcome::KilledBy, task::DirSource};
+use skep_protocol::{
+    Attempt, Outcome, Rejection, TaskId, Time, outcome::KilledBy, task::DirSource,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
