@@ -27,5 +27,6 @@ mod programs;
 mod quotas;
 mod restarts;
 mod sharing;
+mod surroundings;
 mod trouble;
 mod walls;
