@@ -12,8 +12,10 @@
 //! library of WASI 0.2 links those into programs that never open one.
 
 mod component;
+mod features;
 mod outline;
 
+pub use features::{features_off, lacking_features};
 pub use outline::{Memory, Outline};
 
 use skep_protocol::task::Grants;

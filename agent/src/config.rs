@@ -18,7 +18,7 @@ pub struct Config {
     pub records: Records,
     /// The skep binary, for `skep executor` and `skep compile`.
     pub program: PathBuf,
-    /// What to offer. None: what the machine has.
+    /// What to offer. None: what [`crate::Bounds`] says.
     pub resources: Option<Resources>,
     /// What to lend on top of that, as long as regular tasks leave it.
     pub revocable: Resources,

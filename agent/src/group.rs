@@ -5,20 +5,23 @@
 //! same, and says why there is none. Deliberately absent: processors, whose shares the executors
 //! keep themselves, and a group for each executor, whose tasks come and go.
 
+use crate::{
+    bounds::{Bound, By},
+    groups::{Place, Version},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
     process,
 };
 
-/// Where control groups are mounted.
-const MOUNTED: &str = "/sys/fs/cgroup";
-/// Which groups this process is in.
-const OWN: &str = "/proc/self/cgroup";
 /// What executors need for themselves besides the memory of their tasks: a fixed part, and a part
 /// of it for what they keep about each guest.
 const SPARED_BYTES: u64 = 256 << 20;
 const SPARED_PART: u64 = 4;
+/// What stays outside of it within a group around it: the agent. Should executors take more than
+/// there is, the kernel ends one of them and not the agent.
+const AGENT_BYTES: u64 = 64 << 20;
 /// The group in which an agent of version 2 puts itself: those that share their resources among
 /// others hold no process.
 const OURSELVES: &str = "skep-agent";
@@ -38,28 +41,19 @@ pub(crate) enum NoGroup {
     Refused { step: &'static str, path: PathBuf, source: io::Error },
 }
 
-/// The version of a control group, each with its own words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    One,
-    Two,
-}
-
-impl Version {
-    const fn limit(self) -> &'static str {
-        match self {
-            Self::One => "memory.limit_in_bytes",
-            Self::Two => "memory.max",
-        }
+const fn limit(version: Version) -> &'static str {
+    match version {
+        Version::One => "memory.limit_in_bytes",
+        Version::Two => "memory.max",
     }
 }
 
 impl Group {
     /// Makes the group `name`, or finds the one that an earlier run has left, for tasks that have
-    /// `tasks_bytes` of memory together.
-    pub(crate) fn make(name: &str, tasks_bytes: u64) -> Result<Self, NoGroup> {
-        let own = fs::read_to_string(OWN).map_err(|_| NoGroup::Absent)?;
-        let (version, parent) = find(Path::new(MOUNTED), &own).ok_or(NoGroup::Absent)?;
+    /// `tasks_bytes` of memory together, within what there is at most.
+    pub(crate) fn make(name: &str, tasks_bytes: u64, memory: &Bound<u64>) -> Result<Self, NoGroup> {
+        let place = Place::of("memory").filter(|place| place.offers("memory"));
+        let Place { version, own: parent, .. } = place.ok_or(NoGroup::Absent)?;
         let dir = parent.join(name);
         match fs::create_dir(&dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -67,11 +61,15 @@ impl Group {
             }
             _ => {}
         }
-        let limit = dir.join(version.limit());
+        let limit = dir.join(limit(version));
         if version == Version::Two && !limit.exists() {
             share(&parent)?;
         }
-        let bytes = tasks_bytes.saturating_add(SPARED_BYTES + tasks_bytes / SPARED_PART);
+        let wanted = tasks_bytes.saturating_add(SPARED_BYTES + tasks_bytes / SPARED_PART);
+        let bytes = match memory.by {
+            By::Group(_) => wanted.min(memory.most.saturating_sub(AGENT_BYTES)),
+            By::Machine | By::Affinity => wanted,
+        };
         fs::write(&limit, bytes.to_string()).map_err(refused("setting", &limit))?;
         tracing::info!(group = %dir.display(), bytes, "executors are in a control group");
         Ok(Self { dir })
@@ -88,31 +86,6 @@ impl Drop for Group {
         // The kernel keeps it while executors run on in it; the next run finds it.
         let _ = fs::remove_dir(&self.dir);
     }
-}
-
-/// The group below which ours is made: the one that we are in, or all of what we see where that is
-/// out of our sight, as in containers.
-fn find(mounted: &Path, own: &str) -> Option<(Version, PathBuf)> {
-    let below = |root: PathBuf, path: &str| {
-        let own = root.join(path.trim_start_matches('/'));
-        if own.is_dir() { own } else { root }
-    };
-    let lines = own.lines().filter_map(|line| {
-        let mut parts = line.splitn(3, ':').skip(1);
-        Some((parts.next()?, parts.next()?))
-    });
-    for (controllers, path) in lines {
-        let root = mounted.join("memory");
-        if controllers.split(',').any(|name| name == "memory") && root.is_dir() {
-            return Some((Version::One, below(root, path)));
-        }
-        let parent = below(mounted.to_owned(), path);
-        let offered = fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
-        if controllers.is_empty() && offered.split_whitespace().any(|name| name == "memory") {
-            return Some((Version::Two, parent));
-        }
-    }
-    None
 }
 
 /// Lets the groups below `parent` have limits of their own on memory. Only a group that holds no
@@ -146,32 +119,14 @@ fn refused(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> NoGroup
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::Bounds;
     use std::process::{Command, Stdio};
-
-    #[test]
-    fn the_group_around_us_is_found_by_its_version() {
-        let mounted = tempfile::tempdir().expect("a folder");
-        let root = mounted.path();
-        let found = |own: &str| find(root, own);
-        assert_eq!(found("0::/a\n"), None, "there is nothing at all");
-
-        fs::create_dir_all(root.join("a/b")).expect("a folder");
-        fs::write(root.join("a/b/cgroup.controllers"), "cpu memory pids\n").expect("a file");
-        assert_eq!(found("0::/a/b\n"), Some((Version::Two, root.join("a/b"))));
-        assert_eq!(found("0::/a\n"), None, "whose parent does not share memory with it");
-
-        fs::create_dir_all(root.join("memory/c")).expect("a folder");
-        let own = "9:name=systemd:/\n4:cpu,memory:/c\n0::/a\n";
-        assert_eq!(found(own), Some((Version::One, root.join("memory/c"))));
-        let hidden = "4:memory:/elsewhere\n0::/\n";
-        assert_eq!(found(hidden), Some((Version::One, root.join("memory"))));
-    }
 
     /// On the real kernel, where it has groups that we may make; elsewhere the refusal must say so.
     #[test]
     fn what_takes_more_than_its_group_has_is_ended_by_the_kernel() {
         let name = format!("skep-test-{}", process::id());
-        let group = match Group::make(&name, 0) {
+        let group = match Group::make(&name, 0, &Bounds::here().memory_bytes) {
             Ok(group) => group,
             Err(NoGroup::Absent) => return assert!(!has_memory_groups()),
             Err(NoGroup::Refused { source, .. }) => {
@@ -194,7 +149,6 @@ mod tests {
     }
 
     fn has_memory_groups() -> bool {
-        let own = fs::read_to_string(OWN).unwrap_or_default();
-        find(Path::new(MOUNTED), &own).is_some()
+        Place::of("memory").is_some_and(|place| place.offers("memory"))
     }
 }

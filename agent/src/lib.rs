@@ -9,7 +9,9 @@
 //! `skep compile` as processes. What it writes below its folders goes through directory handles
 //! that no name can leave.
 
+mod bounds;
 mod config;
+mod groups;
 mod machine;
 mod run;
 
@@ -33,7 +35,9 @@ mod modules;
 mod sandboxes;
 mod volumes;
 
+pub use bounds::{Bound, Bounds, By};
 pub use config::{AtStop, Config, Records, Sandbox, SecondWall};
+pub use groups::{Place, Version};
 pub use machine::{OfferError, machine_resources};
 pub use run::{RunError, run};
 pub use skep_agent_core::{HostDirs, NetRule, Volume};

@@ -3,6 +3,7 @@
 use crate::{
     artifacts::Artifacts,
     barrier::Barrier,
+    bounds::Bounds,
     compiler::{self, Compiler, CompilerError, Description},
     config::{Config, Sandbox, SecondWall},
     executors::Executors,
@@ -110,8 +111,8 @@ pub async fn run(
     identity: Identity,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    machine::check(config.resources.as_ref())?;
-    check_reserved(&config)?;
+    let bounds = Bounds::here();
+    let config = settled(config, &bounds)?;
     folders::make(&config.work_dir)?;
     // First of all: the records also keep a second agent off the folder.
     let (journal, records) = Journal::open::<Record>(&config.records)?;
@@ -134,7 +135,7 @@ pub async fn run(
         sandbox: config.sandbox,
         users: config.users.clone(),
         folders: folders.clone(),
-        group: second_wall(&config, identity.name().id()),
+        group: second_wall(&config, identity.name().id(), &bounds),
         alone_max: config.alone_max,
         choosing: Mutex::default(),
     };
@@ -188,12 +189,12 @@ fn policy(config: &Config, volumes: BTreeMap<String, Volume>, folders: &Folders)
 }
 
 /// The control group of the executors, or none: all limits hold without.
-fn second_wall(config: &Config, agent: &str) -> Option<Group> {
+fn second_wall(config: &Config, agent: &str, bounds: &Bounds) -> Option<Group> {
     if config.group == SecondWall::Absent {
         return None;
     }
-    let bytes = machine::tasks_bytes(config.resources.as_ref(), &config.revocable);
-    let made = Group::make(&format!("skep-{agent}"), bytes);
+    let tasks = resources(config).plus(&config.revocable).mem_bytes();
+    let made = Group::make(&format!("skep-{agent}"), tasks, &bounds.memory_bytes);
     made.inspect_err(|why| tracing::info!("no control group around executors: {why}")).ok()
 }
 
@@ -207,8 +208,29 @@ fn check_reserved(config: &Config) -> Result<(), RunError> {
     Err(RunError::Reserved { reserved, resources })
 }
 
+/// The configuration with what is offered, which fits into what there is.
+fn settled(config: Config, bounds: &Bounds) -> Result<Config, RunError> {
+    machine::check(bounds, config.resources.as_ref())?;
+    let resources = config.resources.clone().unwrap_or_else(|| by_default(bounds));
+    let config = Config { resources: Some(resources), ..config };
+    check_reserved(&config)?;
+    Ok(config)
+}
+
+/// What is offered if nobody says what.
+fn by_default(bounds: &Bounds) -> Resources {
+    let resources = bounds.resources();
+    let Bounds { memory_bytes: memory, cpus } = bounds;
+    tracing::info!(
+        %resources,
+        "offers what there is: {} bytes of memory, {}, and {} cpus, {}",
+        memory.most, memory.by, cpus.most, cpus.by
+    );
+    resources
+}
+
 fn resources(config: &Config) -> Resources {
-    config.resources.clone().unwrap_or_else(machine::machine_resources)
+    config.resources.clone().unwrap_or_else(Resources::none)
 }
 
 fn check_sandbox(sandbox: Sandbox, missing: &[String]) -> Result<(), RunError> {

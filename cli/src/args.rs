@@ -377,7 +377,8 @@ pub(crate) struct AgentStart {
     /// as "functions=500000,compile-seconds=60" (a wrong name lists them all)
     #[arg(long, env = "SKEP_MODULE_LIMITS", value_name = "LIST", default_value = "")]
     pub(crate) module_limits: ModuleLimits,
-    /// What to offer, such as "cpus:4;mem:8192" (mem and disk in MiB) [default: this machine's]
+    /// What to offer, such as "cpus:4;mem:8192" (mem and disk in MiB) [default: what this machine
+    /// has and the control groups around the agent allow, without what skep needs itself]
     #[arg(long, env = "SKEP_RESOURCES", value_name = "LIST")]
     pub(crate) resources: Option<Scalars>,
     /// Reserve a part of it for a role and those below it, such as eng=cpus:1,mem:256

@@ -18,7 +18,10 @@ use skep_shell::OwnFolder;
 use skep_transport::{Address, JoinToken, join};
 use std::{
     collections::BTreeMap,
+    fs::DirBuilder,
+    io,
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -82,11 +85,11 @@ impl Private {
         sandbox: Sandbox,
         volumes: BTreeMap<String, Volume>,
     ) -> Result<Self> {
+        let work = OwnFolder::new("").map_err(no_temporary)?;
         let keep = Keep::Nothing;
         let policy = Policy::default();
         let config = skep_master::Config { listen, advertise: None, keep, policy };
         let master = Master::start(config).await?;
-        let work = OwnFolder::new("")?;
         let stop = CancellationToken::new();
         let failed = watch::Sender::new(None);
         let mut private =
@@ -121,7 +124,10 @@ impl Private {
         let identity = join(std::slice::from_ref(&address), token, "private").await?;
         let work_dir = self.work.path().join(format!("agent-{number}"));
         let config = Config {
-            cache_dir: cache_dir().unwrap_or_else(|| work_dir.join("cache")),
+            cache_dir: match cache_dir() {
+                Some(cache) => made(cache)?,
+                None => work_dir.join("cache"),
+            },
             work_dir,
             program: std::env::current_exe()?,
             resources: Some(resources),
@@ -202,6 +208,31 @@ fn split(all: &Resources, parts: usize) -> Resources {
         each = each.with(name, Amount::millis(part));
     }
     each
+}
+
+fn no_temporary(error: io::Error) -> Sentence {
+    let folder = std::env::temp_dir();
+    Sentence(format!(
+        "the private cluster has no folder for its files: none can be made in {}: {error}; set \
+         TMPDIR to a folder that you may write",
+        folder.display()
+    ))
+}
+
+/// The cache's folder, made if need be. What cannot be written is said before anything starts.
+fn made(cache: PathBuf) -> Result<PathBuf> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&cache);
+    match made.and_then(|()| tempfile::tempfile_in(&cache)) {
+        Ok(_) => Ok(cache),
+        Err(error) => {
+            let cache = cache.display();
+            let why = format!(
+                "the cache of compiled modules cannot be written, {cache}: {error}; set \
+                 SKEP_CACHE_DIR to a folder that you may write"
+            );
+            Err(Sentence(why).into())
+        }
+    }
 }
 
 /// Where blobs and compiled modules of this user outlive a private cluster:

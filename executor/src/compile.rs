@@ -155,14 +155,18 @@ fn compile_bytes(
         engine::compiling(nans).map_err(|error| failed("no engine", error.root_cause()))?;
     let provided =
         host::provided(&engine).map_err(|error| failed("no imports", error.root_cause()))?;
-    let rejected = |why: String| CompileError::Rejected { why };
+    // That a feature is off is the better reason: without it no other may be there.
+    let rejected = |why: String| CompileError::Rejected {
+        why: skep_admission::lacking_features(bytes).unwrap_or(why),
+    };
     if skep_admission::is_component(bytes) {
         let compiled = component::admit::compile(&engine, bytes, limits).map_err(rejected)?;
         return write(artifact, bytes, &[&compiled]);
     }
     precheck::check(bytes, &provided, limits).map_err(rejected)?;
-    Module::validate(&engine, bytes)
-        .map_err(|error| rejected(format!("it is no valid module: {}", error.root_cause())))?;
+    Module::validate(&engine, bytes).map_err(|error| {
+        rejected(format!("it is no valid module, a fault of what made it: {}", error.root_cause()))
+    })?;
     let compiled = engine
         .precompile_module(bytes)
         .map_err(|error| rejected(format!("it cannot be compiled: {}", error.root_cause())))?;

@@ -137,25 +137,8 @@ pub(crate) fn settings() -> Config {
         .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES_MAX))
         // Lines come from a table of ours: see `lines`.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
-    proposals_off(&mut config);
+    config.wasm_features(skep_admission::features_off(), false).shared_memory(false);
     config
-}
-
-/// Turns off what compilers for WASI p1 do not emit: most faults found in wasmtime of late were in
-/// one of these. On stay SIMD (the relaxed kind too, made deterministic), bulk memory, reference
-/// types, multi-value and extended constants.
-fn proposals_off(config: &mut Config) {
-    config
-        .wasm_gc(false)
-        .wasm_function_references(false)
-        .wasm_exceptions(false)
-        .wasm_tail_call(false)
-        .wasm_threads(false)
-        .shared_memory(false)
-        .wasm_memory64(false)
-        .wasm_multi_memory(false)
-        .wasm_custom_page_sizes(false)
-        .wasm_wide_arithmetic(false);
 }
 
 /// Feeds SHA-256 with what the standard library's hashers are fed with, because theirs may change

@@ -17,9 +17,11 @@ use skep_transport::{
 use std::{
     env,
     future::pending,
+    fs::DirBuilder,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     io,
     ops::ControlFlow,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -92,9 +94,15 @@ pub enum ConnectError {
     /// Joining failed.
     #[error(transparent)]
     Join(#[from] JoinError),
-    /// The kept identity cannot be read, or a new one cannot be written.
+    /// The kept identity cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A new identity cannot be kept.
+    #[error("{source}; set SKEP_CONFIG_DIR to a folder that you may write")]
+    Keep {
+        /// Which file or folder, and why.
+        source: FileError,
+    },
     /// There is no socket to dial from.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -147,6 +155,15 @@ struct Line {
     receiver: ControlReceiver<Event>,
 }
 
+/// Makes the folder of an identity, for its owner alone.
+fn make_private(folder: &Path) -> Result<(), ConnectError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| {
+        let path = folder.to_owned();
+        ConnectError::Keep { source: FileError::Write { path, source } }
+    })
+}
+
 impl Cluster {
     /// Connects as `identity` to the first of `addresses` that answers.
     ///
@@ -194,9 +211,11 @@ impl Cluster {
             (true, _) => Identity::load(&folder)?,
             (false, Some(token)) => {
                 let token: JoinToken = token.parse()?;
+                // Before the token is used up.
+                make_private(&folder)?;
                 let name = env::var("USER").unwrap_or_else(|_| "user".into());
                 let identity = join(&addresses, &token, &name).await?;
-                identity.save(&folder)?;
+                identity.save(&folder).map_err(|source| ConnectError::Keep { source })?;
                 identity
             }
             (false, None) => {

@@ -60,8 +60,9 @@ fn who_waits_beside_a_hoarder_is_served_within_the_time_out_of_an_offer() {
 
     let rescinded = rescissions.try_recv().expect("the offer was taken from the hoarder");
     let held = rescinded.duration_since(hoarded);
-    assert!(held < OFFER_TIMEOUT + Duration::from_secs(2), "it sat on it for {held:?}");
-    assert!(held + Duration::from_secs(1) > OFFER_TIMEOUT, "it had but {held:?} to answer");
+    // Exactly how long is a matter of the core's tests: here a busy machine must not decide.
+    assert!(held < OFFER_TIMEOUT + RUN_MAX, "it sat on it for {held:?}");
+    assert!(held * 2 > OFFER_TIMEOUT, "it had but {held:?} to answer");
     assert!(served < OFFER_TIMEOUT + RUN_MAX, "the other waited for {served:?}");
     hoarding.abort();
 }

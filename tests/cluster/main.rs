@@ -31,5 +31,6 @@ mod removal;
 mod restarts;
 mod sharing;
 mod streams;
+mod surroundings;
 mod trouble;
 mod walls;

@@ -1,8 +1,8 @@
 //! Every property test with fresh seeds, again and again, for as long as one says.
 //!
-//! A property test is one that takes its cases from `skep-properties`; which tests those are is read
-//! off their source, and the list of each test binary says their whole names. A property that fails
-//! rests; the others go on, and the end says how to repeat each failure and which line to keep.
+//! A property test is one that takes its cases from `skep-properties`; which tests those are is
+//! read off their source, and the list of each test binary says their whole names. A property that
+//! fails rests and the others go on. How to repeat the failure, and which line to keep, is said.
 
 use crate::repo::{self, cargo, command, output};
 use anyhow::{Context, Result, bail};

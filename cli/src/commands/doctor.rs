@@ -6,7 +6,9 @@ use crate::{
     output::{self, Row},
 };
 use serde::Serialize;
+use skep_agent::{Bound, Bounds, Place, Version};
 use skep_executor::jail;
+use skep_protocol::Amount;
 use std::fs;
 
 /// Mappings that a thousand guests at once take, as the executor's pool reckons.
@@ -49,6 +51,7 @@ impl Row for Finding {
 }
 
 pub(super) fn doctor(format: Format) -> Result {
+    let bounds = Bounds::here();
     let findings = [
         kernel(),
         landlock(),
@@ -59,7 +62,8 @@ pub(super) fn doctor(format: Format) -> Result {
         cgroup(),
         maps(),
         processor(),
-        memory(),
+        cpus(&bounds),
+        memory(&bounds),
         strict(),
     ];
     Ok(output::list(format, &findings)?)
@@ -132,19 +136,16 @@ fn user_namespaces() -> Finding {
 
 fn cgroup() -> Finding {
     let note = "not needed: limits hold without; a second wall around executors if writable";
-    let found = if rustix::fs::access("/sys/fs/cgroup/cgroup.procs", rustix::fs::Access::WRITE_OK)
-        .is_ok()
-    {
-        "v2, writable"
-    } else if fs::metadata("/sys/fs/cgroup/cgroup.controllers").is_ok() {
-        "v2, not writable"
-    } else if rustix::fs::access("/sys/fs/cgroup/memory", rustix::fs::Access::WRITE_OK).is_ok() {
-        "v1, writable"
-    } else if fs::metadata("/sys/fs/cgroup/memory").is_ok() {
-        "v1, not writable"
-    } else {
-        "none"
+    let Some(place) = Place::of("memory") else {
+        return finding("cgroup", "none for memory", Verdict::Good, note);
     };
+    let version = match place.version {
+        Version::One => "v1",
+        Version::Two => "v2",
+    };
+    let procs = place.own.join("cgroup.procs");
+    let writable = rustix::fs::access(procs, rustix::fs::Access::WRITE_OK).is_ok();
+    let found = format!("{version}, {}", if writable { "writable" } else { "not writable" });
     finding("cgroup", found, Verdict::Good, note)
 }
 
@@ -184,10 +185,23 @@ fn features() -> Vec<(&'static str, bool)> {
     Vec::new()
 }
 
-fn memory() -> Finding {
-    let info = rustix::system::sysinfo();
-    let mib = info.totalram * u64::from(info.mem_unit) / MIB;
-    finding("memory", format!("{mib} MiB"), either(mib >= 1_000, Verdict::Lesser), "")
+/// What the tasks of an agent can have, and what bounds it.
+fn cpus(bounds: &Bounds) -> Finding {
+    let Bound { most, by } = &bounds.cpus;
+    let whole = *most >= Amount::units(1);
+    let note = format!("{by}; an agent offers them all if it is not told --resources");
+    finding("cpus", most.to_string(), either(whole, Verdict::Lesser), &note)
+}
+
+fn memory(bounds: &Bounds) -> Finding {
+    let Bound { most, by } = &bounds.memory_bytes;
+    let mib = most / MIB;
+    let offered = bounds.resources().mem();
+    let note = format!(
+        "{by}; an agent offers {offered} MiB if it is not told --resources, the rest is for skep \
+         itself"
+    );
+    finding("memory", format!("{mib} MiB"), either(mib >= 1_000, Verdict::Lesser), &note)
 }
 
 fn strict() -> Finding {

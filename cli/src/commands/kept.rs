@@ -43,7 +43,7 @@ impl Row for cron::Report {
         vec![
             self.spec.name.clone(),
             format!("{} {}", self.spec.schedule, self.spec.zone),
-            self.next.clone(),
+            if self.error.is_empty() { self.next.clone() } else { self.error.clone() },
             self.running.join("\n"),
             self.begun.to_string(),
             self.skipped.to_string(),

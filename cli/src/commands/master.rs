@@ -1,7 +1,12 @@
 //! `skep master`.
 
 use super::store;
-use crate::{args, failure::Result, signals::told_to_end, stdout, supervise};
+use crate::{
+    args,
+    failure::{Result, Sentence},
+    signals::told_to_end,
+    stdout, supervise,
+};
 use skep_framework::identities;
 use skep_master::{Config, Keep, Master, Policy, Shared};
 use skep_transport::Address;
@@ -56,7 +61,9 @@ pub(super) fn keep_operator(master: &Master, address: &str) -> Result {
     let local = ["127.0.0.1", "localhost"].map(|host| format!("{host}:{port}"));
     for name in [advertised.to_string(), master.address().to_string()].iter().chain(&local) {
         if let Some(folder) = identities::dir_for(name) {
-            master.operator().save(&folder)?;
+            master.operator().save(&folder).map_err(|error| {
+                Sentence(format!("{error}; set SKEP_CONFIG_DIR to a folder that you may write"))
+            })?;
         }
     }
     Ok(())

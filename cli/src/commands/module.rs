@@ -120,7 +120,8 @@ impl Portrait {
             debug_info: outline.has_debug_info,
             imports: needs.imports().iter().map(ToString::to_string).collect(),
             exports: exports.iter().map(|(name, kind)| format!("{kind} {name}")).collect(),
-            lacks: needs.lacking(&Grants::default()).map(|lacking| lacking.to_string()),
+            lacks: skep_admission::lacking_features(bytes)
+                .or_else(|| needs.lacking(&Grants::default()).map(|lacking| lacking.to_string())),
         })
     }
 

@@ -140,8 +140,10 @@ pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>> {
 fn check_needs(args: &args::Run, module: &[u8]) -> Result<()> {
     match skep_admission::needs(module).lacking(&args.grants.network()) {
         Some(lacking) => {
-            let why = format!("{}: module rejected: {lacking}", args.module().display());
-            Err(Sentence(why).into())
+            // A feature that is off explains imports that belong to it.
+            let why = skep_admission::lacking_features(module);
+            let why = why.unwrap_or_else(|| lacking.to_string());
+            Err(Sentence(format!("{}: module rejected: {why}", args.module().display())).into())
         }
         None => Ok(()),
     }

@@ -34,8 +34,9 @@ pub(crate) fn compile(
 ) -> Result<Vec<u8>, String> {
     check(bytes, limits)?;
     let root = |error: wasmtime::Error| error.root_cause().to_string();
-    let component = Component::new(engine, bytes)
-        .map_err(|error| format!("it is no valid component: {}", root(error)))?;
+    let component = Component::new(engine, bytes).map_err(|error| {
+        format!("it is no valid component, a fault of what made it: {}", root(error))
+    })?;
     let ready = linker(engine).and_then(|linker| linker.instantiate_pre(&component));
     let ready =
         ready.map_err(|error| format!("it imports what skep does not provide: {error:#}"))?;

@@ -91,7 +91,7 @@ fn a_bad_module_is_rejected_with_a_reason() {
         (guest_bytes("import_unknown"), "it imports env.foo, which skep does not provide: "),
         (guest_bytes("component"), "it is a component that exports no wasi:cli/run of WASI 0.2"),
         (guest_bytes("library"), "it exports no function _start"),
-        (guest_bytes("threads"), "it is no valid module: threads"),
+        (guest_bytes("threads"), "it uses threads, which skep has turned off: "),
     ];
     let press = Press::new();
     for (bytes, expected) in cases {
@@ -180,26 +180,86 @@ fn a_module_that_breaks_a_rule_of_wasm_is_rejected() {
     }
 }
 
+/// What uses a feature that is off, and how the feature is called.
+const OFF: [(&str, &str); 20] = [
+    ("(memory i64 1)", "memory64"),
+    ("(table i64 1 funcref)", "memory64"),
+    ("(memory 1) (memory 1)", "multiple memories"),
+    ("(memory 1 1 shared)", "threads"),
+    ("(memory 1) (func (drop (i32.atomic.load (i32.const 0))))", "threads"),
+    ("(func (atomic.fence))", "threads"),
+    ("(func $f (return_call $f))", "tail calls"),
+    (
+        "(type $f (func)) (table 1 funcref) (func (return_call_indirect (type $f) (i32.const 0)))",
+        "tail calls",
+    ),
+    ("(tag $t) (func (throw $t))", "exception handling"),
+    ("(tag $t)", "exception handling"),
+    ("(func (param exnref))", "exception handling"),
+    ("(func (try (do) (catch_all)))", "legacy exception handling"),
+    ("(type (struct (field i32)))", "garbage collection"),
+    ("(type (array i8))", "garbage collection"),
+    ("(func (param anyref))", "garbage collection"),
+    ("(func (drop (ref.i31 (i32.const 1))))", "garbage collection"),
+    ("(type $f (func)) (func (param (ref $f)))", "typed function references"),
+    ("(type $f (func)) (type $c (cont $f))", "stack switching"),
+    ("(memory 1 (pagesize 1))", "custom page sizes"),
+    (
+        "(func (param i64 i64) (result i64 i64) (i64.mul_wide_u (local.get 0) (local.get 1)))",
+        "wide arithmetic",
+    ),
+];
+
 #[test]
-fn what_is_turned_off_in_wasm_is_rejected() {
+fn what_uses_a_feature_that_is_off_is_rejected_by_the_features_name() {
     let press = Press::new();
-    for (what, feature) in [
-        ("64-bit memory", "(memory i64 1)"),
-        ("two memories", "(memory 1) (memory 1)"),
-        ("shared memory", "(memory 1 1 shared)"),
-        ("a tail call", "(func $f (return_call $f))"),
-        ("an exception", "(tag $t) (func (throw $t))"),
-        ("a structure", "(type (struct (field i32)))"),
-        ("a function reference", "(type $f (func)) (func (param (ref $f)))"),
-        ("pages of one byte", "(memory 1 (pagesize 1))"),
-        (
-            "wide arithmetic",
-            "(func (param i64 i64) (result i64 i64)
-            (i64.mul_wide_u (local.get 0) (local.get 1)))",
-        ),
-    ] {
+    for (feature, name) in OFF {
         let text = format!("(module (func (export \"_start\")) {feature})");
-        press.refusal(what, &wat::parse_str(&text).expect("text"));
+        let why = press.refusal(feature, &wat::parse_str(&text).expect("text"));
+        let expected = format!("it uses {name}, which skep has turned off: ");
+        assert!(why.starts_with(&expected) && why.len() > expected.len(), "{feature}: {why}");
+    }
+    let both = "(module (memory i64 1) (func $f (export \"_start\") (return_call $f)))";
+    assert_eq!(
+        press.refusal("two", &wat::parse_str(both).expect("text")),
+        "it uses memory64 and tail calls, which skep has turned off: build it for wasm32: it may \
+         have 4 GiB there; build it without them (clang: -mno-tail-call, Rust: \
+         -C target-feature=-tail-call)"
+    );
+}
+
+#[test]
+fn a_feature_that_is_off_is_the_reason_where_there_are_others_too() {
+    let press = Press::new();
+    for (what, module) in [
+        (
+            "an import that nobody provides",
+            "(import \"env\" \"memory\" (memory 1 2 shared))
+             (import \"wasi\" \"thread-spawn\" (func (param i32) (result i32)))
+             (func (export \"_start\"))",
+        ),
+        ("no start", "(memory 1 2 shared)"),
+    ] {
+        let bytes = wat::parse_str(format!("(module {module})")).expect("text");
+        let why = press.refusal(what, &bytes);
+        assert!(why.starts_with("it uses threads, which skep has turned off: "), "{why}");
+    }
+}
+
+#[test]
+fn a_component_whose_module_uses_a_feature_that_is_off_is_rejected_by_its_name() {
+    let press = Press::new();
+    for (component, name) in [
+        ("(core module (func $f (return_call $f)))", "tail calls"),
+        ("(core module (tag $t) (func (throw $t)))", "exception handling"),
+        ("(type (future))", "async of the component model"),
+        ("(type (stream u8))", "async of the component model"),
+        ("(type (list u8 4))", "fixed-length lists of the component model"),
+    ] {
+        let bytes = wat::parse_str(format!("(component {component})")).expect("text");
+        let why = press.refusal(component, &bytes);
+        let expected = format!("it uses {name}, which skep has turned off: ");
+        assert!(why.starts_with(&expected), "{component}: {why}");
     }
 }
 

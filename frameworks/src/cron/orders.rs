@@ -91,8 +91,11 @@ pub enum Order {
 pub struct Report {
     /// As its owner wants it.
     pub spec: Spec,
-    /// The next slot, in RFC 3339.
+    /// The next slot, in RFC 3339; `never`, or `unknown` for the reason in `error`.
     pub next: String,
+    /// Why no slot comes, where one should.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub error: String,
     /// The tasks that run.
     pub running: Vec<String>,
     /// How many tasks began.

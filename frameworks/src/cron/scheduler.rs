@@ -24,7 +24,8 @@ pub struct Cron {
 #[derive(Debug)]
 struct Schedule {
     kept: Kept,
-    times: Times,
+    /// Or why they cannot be read, which another version of skep could.
+    times: Result<Times, String>,
     /// Slots that are due and have no task yet, oldest first.
     due: Vec<Time>,
 }
@@ -50,7 +51,7 @@ impl Scheduler for Cron {
         for (key, value) in state {
             let kept = serde_json::from_slice::<Kept>(value).ok();
             let Some(kept) = kept.filter(|_| key.starts_with("cron/")) else { continue };
-            let Ok(times) = Times::new(&kept.spec.schedule, &kept.spec.zone) else { continue };
+            let times = Times::new(&kept.spec.schedule, &kept.spec.zone);
             for (slot, attempt) in &kept.running {
                 driver.adopt(task_id(&kept.spec, *slot), Attempt(*attempt));
             }
@@ -117,6 +118,7 @@ impl Cron {
             Order::Apply { spec } => {
                 spec.check()?;
                 let times = Times::new(&spec.schedule, &spec.zone)?;
+                times.check(driver.now())?;
                 let name = spec.name.clone();
                 if !self.all.contains_key(&name) && self.all.len() >= SCHEDULES_MAX {
                     return Err(format!("there are {SCHEDULES_MAX} schedules already"));
@@ -128,7 +130,7 @@ impl Cron {
                     |kept| Kept { spec: (*spec).clone(), until: driver.now(), ..kept },
                 );
                 keep(driver, &kept);
-                let schedule = Schedule { kept, times, due: Vec::new() };
+                let schedule = Schedule { kept, times: Ok(times), due: Vec::new() };
                 let report = schedule.report();
                 self.all.insert(name, schedule);
                 Ok(vec![report])
@@ -150,7 +152,7 @@ impl Cron {
             for task in schedule.advance(now) {
                 driver.kill(task);
             }
-            if let Some(next) = schedule.times.after(schedule.kept.until.max(now)) {
+            if let Ok(Some(next)) = schedule.after(schedule.kept.until.max(now)) {
                 driver.wake_at(next);
             }
         }
@@ -171,11 +173,21 @@ impl Kept {
 }
 
 impl Schedule {
+    /// The first slot after a time. Why there may be none is in the report.
+    fn after(&self, time: Time) -> Result<Option<Time>, String> {
+        self.times.as_ref().map_err(Clone::clone)?.after(time).map_err(|error| error.to_string())
+    }
+
+    /// The first slot after one that was dealt with, if it has come.
+    fn come(&self, after: Time, now: Time) -> Option<Time> {
+        self.after(after).ok().flatten().filter(|slot| *slot <= now)
+    }
+
     /// Slots between the last that was dealt with and now: nobody was there.
     fn make_up(&mut self, now: Time) {
         let mut slots = Vec::new();
         let mut at = self.kept.until;
-        while let Some(slot) = self.times.after(at).filter(|slot| *slot <= now) {
+        while let Some(slot) = self.come(at, now) {
             slots.push(slot);
             if slots.len() > MADE_UP_MAX {
                 slots.remove(0);
@@ -197,7 +209,7 @@ impl Schedule {
     /// Deals with the slots that have come since; gives the tasks to end.
     fn advance(&mut self, now: Time) -> Vec<TaskId> {
         let mut replaced = Vec::new();
-        while let Some(slot) = self.times.after(self.kept.until).filter(|slot| *slot <= now) {
+        while let Some(slot) = self.come(self.kept.until, now) {
             self.kept.until = slot;
             let is_busy = !self.kept.running.is_empty() || !self.due.is_empty();
             match self.kept.spec.overlap {
@@ -257,9 +269,17 @@ impl Schedule {
 
     fn report(&self) -> Report {
         let Kept { spec, until, running, begun, skipped, missed, ended } = self.kept.clone();
-        let next = self.times.after(until).map_or_else(|| "never".into(), |at| self.times.text(at));
+        let next = self.after(until).and_then(|at| match (at, &self.times) {
+            (Some(at), Ok(times)) => Ok(times.text(at)),
+            (_, Err(why)) => Err(why.clone()),
+            (None, Ok(_)) => Ok("never".into()),
+        });
+        let (next, error) = match next {
+            Ok(next) => (next, String::new()),
+            Err(why) => ("unknown".into(), why),
+        };
         let running = running.keys().map(|slot| task_id(&spec, *slot).to_string()).collect();
-        Report { spec, next, running, begun, skipped, missed, ended }
+        Report { spec, next, error, running, begun, skipped, missed, ended }
     }
 }
 

@@ -119,7 +119,8 @@ mod tests {
     #[test]
     fn a_case_is_judged_by_what_was_said_under_its_name() {
         let said = Said::parsed(
-            "boot noise\n@@ unit\n[{\"what\": \"memory\", \"found\": \"1 MiB\", \"note\": \"by x\"}]\n\
+            "boot noise\n@@ unit\n\
+             [{\"what\": \"memory\", \"found\": \"1 MiB\", \"note\": \"by x\"}]\n\
              @@ tasks\nall ended well\noom_kill 1\n",
         );
         said.bounded("unit", "memory", Some("1 MiB"), "by x").expect("right");

@@ -46,8 +46,9 @@ say offers
 within work.slice/skep.service/a/b skep dev -- skep agent list -o json
 say tasks
 within work.slice/skep.service/a/b \
-  skep run --count 8 --cpus 0.1 --mem 256MiB /hold.wasm && echo "all ended well"
-grep oom_kill "$unit/memory.events"
+  skep run --count 8 --cpus 0.1 --mem 256MiB /hold.wasm 2>/tmp/said && echo "all ended well"
+tail -n 5 /tmp/said
+grep "^oom_kill " "$unit/memory.events"
 
 echo 805306368 >"$unit/a/memory.high"
 say high
@@ -67,7 +68,7 @@ echo 0-1 >"$unit/cpuset.cpus"
 # A container sees its own group as the root.
 echo 629145600 >"$unit/a/b/memory.max"
 say container
-within work.slice/skep.service/a/b unshare --cgroup --mount sh -c '
+within work.slice/skep.service/a/b /unshare --cgroup --mount sh -c '
   umount /sys/fs/cgroup && mount -t cgroup2 groups /sys/fs/cgroup || exit
   cat /proc/self/cgroup >&2
   skep doctor -o json'
@@ -81,13 +82,14 @@ until grep -q 5050 /tmp/master.log; do sleep 1; done
 token=$(skep token create --role agent -o json | sed -n 's/.*"token": *"\([^"]*\)".*/\1/p')
 within agent.service skep agent --join "$token" --work /tmp/agent >/tmp/agent.log 2>&1 &
 say agent
-skep run --count 4 --cpus 0.1 --mem 256MiB /hold.wasm && echo "all ended well"
+skep run --count 4 --cpus 0.1 --mem 256MiB /hold.wasm 2>/tmp/said && echo "all ended well"
+tail -n 5 /tmp/said
 skep agent list -o json
 say walls
 for group in "$groups"/agent.service/*/; do
   echo "$(basename "$group") $(cat "$group/memory.max")" | sed 's/^skep-a-[^ ]*/executors/'
 done
-grep oom_kill "$groups/agent.service/memory.events"
+grep "^oom_kill " "$groups/agent.service/memory.events"
 
 say end
 poweroff -f
