@@ -14,9 +14,10 @@ mod signals;
 mod supervise;
 mod units;
 mod watched;
+mod words;
 
 use args::{Cli, Command};
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 use std::{io::IsTerminal as _, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
@@ -26,7 +27,14 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
+            let why = words::foreign(std::env::args_os());
+            Cli::command().error(ErrorKind::InvalidUtf8, why).exit()
+        }
+        Err(error) => error.exit(),
+    };
     init_tracing(&cli.command);
     match commands::dispatch(cli.command) {
         Ok(code) => code,

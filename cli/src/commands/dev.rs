@@ -8,9 +8,12 @@ use crate::{
     private::Private,
     run::exit,
     signals::stop_signal,
-    supervise,
+    supervise, words,
 };
-use std::process::{ExitCode, ExitStatus};
+use std::{
+    ffi::{OsStr, OsString},
+    process::{ExitCode, ExitStatus},
+};
 
 /// What a command that a signal ended exits with here: 128 and the signal's number, as in shells.
 const SIGNALLED: i32 = 128;
@@ -51,16 +54,16 @@ async fn attend(cluster: &Private, agents: usize) -> Result<ExitCode> {
 }
 
 /// Runs a command that finds the cluster in its environment.
-async fn command(cluster: &Private, program: &str, words: &[String]) -> Result<ExitCode> {
+async fn command(cluster: &Private, program: &OsStr, rest: &[OsString]) -> Result<ExitCode> {
     let identity = cluster.folder().join("operator");
     cluster.master().operator().save(&identity)?;
     let mut command = tokio::process::Command::new(program)
-        .args(words)
+        .args(rest)
         .env("SKEP_MASTER", cluster.address().to_string())
         .env("SKEP_IDENTITY", identity)
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| Sentence(format!("{program}: {error}")))?;
+        .map_err(|error| Sentence(format!("{}: {error}", words::shown(program))))?;
     tokio::select! {
         status = command.wait() => Ok(code_of(status?)),
         stopped = stop_signal() => {

@@ -11,9 +11,11 @@ mod collect;
 mod detach;
 pub(crate) mod exit;
 mod files;
+mod lacking;
 mod plan;
 mod scheduler;
 mod summary;
+mod targets;
 
 use crate::{
     args,
@@ -21,6 +23,7 @@ use crate::{
     output,
     private::on_its_cluster,
     signals::stop_signal,
+    words,
 };
 use collect::{Collected, Collector};
 use plan::{Inputs, Job};
@@ -38,7 +41,9 @@ use skep_protocol::{
 use skep_transport::RequestError;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     io::{IsTerminal as _, Read as _},
+    os::unix::ffi::OsStrExt as _,
     path::Path,
     process::ExitCode,
     time::Duration,
@@ -113,7 +118,7 @@ async fn run_on(cluster: Cluster, args: &args::Run, program: &Program) -> Result
 
 /// Reads a module far enough to say what is wrong with it before anything is started.
 pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>> {
-    let cannot = |why: String| Sentence(format!("{}: {why}", path.display()));
+    let cannot = |why: String| Sentence(format!("{}: {why}", words::shown(path)));
     let size = std::fs::metadata(path).map_err(|error| cannot(error.to_string()))?.len();
     if size > MODULE_BYTES_MAX {
         let max = bytesize::ByteSize(MODULE_BYTES_MAX);
@@ -132,7 +137,7 @@ pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>> {
 fn check_needs(args: &args::Run, module: &[u8]) -> Result<()> {
     match skep_admission::needs(module).lacking(&args.grants.network()) {
         Some(lacking) => {
-            let why = format!("{}: module rejected: {lacking}", args.module().display());
+            let why = format!("{}: module rejected: {lacking}", words::shown(args.module()));
             Err(Sentence(why).into())
         }
         None => Ok(()),
@@ -141,7 +146,7 @@ fn check_needs(args: &args::Run, module: &[u8]) -> Result<()> {
 
 /// Stores what the tasks need at the master, and plans them.
 async fn prepare(cluster: &Cluster, args: &args::Run, program: &Program) -> Result<Job> {
-    let file_name = args.module().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file_name = words::name_of(args.module());
     let stdin = match &args.grants.stdin {
         Some(path) => Some(cluster.push(&read_stdin(path)?).await?),
         None => None,
@@ -152,11 +157,11 @@ async fn prepare(cluster: &Cluster, args: &args::Run, program: &Program) -> Resu
     };
     let mut dirs = Vec::new();
     for dir in &args.grants.dirs {
-        let path = dir
-            .host
-            .canonicalize()
-            .map_err(|error| Sentence(format!("--dir {}: {error}", dir.host.display())))?;
-        dirs.push(path.to_string_lossy().into_owned());
+        let cannot = |why: String| Sentence(format!("--dir {}: {why}", words::shown(&dir.host)));
+        let path = dir.host.canonicalize().map_err(|error| cannot(error.to_string()))?;
+        let why = "a path that is granted is: grant a folder above it";
+        let path = words::text(path.as_os_str(), why);
+        dirs.push(path.map_err(|refused| cannot(refused.to_string()))?);
     }
     let id = uuid::Uuid::now_v7().simple().to_string();
     let inputs = Inputs {
@@ -171,9 +176,9 @@ async fn prepare(cluster: &Cluster, args: &args::Run, program: &Program) -> Resu
         dirs,
         lines,
     };
-    let mut job = plan::plan(args, inputs, |name| std::env::var(name).ok())?;
+    let mut job = plan::plan(args, inputs, |name| std::env::var_os(name))?;
     if !args.detach {
-        files::check(&args.files, job.shape)?;
+        targets::check(&args.files, &job.group, job.shape)?;
     }
     files::hand_over(cluster, &args.files, &mut job.group).await?;
     Ok(job)
@@ -190,9 +195,20 @@ fn read_stdin(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn read_lines(path: &Path) -> Result<Vec<String>> {
-    let cannot = |error| Sentence(format!("--each-line {}: {error}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(cannot)?;
-    Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    let cannot = |why: String| Sentence(format!("--each-line {}: {why}", words::shown(path)));
+    let bytes = std::fs::read(path).map_err(|error| cannot(error.to_string()))?;
+    Ok(lines(&bytes).map_err(cannot)?)
+}
+
+/// The lines that are not empty. Err: which of them is no text.
+fn lines(bytes: &[u8]) -> std::result::Result<Vec<String>, String> {
+    let text = |(number, line): (usize, &[u8])| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let text = words::text(OsStr::from_bytes(line), words::TOLD);
+        text.map_err(|refused| format!("line {number}: {refused}"))
+    };
+    let lines = (1..).zip(bytes.split(|byte| *byte == b'\n')).map(text);
+    lines.filter(|line| line.as_ref().is_ok_and(|line| !line.is_empty()) || line.is_err()).collect()
 }
 
 /// Says what would otherwise wait for ever: that no agent there is could run a task. Ends well
