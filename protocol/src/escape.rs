@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn a_text_that_stands_for_itself_has_no_bytes_of_its_own() {
-        for text in ["", "a", "é", "\\", "\\x", "\\xZ1", "a\\x41", "\\xe9", "\\xC3\\xA9", "\\x+9"] {
+        for text in ["", "a", "é", "\\", "\\x", "\\xZ1", "a\\x41", "\\xe9", "\\xC3\\xA9", "\\x+9"]
+        {
             assert_eq!(unescape(text), None, "{text}");
         }
     }

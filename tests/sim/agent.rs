@@ -12,9 +12,7 @@ use crate::{
     schedule::Event,
     sim::Sim,
 };
-use skep_agent_core::{
-    Agent as Core, Effect, ExitReason, FetchFailure, Input, Policy, Record,
-};
+use skep_agent_core::{Agent as Core, Effect, ExitReason, FetchFailure, Input, Policy, Record};
 use skep_protocol::{
     AgentId, Artifact, Digest, Resources, TaskKey, Time,
     agent::{AgentInfo, ToAgent, ToMaster},

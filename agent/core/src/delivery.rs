@@ -253,7 +253,7 @@ impl Agent {
         let delivery = self.deliveries.tasks.get_mut(key).map(std::mem::take);
         let mut delivery = delivery.unwrap_or_default();
         delivery.give_up(why);
-        delivery.into_order(self.spec(key).map_or(&[], |spec| &spec.outputs))
+        delivery.into_order(self.spec(key).map_or(&[][..], |spec| &spec.outputs[..]))
     }
 
     /// A task is ordered to end while its outputs are delivered. One that was ended by order before

@@ -10,11 +10,7 @@ use crate::{
 };
 use skep_protocol::{
     AllocationId, FrameworkId, Outcome, Rejection, Resources, TaskId, TaskKey, TaskSpec, Time,
-    Usage,
-    executor::ToExecutor,
-    ids::Attempt,
-    outcome::KilledBy,
-    task::DirSource,
+    Usage, executor::ToExecutor, ids::Attempt, outcome::KilledBy, task::DirSource,
 };
 use std::time::Duration;
 

@@ -69,8 +69,8 @@ pub(crate) struct InputFile {
 
 impl InputFile {
     pub(crate) fn read(word: OsString) -> Result<Self, FileError> {
-        let (file, guest) = parts(&word)
-            .ok_or_else(|| FileError::form(&word, "input", "FILE or FILE::GUEST"))?;
+        let (file, guest) =
+            parts(&word).ok_or_else(|| FileError::form(&word, "input", "FILE or FILE::GUEST"))?;
         let guest = guest.map(|guest| words::text(guest, GUEST)).transpose()?;
         Ok(Self { file: file.into(), guest })
     }
@@ -85,8 +85,8 @@ pub(crate) struct OutputFile {
 
 impl OutputFile {
     pub(crate) fn read(word: OsString) -> Result<Self, FileError> {
-        let (guest, file) = parts(&word)
-            .ok_or_else(|| FileError::form(&word, "output", "GUEST or GUEST::FILE"))?;
+        let (guest, file) =
+            parts(&word).ok_or_else(|| FileError::form(&word, "output", "GUEST or GUEST::FILE"))?;
         Ok(Self { guest: words::text(guest, GUEST)?, file: file.map(PathBuf::from) })
     }
 }

@@ -281,7 +281,8 @@ async fn bring(
         _ => to.join(group),
     };
     let done = left.outputs.into_iter();
-    let done = done.map(|JobOutput { group, place, output, .. }| (folder_of(&group, place), output));
+    let done =
+        done.map(|JobOutput { group, place, output, .. }| (folder_of(&group, place), output));
     let failed = left.failed.into_iter().map(|FailedOutput { group, place, attempt, output }| {
         (folder_of(&group, place).join(failed_folder(attempt)), output)
     });

@@ -104,10 +104,9 @@ impl<'a> Reader<'a> {
     fn module(&mut self, module: &Spanned<PathBuf>) -> Result<Digest, FileFault> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let path = folder.join(module.as_ref());
-        let bytes = fs::read(&path)
-            .map_err(|error| {
-                self.fault(module.span(), &format!("{}: {error}", words::shown(&path)))
-            })?;
+        let bytes = fs::read(&path).map_err(|error| {
+            self.fault(module.span(), &format!("{}: {error}", words::shown(&path)))
+        })?;
         if !bytes.starts_with(MAGIC) {
             let path = words::shown(&path);
             let why = format!("{path} is no WebAssembly file: compile it first");
@@ -127,7 +126,8 @@ impl<'a> Reader<'a> {
     fn input(&mut self, input: &Spanned<String>) -> Result<FileInput, FileFault> {
         let text = input.as_ref().as_str();
         let (from, guest) = text.split_once("::").map_or((text, None), |(a, b)| (a, Some(b)));
-        let guest = guest.map_or_else(|| local::guest_of(Path::new(from)), |guest| Ok(guest.into()));
+        let guest =
+            guest.map_or_else(|| local::guest_of(Path::new(from)), |guest| Ok(guest.into()));
         let guest = guest.map_err(|why| self.fault(input.span(), &why))?;
         if let Some(from) = from.strip_prefix(OF_GROUP) {
             let Some((group, output)) = from.split_once('/') else {

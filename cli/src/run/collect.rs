@@ -6,8 +6,8 @@
 use super::{
     exit,
     files::Destinations,
-    lacking::Lacking,
     is_watched,
+    lacking::Lacking,
     plan::{Job, Shape},
     scheduler::Told,
     summary::{Summary, Written},

@@ -4,8 +4,7 @@ use super::plan::PLACE;
 use crate::{
     args,
     failure::{Result, Sentence},
-    local,
-    words,
+    local, words,
 };
 use skep_framework::Cluster;
 use skep_frameworks::batch::{Group, Own};

@@ -51,9 +51,7 @@ impl Lacking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skep_protocol::{
-        Attempt, FrameworkId, Source, TaskId, TaskKey, Time, outcome::Missing,
-    };
+    use skep_protocol::{Attempt, FrameworkId, Source, TaskId, TaskKey, Time, outcome::Missing};
 
     fn end(outcome: Outcome, missing: &[&str]) -> StatusUpdate {
         let why = |guest: &str| format!("its output {guest:?} is not there");

@@ -71,8 +71,12 @@ fn check_many(all: &Destinations, group: &Group) -> std::result::Result<(), Stri
     apart(targets).map_err(|(first, second, target)| {
         let text = |index: usize| group.text(index).unwrap_or_default().into_owned();
         let target = shown(&target).into_owned();
-        format!("--output: the tasks of {:?} and {:?} would both write {target}: put {{}} where \
-                 their names differ, and let no line come twice", text(first), text(second))
+        format!(
+            "--output: the tasks of {:?} and {:?} would both write {target}: put {{}} where \
+                 their names differ, and let no line come twice",
+            text(first),
+            text(second)
+        )
     })
 }
 
@@ -153,10 +157,7 @@ mod tests {
         let mut template = TaskSpec::new(id, Digest::of(b""), Resources::none());
         template.index = Some(0);
         let own = |line: &&str| Own { text: Some((*line).into()), ..Own::default() };
-        Group {
-            own: lines.iter().map(own).collect(),
-            ..Group::of_template(template, 0, count)
-        }
+        Group { own: lines.iter().map(own).collect(), ..Group::of_template(template, 0, count) }
     }
 
     fn refused(outputs: &[&str], lines: &[&str]) -> Option<String> {
@@ -176,9 +177,8 @@ mod tests {
             let why = numbered(outputs).expect("all would write one");
             assert!(why.contains("all tasks would write a"), "{why}");
         }
-        // Task 11 and task 1.
-        let why = numbered(&["a::a{}", "b::a1{}"]).expect("a11 twice");
-        assert!(why.contains("the tasks of \"1\" and \"11\" would both write a11"), "{why}");
+        let why = numbered(&["a::a{}", "b::a1{}"]).expect("a10 twice");
+        assert!(why.contains("the tasks of \"0\" and \"10\" would both write a10"), "{why}");
         for (outputs, lines) in [
             (&["a::{}"][..], &["x", "y", "x"][..]),
             (&["a::{}"], &["x", "./x"]),

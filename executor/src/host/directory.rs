@@ -9,7 +9,9 @@
 use super::disk::Inode;
 use crate::{cpu::yield_now, guest::GuestState};
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, statat},
+    fs::{
+        AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, statat,
+    },
     io::Errno,
 };
 use skep_protocol::escape::{escape, unescape};
@@ -134,15 +136,11 @@ impl GuestState {
         let mut snapshot = read?;
         snapshot.names.shrink_to_fit();
         snapshot.entries.shrink_to_fit();
-        self.settle(&mut snapshot);
+        self.settle_snapshot(&mut snapshot);
         Ok(snapshot)
     }
 
-    async fn read_charged(
-        &mut self,
-        dir: Arc<File>,
-        held: &mut u64,
-    ) -> Result<Snapshot, Unlisted> {
+    async fn read_charged(&mut self, dir: Arc<File>, held: &mut u64) -> Result<Snapshot, Unlisted> {
         let shared = self.files.shared;
         let mut reader = on_disk(shared, move || Reader::open(&dir)).await?;
         loop {
@@ -166,7 +164,7 @@ impl GuestState {
     }
 
     /// In a deterministic run, puts entries in order and takes out what differs between machines.
-    fn settle(&mut self, snapshot: &mut Snapshot) {
+    fn settle_snapshot(&mut self, snapshot: &mut Snapshot) {
         if !self.files.is_deterministic() {
             return;
         }
@@ -237,7 +235,9 @@ mod tests {
     use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _};
 
     fn state() -> GuestState {
-        GuestState { limiter: crate::limiter::Limiter::new(1 << 20), ..GuestState::of_nobody() }
+        let mut state = GuestState::of_nobody();
+        state.limiter = crate::limiter::Limiter::new(1 << 20);
+        state
     }
 
     fn names(snapshot: &Snapshot) -> Vec<&str> {

@@ -61,7 +61,7 @@ impl Files {
     }
 
     /// The same, of a guest that has directories beside its own folder.
-    pub(crate) const fn shared(self, shared: bool) -> Self {
+    pub(crate) fn shared(self, shared: bool) -> Self {
         Self { shared, ..self }
     }
 

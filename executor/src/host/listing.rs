@@ -6,7 +6,12 @@
 //! an entry in it, so each is good for as long as the listing is. What a listing takes of the
 //! host's memory is charged to the guest's.
 
-use super::{directory::Snapshot, directory::Unlisted, errno, memory::range, p1::Call};
+use super::{
+    directory::{Snapshot, Unlisted},
+    errno,
+    memory::range,
+    p1::Call,
+};
 use crate::guest::GuestState;
 use rustix::fs::FileType;
 use std::{collections::BTreeMap, fs::File, sync::Arc};
@@ -87,8 +92,12 @@ impl GuestState {
     /// A descriptor has another number.
     pub(super) fn renumber_directory(&mut self, from: i32, to: i32) {
         let Listings { handles, snapshots } = &mut self.listings;
-        handles.remove(&from).map(|handle| handles.insert(to, handle));
-        snapshots.remove(&from).map(|snapshot| snapshots.insert(to, snapshot));
+        if let Some(handle) = handles.remove(&from) {
+            handles.insert(to, handle);
+        }
+        if let Some(snapshot) = snapshots.remove(&from) {
+            snapshots.insert(to, snapshot);
+        }
     }
 }
 
@@ -192,9 +201,8 @@ mod tests {
                 builder.preopened_dir(folder, name, FsPerms::ReadWrite).expect("opened");
             }
             builder.allow_blocking_current_thread(true);
-            let wasi = builder.build_p1();
-            let limiter = Limiter::new(1 << 20);
-            let state = GuestState { wasi, limiter, ..GuestState::of_nobody() };
+            let mut state = GuestState::of_nobody();
+            (state.wasi, state.limiter) = (builder.build_p1(), Limiter::new(1 << 20));
             Self { state, memory: vec![0; 1 << 16] }
         }
 

@@ -48,12 +48,7 @@ impl Call<'_> {
 
     /// Takes a name's price in bytes. Gives whether it is one that stands for what cannot be had:
     /// see `directory`.
-    async fn is_foreign(
-        &mut self,
-        dir: i32,
-        pointer: i32,
-        length: i32,
-    ) -> wasmtime::Result<bool> {
+    async fn is_foreign(&mut self, dir: i32, pointer: i32, length: i32) -> wasmtime::Result<bool> {
         let Some(path) = bytes(self.memory, pointer, length) else { return Ok(false) };
         self.state.meter.touched(path.len() as u64);
         let path = std::str::from_utf8(path).ok().filter(|path| unescape(path).is_some());
