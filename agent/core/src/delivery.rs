@@ -259,14 +259,14 @@ impl Agent {
     /// A task is ordered to end while its outputs are delivered. One that was ended by order before
     /// has heard that already.
     pub(crate) fn kill_delivering(&mut self, key: &TaskKey, by: &KilledBy) {
-        let end = self.end_of_delivering(key);
         let is_killed = |end: GuestEnd| matches!(end.outcome, Outcome::Killed { .. });
+        let is_killed = self.end_of_delivering(key).is_some_and(is_killed);
         match by {
             KilledBy::AgentStopped => {}
             KilledBy::NewerAttempt(_) | KilledBy::FrameworkRemoved => {
                 self.end_delivering(key, Outcome::Killed { by: by.clone() });
             }
-            _ if end.is_some_and(is_killed) => {}
+            _ if is_killed => {}
             _ => self.end_delivering(key, Outcome::Killed { by: by.clone() }),
         }
     }
