@@ -8,9 +8,13 @@ use crate::{
     folders::Folders,
     modules::{Modules, Part},
 };
-use skep_agent_core::{CacheFile, DeliveryFailure, Extent, Input, Layout};
+use skep_agent_core::{CacheFile, Input, Layout};
 use skep_parcel::{Folder, PackError, Packed, pack};
-use skep_protocol::{TaskKey, outcome::Delivered, task::Output};
+use skep_protocol::{
+    TaskKey,
+    outcome::{Delivered, Missing},
+    task::Output,
+};
 use skep_transport::blob;
 use std::{
     io::{self, BufWriter},
@@ -19,46 +23,58 @@ use std::{
 };
 use tokio::task::spawn_blocking;
 
+/// What became of the outputs of a task.
+#[derive(Default)]
+struct Results {
+    delivered: Vec<Delivered>,
+    missing: Vec<Missing>,
+    broken: Vec<Missing>,
+}
+
+/// Why an output was not stored at the master.
+#[derive(Debug, PartialEq, Eq)]
+enum Failure {
+    /// The task has not left it, or it cannot be delivered, however often it is tried.
+    Unfit(String),
+    /// Worth another try.
+    Broken(String),
+}
+
 impl Modules {
-    /// Stores outputs of a task at the master and tells the shell.
-    pub(crate) fn deliver(&self, key: TaskKey, outputs: Vec<Output>, extent: Extent) {
+    /// Stores outputs of a task at the master and tells the shell. None of them keeps the others
+    /// from being stored.
+    pub(crate) fn deliver(&self, key: TaskKey, outputs: Vec<Output>) {
         let modules = self.clone();
         tokio::spawn(async move {
             let _slot = modules.deliveries.acquire().await;
-            let input = match modules.deliver_all(&key, outputs, extent).await {
-                Ok(outputs) => Input::Delivered { key, outputs },
-                Err(why) => Input::NotDelivered { key, why },
-            };
-            modules.tell(input).await;
+            let mut results = Results::default();
+            for Output { guest } in outputs {
+                match modules.deliver_one(&key, &guest).await {
+                    Ok(delivered) => results.delivered.push(delivered),
+                    Err(Failure::Unfit(why)) => results.missing.push(Missing::new(guest, &why)),
+                    Err(Failure::Broken(why)) => {
+                        let why = format!("its output {guest:?} could not be delivered: {why}");
+                        results.broken.push(Missing::new(guest, &why));
+                    }
+                }
+            }
+            let Results { delivered: outputs, missing, broken } = results;
+            modules.tell(Input::Delivered { key, outputs, missing, broken }).await;
         });
     }
 
-    async fn deliver_all(
-        &self,
-        key: &TaskKey,
-        outputs: Vec<Output>,
-        extent: Extent,
-    ) -> Result<Vec<Delivered>, DeliveryFailure> {
-        let mut delivered = Vec::new();
-        for Output { guest } in outputs {
-            let (folders, sandbox) = (self.folders.clone(), Layout::sandbox_name(key));
-            let name = guest.clone();
-            let kept = spawn_blocking(move || keep(&folders, &sandbox.join("files"), &name)).await;
-            let (Packed { digest, size, form }, file) = match kept.map_err(failed)? {
-                Ok(kept) => kept,
-                Err(DeliveryFailure::Unfit { .. }) if extent == Extent::WhatIsThere => continue,
-                Err(why) => return Err(why),
-            };
-            self.tell_kept(CacheFile::Blob(digest)).await;
-            self.tell(Input::BlobReady { digest }).await;
-            let connection = self.link.borrow().clone();
-            let connection =
-                connection.ok_or_else(|| failed("there is no master to send it to"))?;
-            let file = tokio::fs::File::from_std(file);
-            blob::put(&connection, digest, size, file).await.map_err(failed)?;
-            delivered.push(Delivered { guest, digest, size, form });
-        }
-        Ok(delivered)
+    async fn deliver_one(&self, key: &TaskKey, guest: &str) -> Result<Delivered, Failure> {
+        let (folders, sandbox) = (self.folders.clone(), Layout::sandbox_name(key));
+        let name = guest.to_owned();
+        let kept = spawn_blocking(move || keep(&folders, &sandbox.join("files"), &name)).await;
+        let (Packed { digest, size, form }, file) = kept.map_err(broken)??;
+        self.tell_kept(CacheFile::Blob(digest)).await;
+        self.tell(Input::BlobReady { digest }).await;
+        let connection = self.link.borrow().clone();
+        let connection = connection.ok_or_else(|| broken("there is no master to send it to"))?;
+        let file = tokio::fs::File::from_std(file);
+        blob::put(&connection, digest, size, file).await.map_err(broken)?;
+        Ok(Delivered { guest: guest.to_owned(), digest, size, form })
     }
 }
 
@@ -68,32 +84,35 @@ fn keep(
     folders: &Arc<Folders>,
     files: &Path,
     guest: &str,
-) -> Result<(Packed, std::fs::File), DeliveryFailure> {
-    let unfit = |why: String| DeliveryFailure::Unfit { why };
-    let missing =
-        || unfit(format!("its output {guest:?} is not there: it has left nothing of that name"));
-    let refused =
-        |error: io::Error| unfit(format!("its output {guest:?} is not to be had: {error}"));
-    let root = Folder::open_below(&folders.tasks, Path::new(".")).map_err(failed)?;
+) -> Result<(Packed, std::fs::File), Failure> {
+    let missing = || {
+        let why = format!("its output {guest:?} is not there: it has left nothing of that name");
+        Failure::Unfit(why)
+    };
+    let refused = |error: io::Error| {
+        Failure::Unfit(format!("its output {guest:?} is not to be had: {error}"))
+    };
+    let root = Folder::open_below(&folders.tasks, Path::new(".")).map_err(broken)?;
     let root = root.below(files).map_err(refused)?.ok_or_else(missing)?;
-    let part = Part::create(folders.clone()).map_err(failed)?;
-    let mut blob = BufWriter::new(part.open().map_err(failed)?);
+    let part = Part::create(folders.clone()).map_err(broken)?;
+    let mut blob = BufWriter::new(part.open().map_err(broken)?);
     let packed = match pack(&root, guest, &mut blob) {
         Ok(packed) => packed.ok_or_else(missing)?,
-        Err(error @ PackError::Write(_)) => return Err(failed(error)),
+        Err(error @ PackError::Write(_)) => return Err(broken(error)),
         Err(error) => {
-            return Err(unfit(format!("its output {guest:?} cannot be delivered: {error}")));
+            let why = format!("its output {guest:?} cannot be delivered: {error}");
+            return Err(Failure::Unfit(why));
         }
     };
-    let file = blob.into_inner().map_err(|error| failed(error.into_error()))?;
-    file.sync_all().map_err(failed)?;
-    part.finish(&packed.digest).map_err(failed)?;
-    let file = folders.blobs.open(packed.digest.hex()).map_err(failed)?;
+    let file = blob.into_inner().map_err(|error| broken(error.into_error()))?;
+    file.sync_all().map_err(broken)?;
+    part.finish(&packed.digest).map_err(broken)?;
+    let file = folders.blobs.open(packed.digest.hex()).map_err(broken)?;
     Ok((packed, file.into_std()))
 }
 
-fn failed(why: impl ToString) -> DeliveryFailure {
-    DeliveryFailure::Failed { why: why.to_string() }
+fn broken(why: impl ToString) -> Failure {
+    Failure::Broken(why.to_string())
 }
 
 #[cfg(test)]
@@ -111,7 +130,7 @@ mod tests {
         (outer, Arc::new(folders), files)
     }
 
-    fn keep_of(folders: &Arc<Folders>, guest: &str) -> Result<Packed, DeliveryFailure> {
+    fn keep_of(folders: &Arc<Folders>, guest: &str) -> Result<Packed, Failure> {
         keep(folders, Path::new("f1/t.1/files"), guest).map(|(packed, _)| packed)
     }
 
@@ -127,9 +146,9 @@ mod tests {
         assert_eq!(all.form, Form::Folder);
         let missing = keep_of(&folders, "b.png").expect_err("nothing is there");
         let why = "its output \"b.png\" is not there: it has left nothing of that name";
-        assert_eq!(missing, DeliveryFailure::Unfit { why: why.into() });
+        assert_eq!(missing, Failure::Unfit(why.into()));
         let nothing = keep(&folders, Path::new("f1/t.2/files"), "a.png").map(|(packed, _)| packed);
-        assert!(matches!(nothing, Err(DeliveryFailure::Unfit { .. })), "{nothing:?}");
+        assert!(matches!(nothing, Err(Failure::Unfit(_))), "{nothing:?}");
         // Nothing else is left in the store.
         assert_eq!(folders.blobs.entries().expect("listed").count(), 2);
     }
@@ -144,14 +163,14 @@ mod tests {
         symlink("../../../secret", files.join("out/b")).expect("linked");
         for guest in ["a", "way/secret", "way", "out", "out/b", "w*/secret", "."] {
             let refused = keep_of(&folders, guest).expect_err(guest);
-            let DeliveryFailure::Unfit { why } = refused else { panic!("{refused:?}") };
+            let Failure::Unfit(why) = refused else { panic!("{refused:?}") };
             assert!(why.contains("is a link"), "{why}");
         }
         // An executor that was taken over may put one in the place of the sandbox itself.
         let sandbox = folders.layout.tasks.join("f1/t.2");
         symlink(outer.path(), sandbox).expect("linked");
         let refused = keep(&folders, Path::new("f1/t.2/files"), "secret").map(|_| ());
-        assert!(matches!(refused, Err(DeliveryFailure::Unfit { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Failure::Unfit(_))), "{refused:?}");
         assert_eq!(folders.blobs.entries().expect("listed").count(), 0);
     }
 }

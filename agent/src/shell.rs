@@ -270,7 +270,7 @@ impl Shell {
             Effect::AdoptExecutor { executor, run } => executors.adopt(executor, run),
             Effect::ForgetExecutor { run } => executors.forget(run),
             Effect::StopExecutor { executor } => executors.stop(&executor),
-            Effect::Deliver { key, outputs, extent } => modules.deliver(key, outputs, extent),
+            Effect::Deliver { key, outputs } => modules.deliver(key, outputs),
             Effect::RemoveSandbox { key } => sandboxes::remove(folders, key),
             Effect::MakeVolume { volume } => volumes::make(folders, &volume),
             Effect::RemoveVolume { volume } => volumes::remove(folders, volume),

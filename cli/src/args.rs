@@ -31,6 +31,7 @@ use crate::units::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use skep_protocol::{ModuleLimits, Role, operator::PeerKind};
 use std::{
+    ffi::OsString,
     net::SocketAddr,
     num::{NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
@@ -204,7 +205,7 @@ pub(crate) struct Run {
     /// argument stands for the task's index or line
     // One list, because all that follows the module is the guest's, options included.
     #[arg(required = true, trailing_var_arg = true, value_name = "MODULE [ARGS]")]
-    words: Vec<String>,
+    words: Vec<OsString>,
 }
 
 impl Run {
@@ -214,7 +215,7 @@ impl Run {
     }
 
     /// The guest's arguments.
-    pub(crate) fn args(&self) -> &[String] {
+    pub(crate) fn args(&self) -> &[OsString] {
         &self.words[1..]
     }
 }
@@ -272,7 +273,7 @@ pub(crate) struct Limits {
 #[command(next_help_heading = "Grants")]
 pub(crate) struct Grants {
     /// Let the guest read and write a directory, or only read it (private cluster only)
-    #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]")]
+    #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]", value_parser = HostDir::reader())]
     pub(crate) dirs: Vec<HostDir>,
     /// Let the guest read and write, or only read, a folder that agents' operators named; /NAME if
     /// it is not said what the guest calls it
@@ -355,7 +356,7 @@ pub(crate) struct Dev {
     pub(crate) walls: Walls,
     /// Run this command with SKEP_MASTER and SKEP_IDENTITY set, and end with it
     #[arg(last = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<String>,
+    pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,6 +1,9 @@
 //! Files of this machine on their way into the cluster and back.
 
-use crate::failure::{Result, Sentence};
+use crate::{
+    failure::{Result, Sentence},
+    words,
+};
 use skep_framework::Cluster;
 use skep_parcel::{Budget, Folder, Packed, pack, pack_exactly, unpack};
 use skep_protocol::{
@@ -11,21 +14,43 @@ use skep_protocol::{
 };
 use skep_transport::blob;
 use std::{
+    ffi::OsStr,
     fs::{self, File, Permissions},
     io::{self, BufReader, BufWriter, Seek as _},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
     path::{Path, PathBuf},
 };
 use tokio::task::spawn_blocking;
 
 /// Where an input lies that is not told so: under the name that it has here; what a pattern stands
 /// for lies in the task's own folder itself.
-pub(crate) fn guest_of(file: &str) -> String {
-    let name = Path::new(file).file_name().map(|name| name.to_string_lossy().into_owned());
-    match pattern::is_pattern(file) {
-        true => ".".into(),
-        false => name.unwrap_or_else(|| ".".into()),
+///
+/// # Errors
+/// A sentence, if that name is not UTF-8.
+pub(crate) fn guest_of(file: &Path) -> std::result::Result<String, String> {
+    match file.file_name().filter(|_| !has_signs(file)) {
+        Some(name) => {
+            let why = "the names of a guest's files are: say another as in FILE::NAME";
+            words::text(name, why).map_err(|refused| refused.to_string())
+        }
+        None => Ok(".".into()),
     }
+}
+
+fn has_signs(path: &Path) -> bool {
+    path.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b'*' | b'?'))
+}
+
+/// The folder of a path with `*` and `?` before the first of these signs, and what stands there.
+fn split(path: &Path) -> (&Path, &OsStr) {
+    let bytes = path.as_os_str().as_bytes();
+    let sign = bytes.iter().position(|byte| matches!(byte, b'*' | b'?')).unwrap_or(bytes.len());
+    let (base, signs) = match bytes[..sign].iter().rposition(|byte| *byte == b'/') {
+        Some(0) => (&b"/"[..], &bytes[1..]),
+        Some(slash) => (&bytes[..slash], &bytes[slash + 1..]),
+        None => (&b"."[..], bytes),
+    };
+    (Path::new(OsStr::from_bytes(base)), OsStr::from_bytes(signs))
 }
 
 /// Where an output goes that is not told so: where it lies in the task's own folder, here.
@@ -38,7 +63,7 @@ pub(crate) fn file_of(guest: &str) -> PathBuf {
 ///
 /// # Errors
 /// A sentence that says why it cannot be one.
-pub(crate) fn look_at(file: &str) -> std::result::Result<(Digest, Form), String> {
+pub(crate) fn look_at(file: &Path) -> std::result::Result<(Digest, Form), String> {
     read(file).map(|local| (local.packed.digest, local.packed.form))
 }
 
@@ -50,9 +75,11 @@ struct Local {
 
 /// Stores a file, a folder or what a pattern stands for at the master, unless it has it, as the
 /// input `guest`.
-pub(crate) async fn push(cluster: &Cluster, file: &str, guest: &str) -> Result<Input> {
+pub(crate) async fn push(cluster: &Cluster, file: &Path, guest: &str) -> Result<Input> {
     let path = file.to_owned();
-    let cannot = |why: String| Sentence(format!("the input {file:?} cannot be sent: {why}"));
+    let cannot = |why: String| {
+        Sentence(format!("the input \"{}\" cannot be sent: {why}", words::shown(file)))
+    };
     let read = spawn_blocking(move || read(&path)).await?;
     let Local { packed: Packed { digest, size, form }, bytes } = read.map_err(cannot)?;
     if form == Form::File && guest == "." {
@@ -65,19 +92,17 @@ pub(crate) async fn push(cluster: &Cluster, file: &str, guest: &str) -> Result<I
     Ok(Input { digest, guest: guest.into(), form })
 }
 
-fn read(path: &str) -> std::result::Result<Local, String> {
+fn read(path: &Path) -> std::result::Result<Local, String> {
     let is_there = fs::metadata(path).is_ok();
-    let signs = !is_there && pattern::is_pattern(path);
-    let (base, name) = if signs { pattern::split(path) } else { (path, "") };
-    let base = if base.is_empty() && !path.starts_with('/') { "." } else { base };
-    let base = if base.is_empty() { "/" } else { base };
+    let signs = !is_there && has_signs(path);
+    let (base, name) = if signs { split(path) } else { (path, OsStr::new(".")) };
+    let base = if base.as_os_str().is_empty() { Path::new(".") } else { base };
     // Links that lead to it are followed, those in it are not.
     let base = fs::canonicalize(base).map_err(|error| error.to_string())?;
     let (folder, name) = match (base.is_dir(), signs) {
-        (true, true) => (base, name.to_owned()),
-        (true, false) => (base, ".".into()),
+        (true, _) => (base, name.to_owned()),
         (false, _) => {
-            let name = base.file_name().map(|name| name.to_string_lossy().into_owned());
+            let name = base.file_name().map(ToOwned::to_owned);
             let above = base.parent().map(Path::to_path_buf);
             let (Some(name), Some(above)) = (name, above) else {
                 return Err("it is neither a file nor a folder".into());
@@ -94,6 +119,8 @@ fn read(path: &str) -> std::result::Result<Local, String> {
         let bytes = File::open(folder.join(&name)).map_err(|error| error.to_string())?;
         return Ok(Local { packed, bytes });
     }
+    let name = words::text(&name, "what * and ? stand for is said in text");
+    let name = name.map_err(|refused| refused.to_string())?;
     let file = tempfile::tempfile().map_err(|error| error.to_string())?;
     let mut tar = BufWriter::new(file);
     let packed = pack(&root, &name, &mut tar).map_err(failed)?.ok_or_else(nothing)?;
@@ -108,7 +135,7 @@ pub(crate) async fn fetch(cluster: &Cluster, output: &Delivered, to: &Path) -> R
         Sentence(format!(
             "the output {:?} cannot be brought to {}: {}",
             output.guest,
-            to.display(),
+            words::shown(to),
             why.to_string()
         ))
     };
@@ -161,10 +188,14 @@ mod tests {
 
     #[test]
     fn names_that_are_not_given_are_those_of_the_other_side() {
-        assert_eq!(guest_of("a/b.csv"), "b.csv");
-        assert_eq!(guest_of("conf/"), "conf");
-        assert_eq!(guest_of("."), ".");
-        assert_eq!(guest_of("in/*.csv"), ".");
+        let guest = |file: &[u8]| guest_of(Path::new(OsStr::from_bytes(file)));
+        assert_eq!(guest(b"a/b.csv").as_deref(), Ok("b.csv"));
+        assert_eq!(guest(b"conf/").as_deref(), Ok("conf"));
+        assert_eq!(guest(b".").as_deref(), Ok("."));
+        assert_eq!(guest(b"in/*.csv").as_deref(), Ok("."));
+        assert_eq!(guest(b"caf\xe9/a").as_deref(), Ok("a"));
+        let refused = guest(b"a/caf\xe9").expect_err("no text");
+        assert!(refused.starts_with("\"caf\\xE9\" is not UTF-8"), "{refused}");
         assert_eq!(file_of("out/a.png"), Path::new("out/a.png"));
         assert_eq!(file_of("out/*.png"), Path::new("out"));
         assert_eq!(file_of("*.png"), Path::new("."));
@@ -173,11 +204,11 @@ mod tests {
     #[test]
     fn a_file_a_folder_and_a_pattern_are_read() {
         let folder = tempfile::tempdir().expect("a folder");
-        for name in ["1.csv", "2.csv", "a*b"] {
-            fs::write(folder.path().join(name), name).expect("written");
+        for name in [&b"1.csv"[..], b"2.csv", b"a*b", b"caf\xe9"] {
+            fs::write(folder.path().join(OsStr::from_bytes(name)), name).expect("written");
         }
         std::os::unix::fs::symlink("1.csv", folder.path().join("link")).expect("linked");
-        let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        let at = |name: &str| folder.path().join(name);
         let form = |name: &str| read(&at(name)).map(|local| local.packed.form);
         let digest = |name: &str| read(&at(name)).map(|local| local.packed.digest);
         assert_eq!(digest("1.csv"), Ok(Digest::of(b"1.csv")));
@@ -186,6 +217,8 @@ mod tests {
         assert_eq!(digest("a*b"), Ok(Digest::of(b"a*b")));
         assert_eq!(form("*.csv"), Ok(Form::Folder));
         assert_eq!(form("*.jpg"), Err("nothing of that name is there".into()));
+        let foreign = read(&folder.path().join(OsStr::from_bytes(b"caf\xe9")));
+        assert_eq!(foreign.map(|local| local.packed.digest), Ok(Digest::of(b"caf\xe9")));
         let refused = form("").expect_err("there is a link in it");
         assert!(refused.contains("is a link"), "{refused}");
     }

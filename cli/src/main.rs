@@ -16,9 +16,10 @@ mod stdout;
 mod supervise;
 mod units;
 mod watched;
+mod words;
 
 use args::{Cli, Command};
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 use failure::Result;
 use std::{io::IsTerminal as _, process::ExitCode};
 use stdout::{Stream, WriteError};
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
         Ok(cli) => {
             init_tracing(&cli.command);
             commands::dispatch(cli.command)
+        }
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
+            let why = words::foreign(std::env::args_os());
+            explain(&Cli::command().error(ErrorKind::InvalidUtf8, why))
         }
         Err(words) => explain(&words),
     };

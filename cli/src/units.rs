@@ -1,10 +1,19 @@
 //! Values that people type with units, each parsed once into what it means.
 
+use crate::words::{self, NotText};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use skep_protocol::{
     Amount, Resources, TaskId, Time,
     task::{Access, Clock, NetGrant, NetGrantError},
 };
-use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt as _,
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 /// Why a typed value is not one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -171,25 +180,36 @@ pub(crate) struct HostDir {
     pub(crate) access: Access,
 }
 
-impl FromStr for HostDir {
-    type Err = UnitError;
+impl HostDir {
+    /// What reads one on the command line.
+    pub(crate) fn reader() -> impl TypedValueParser<Value = Self> {
+        OsStringValueParser::new().try_map(Self::read)
+    }
 
-    fn from_str(text: &str) -> Result<Self, UnitError> {
-        let (names, access) = with_access(text);
-        let (host, guest) = names.split_once("::").unwrap_or((names, names));
+    pub(crate) fn read(word: OsString) -> Result<Self, UnitError> {
+        let (names, access) = match word.as_bytes().strip_suffix(READ_ONLY.as_bytes()) {
+            Some(names) => (OsStr::from_bytes(names), Access::ReadOnly),
+            None => (word.as_os_str(), Access::ReadWrite),
+        };
+        let (host, guest) = words::split_once(names, "::").unwrap_or((names, names));
         if host.is_empty() || guest.is_empty() {
             return error(format!(
-                "{text:?} is no directory: write HOST or HOST::GUEST, and :ro behind it if it is \
-                 only to be read"
+                "\"{}\" is no directory: write HOST or HOST::GUEST, and :ro behind it if it is \
+                 only to be read",
+                words::shown(&word),
             ));
         }
-        Ok(Self { host: host.into(), guest: guest.into(), access })
+        let why = "what a guest calls a directory is: say it behind ::";
+        let guest = words::text(guest, why).or_else(|refused| error(refused.to_string()))?;
+        Ok(Self { host: host.into(), guest, access })
     }
 }
 
+const READ_ONLY: &str = ":ro";
+
 /// What stands before `:ro`, and what it means that it is there or is not.
 pub(crate) fn with_access(text: &str) -> (&str, Access) {
-    match text.strip_suffix(":ro") {
+    match text.strip_suffix(READ_ONLY) {
         Some(text) => (text, Access::ReadOnly),
         None => (text, Access::ReadWrite),
     }
@@ -250,6 +270,30 @@ impl FromStr for Net {
 pub(crate) struct Env {
     pub(crate) name: String,
     pub(crate) value: Option<String>,
+}
+
+/// A variable that is to be passed on cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EnvError {
+    #[error("the environment has no {0} to pass on: write --env {0}=VALUE")]
+    Missing(String),
+    #[error("the variable {0}, which --env {0} passes on: {1}")]
+    NotText(String, NotText),
+}
+
+impl Env {
+    /// Its value, which may be the one that it has `here`.
+    pub(crate) fn value(
+        &self,
+        here: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<String, EnvError> {
+        if let Some(value) = &self.value {
+            return Ok(value.clone());
+        }
+        let name = || self.name.clone();
+        let value = here(&self.name).ok_or_else(|| EnvError::Missing(name()))?;
+        words::text(&value, words::TOLD).map_err(|why| EnvError::NotText(name(), why))
+    }
 }
 
 impl FromStr for Env {
@@ -340,9 +384,14 @@ mod tests {
         assert_eq!("7".parse(), Ok(IndexRange { first: 7, last: 7 }));
         assert!("5-3".parse::<IndexRange>().is_err());
         let dir = |access| HostDir { host: "in".into(), guest: "/data".into(), access };
-        assert_eq!("in::/data".parse(), Ok(dir(Access::ReadWrite)));
-        assert_eq!("in::/data:ro".parse(), Ok(dir(Access::ReadOnly)));
-        assert!("::x".parse::<HostDir>().is_err());
+        let read = |word: &[u8]| HostDir::read(OsStr::from_bytes(word).to_owned());
+        assert_eq!(read(b"in::/data"), Ok(dir(Access::ReadWrite)));
+        assert_eq!(read(b"in::/data:ro"), Ok(dir(Access::ReadOnly)));
+        read(b"::x").expect_err("it has no host");
+        let foreign = read(b"caf\xe9::d").expect("a directory");
+        assert_eq!((foreign.host.as_os_str().len(), foreign.guest.as_str()), (4, "d"));
+        let refused = read(b"caf\xe9").expect_err("the guest's name is no text").to_string();
+        assert!(refused.starts_with("\"caf\\xE9\" is not UTF-8"), "{refused}");
         let volume =
             |guest: &str, access| VolumeDir { name: "in".into(), guest: guest.into(), access };
         assert_eq!("in".parse(), Ok(volume("/in", Access::ReadWrite)));

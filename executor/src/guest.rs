@@ -12,7 +12,7 @@ use crate::{
     component::{self, FileStreams},
     coredump, cpu, engine,
     host::{
-        clock::VirtualClock, disk::Disk, files::Files, listing::Listing, price::Meter,
+        clock::VirtualClock, disk::Disk, files::Files, listing::Listings, price::Meter,
         random::RandomBudget, transcript::Transcript,
     },
     inputs,
@@ -31,7 +31,7 @@ use skep_protocol::{
     executor::StartGuest,
     ids::{Attempt, FrameworkId, TaskId, TaskKey},
     outcome::{Checkpoint, KilledBy, Outcome, Progress, TaskMessage, Usage},
-    task::{Access, Diagnostics, Limits, NetGrant},
+    task::{Access, Diagnostics, DirSource, Limits, NetGrant},
     time::Time,
 };
 use std::{
@@ -59,8 +59,8 @@ pub(crate) struct GuestState {
     pub(crate) meter: Meter,
     pub(crate) disk: Disk,
     pub(crate) files: Files,
-    /// The directory that it is reading, if it is.
-    pub(crate) listing: Option<Listing>,
+    /// The directories that it is reading.
+    pub(crate) listings: Listings,
     /// Its clock, if that is virtual.
     pub(crate) clock: Option<Arc<VirtualClock>>,
     pub(crate) random: RandomBudget,
@@ -112,6 +112,7 @@ impl GuestState {
         let StartGuest { key, memory_bytes, limits, grants, .. } = attempt.guest;
         let Carried { output, disk, random, checkpoint, .. } = carried;
         let writable = grants.dirs.iter().any(|dir| dir.access == Access::ReadWrite);
+        let shared = grants.dirs.iter().any(|dir| dir.source != DirSource::Sandbox);
         let deterministic = grants.is_deterministic();
         let mut limiter = Limiter::new(*memory_bytes);
         limiter.hold(checkpoint.len() as u64);
@@ -121,8 +122,8 @@ impl GuestState {
             output,
             meter: Meter::new(fuel_budget(limits), limits.host_calls_per_second),
             disk,
-            files: Files::new(limits.handles, writable, deterministic),
-            listing: None,
+            files: Files::new(limits.handles, writable, deterministic).shared(shared),
+            listings: Listings::default(),
             clock: view.clock,
             random,
             streams: FileStreams::default(),
@@ -150,7 +151,7 @@ impl GuestState {
             meter: Meter::new(0, None),
             disk: Disk::new(0, 0),
             files: Files::new(0, false, false),
-            listing: None,
+            listings: Listings::default(),
             clock: None,
             random: RandomBudget(None),
             streams: FileStreams::default(),

@@ -16,8 +16,8 @@ use skep_transport::{
 };
 use std::{
     env,
-    future::pending,
     fs::DirBuilder,
+    future::pending,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     io,
     ops::ControlFlow,

@@ -7,8 +7,9 @@ use crate::{
 use sha2::{Digest as _, Sha256};
 use skep_protocol::{Digest, bounds::BLOB_BYTES_MAX, pattern, task::Form};
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io::{self, Read, Write},
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -67,16 +68,17 @@ pub fn pack(root: &Folder, path: &str, blob: &mut impl Write) -> Result<Option<P
         true => pattern::split(path),
         false => (path, ""),
     };
-    pack_from(root, base, signs, blob)
+    pack_from(root, OsStr::new(base), signs, blob)
 }
 
-/// As [`pack`], with a path in which `*` and `?` stand for themselves.
+/// As [`pack`], with a path in which `*` and `?` stand for themselves, and whose bytes need not be
+/// UTF-8.
 ///
 /// # Errors
 /// [`PackError`]; what was written by then is worthless.
 pub fn pack_exactly(
     root: &Folder,
-    path: &str,
+    path: &OsStr,
     blob: &mut impl Write,
 ) -> Result<Option<Packed>, PackError> {
     pack_from(root, path, "", blob)
@@ -84,7 +86,7 @@ pub fn pack_exactly(
 
 fn pack_from(
     root: &Folder,
-    base: &str,
+    base: &OsStr,
     signs: &str,
     blob: &mut impl Write,
 ) -> Result<Option<Packed>, PackError> {
@@ -122,17 +124,19 @@ fn pack_from(
 /// there.
 fn walk(
     root: &Folder,
-    path: &str,
+    path: &OsStr,
     must_be_folder: bool,
-) -> Result<Option<(Folder, Option<std::ffi::OsString>)>, PackError> {
+) -> Result<Option<(Folder, Option<OsString>)>, PackError> {
     let read = |source| PackError::Read { path: path.into(), source };
     let mut folder = root.folder(OsStr::new(".")).map_err(read)?;
-    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    for (place, part) in parts.iter().enumerate() {
-        let so_far = parts[..=place].join("/");
-        match kind(&folder, OsStr::new(part), Path::new(&so_far))? {
-            Some(Kind::Folder) => folder = folder.folder(OsStr::new(part)).map_err(read)?,
-            Some(Kind::File { .. }) if place + 1 == parts.len() && !must_be_folder => {
+    let parts = path.as_bytes().split(|byte| *byte == b'/');
+    let mut parts = parts.filter(|part| !matches!(*part, b"" | b".")).peekable();
+    let mut so_far = PathBuf::new();
+    while let Some(part) = parts.next().map(OsStr::from_bytes) {
+        so_far.push(part);
+        match kind(&folder, part, &so_far)? {
+            Some(Kind::Folder) => folder = folder.folder(part).map_err(read)?,
+            Some(Kind::File { .. }) if parts.peek().is_none() && !must_be_folder => {
                 return Ok(Some((folder, Some(part.into()))));
             }
             _ => return Ok(None),
@@ -194,7 +198,8 @@ fn add<W: Write>(
     }
 }
 
-/// Adds what has such names; false if nothing has.
+/// Adds what has such names; false if nothing has. What is no character in a name is one that no
+/// pattern names, so that `*` and `?` stand for it.
 fn add_matches<W: Write>(
     tar: &mut Tar<'_, '_, W>,
     folder: &Folder,
@@ -206,7 +211,7 @@ fn add_matches<W: Write>(
     let (first, rest) = signs.split_once('/').map_or((signs, None), |(a, b)| (a, Some(b)));
     let mut found = false;
     for name in folder.names().map_err(read)? {
-        if !name.to_str().is_some_and(|name| pattern::matches(first, name)) {
+        if !pattern::matches(first, &name.to_string_lossy()) {
             continue;
         }
         match rest {
@@ -361,6 +366,26 @@ mod tests {
         assert_eq!(names(&packed(&folder, "*/1.*").1), ["out/1.png"]);
         assert_eq!(names(&packed(&folder, "?.txt").1), ["a.txt"]);
         assert_eq!(names(&packed(&folder, ".").1).len(), 6);
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_packed_as_it_is_and_matched_by_patterns() {
+        let folder = folder();
+        let name = OsStr::from_bytes(b"caf\xe9.png");
+        fs::write(folder.path().join("out").join(name), "cafe").expect("written");
+        let paths = |tar: &[u8]| {
+            let mut tar = tar::Archive::new(tar);
+            let entries = tar.entries().expect("a tar").map(|entry| entry.expect("an entry"));
+            entries.map(|entry| entry.path_bytes().into_owned()).collect::<Vec<_>>()
+        };
+        let all = [&b"1.png"[..], b"2.png", b"caf\xe9.png"];
+        assert_eq!(paths(&packed(&folder, "out/*.png").1), all);
+        assert_eq!(paths(&packed(&folder, "out/caf?.png").1), all[2..]);
+        assert_eq!(paths(&packed(&folder, "out").1)[..3], all);
+        let root = Folder::open(folder.path()).expect("opened");
+        let path = Path::new("out").join(name);
+        let one = pack_exactly(&root, path.as_os_str(), &mut io::sink()).expect("packed");
+        assert_eq!(one.expect("there").digest, Digest::of(b"cafe"));
     }
 
     #[test]

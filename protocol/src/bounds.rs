@@ -29,6 +29,8 @@ pub const DIRS_MAX: usize = 32;
 pub const INPUTS_MAX: usize = 64;
 /// Outputs of one task: they are told with its end.
 pub const OUTPUTS_MAX: usize = 64;
+/// Bytes of the sentence why an output of a task is missing: there is one for each, in one update.
+pub const MISSING_WHY_BYTES_MAX: usize = 512;
 /// The path of an input or output, in bytes.
 pub const PATH_BYTES_MAX: usize = 1 << 10;
 /// Volumes of one agent: all of them fit a frame.

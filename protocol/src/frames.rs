@@ -50,7 +50,9 @@ pub fn update_bytes(update: &StatusUpdate) -> usize {
         _ => 0,
     };
     let outputs = update.outputs.iter().map(|output| output.guest.len() + BLOB_BYTES);
-    ITEM_BYTES + update.result.len() + texts + outputs.sum::<usize>()
+    let missing = update.missing.iter().map(|one| one.guest.len() + one.why.len() + 16);
+    let files = outputs.sum::<usize>() + missing.sum::<usize>();
+    ITEM_BYTES + update.result.len() + texts + files
 }
 
 /// The size of a task's description, at most.

@@ -13,6 +13,7 @@
 //! | [`operator`], [`data`] | client and master; blobs, logs, joining | a stream per request |
 
 pub mod bounds;
+pub mod escape;
 pub mod time;
 
 pub mod ids;

@@ -393,9 +393,30 @@ pub struct StatusUpdate {
     /// [`LAST_WORDS_BYTES_MAX`](crate::bounds::LAST_WORDS_BYTES_MAX) bytes of text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_words: String,
-    /// The outputs of its spec that are stored at the master, if it has ended by itself.
+    /// The outputs of its spec that are stored at the master, once it has ended after running.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Delivered>,
+    /// The outputs of its spec that are not. Agents of 0.1 leave it empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
+}
+
+/// An output of a task that is not stored at the master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// What its spec calls it.
+    pub guest: String,
+    /// One sentence, of at most [`MISSING_WHY_BYTES_MAX`](crate::bounds::MISSING_WHY_BYTES_MAX)
+    /// bytes.
+    pub why: String,
+}
+
+impl Missing {
+    /// An output that is not to be had.
+    pub fn new(guest: impl Into<String>, why: &str) -> Self {
+        let bytes_max = crate::bounds::MISSING_WHY_BYTES_MAX;
+        Self { guest: guest.into(), why: why[..why.floor_char_boundary(bytes_max)].into() }
+    }
 }
 
 /// An output of a task that is stored at the master.

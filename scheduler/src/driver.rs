@@ -572,6 +572,7 @@ const fn refused_update(at: Time, key: TaskKey, rejection: Rejection) -> StatusU
         result: Vec::new(),
         last_words: String::new(),
         outputs: Vec::new(),
+        missing: Vec::new(),
     }
 }
 

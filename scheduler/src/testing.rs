@@ -42,7 +42,7 @@ use skep_protocol::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources,
     Role, Source, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
     framework::{Answer, Call, Demand, Event, FrameworkInfo, LaunchTask, Offer, Operation, State},
-    outcome::{Delivered, LostBy, TaskMessage},
+    outcome::{Delivered, LostBy, Missing, TaskMessage},
     task::Feature,
     task::Form,
 };
@@ -257,6 +257,15 @@ impl<P: Party> ClusterOf<P> {
         self.update(&id(task), TaskState::Ended(outcome), Vec::new());
     }
 
+    /// A running task ends so, and of its outputs leaves these and no others.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn end_leaving(&mut self, task: &str, outcome: Outcome, outputs: &[&str]) {
+        let left = |guest: &str| outputs.contains(&guest);
+        self.update_leaving(&id(task), TaskState::Ended(outcome), Vec::new(), left);
+    }
+
     /// A running task sends the framework bytes.
     ///
     /// # Panics
@@ -367,16 +376,34 @@ impl<P: Party> ClusterOf<P> {
     }
 
     fn update(&mut self, task: &TaskId, state: TaskState, result: Vec<u8>) {
+        let is_done = matches!(&state, TaskState::Ended(outcome) if outcome.is_success());
+        self.update_leaving(task, state, result, |_| is_done);
+    }
+
+    fn update_leaving(
+        &mut self,
+        task: &TaskId,
+        state: TaskState,
+        result: Vec<u8>,
+        is_left: impl Fn(&str) -> bool,
+    ) {
         let known = self.tasks.get_mut(task).unwrap_or_else(|| panic!("{task} does not run"));
         known.seq += 1;
-        let is_done = matches!(&state, TaskState::Ended(outcome) if outcome.is_success());
-        let left = known.spec.outputs.iter().filter(|_| is_done).map(|output| Delivered {
-            guest: output.guest.clone(),
-            digest: Digest::of(format!("{task}/{}", output.guest).as_bytes()),
+        let is_over = state.is_terminal();
+        let all = known.spec.outputs.iter().map(|output| output.guest.clone());
+        let (left, lacking): (Vec<_>, Vec<_>) = all.partition(|guest| is_left(guest));
+        let delivered = |guest: String| Delivered {
+            digest: Digest::of(format!("{task}/{guest}").as_bytes()),
+            guest,
             size: 1,
             form: Form::File,
-        });
-        let outputs = left.collect();
+        };
+        let missing = |guest: String| {
+            let why = format!("its output {guest:?} is not there");
+            Missing::new(guest, &why)
+        };
+        let outputs = left.into_iter().filter(|_| is_over).map(delivered).collect();
+        let missing = lacking.into_iter().filter(|_| is_over).map(missing).collect();
         let update = StatusUpdate {
             key: key(task, known.spec.attempt),
             seq: known.seq,
@@ -388,6 +415,7 @@ impl<P: Party> ClusterOf<P> {
             result,
             last_words: String::new(),
             outputs,
+            missing,
         };
         if update.state.is_terminal() {
             self.tasks.remove(task);
@@ -557,6 +585,7 @@ impl<P: Party> ClusterOf<P> {
                 result: Vec::new(),
                 last_words: String::new(),
                 outputs: Vec::new(),
+                missing: Vec::new(),
             };
             self.tell(Event::StatusUpdates { updates: vec![update] });
         }

@@ -3,7 +3,7 @@
 use crate::kit::{Cluster, Ended, Home, Process, signal, until};
 use rustix::process::Signal;
 use skep_protocol::Digest;
-use std::{fs, path::Path, process::Stdio};
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, path::Path, process::Stdio};
 
 /// Waits until there is a file `go` in the first directory that it is granted, then writes `made`
 /// to the file `out` in the second one.
@@ -215,4 +215,131 @@ fn what_a_job_has_left_in_the_cluster_is_fetched_when_it_is_wanted() {
     assert!(fs::read(cluster.home.path("all/second/1/out/data")).unwrap() == data());
     let unknown = cluster.skep(&["job", "fetch", "graf"]).expect_code(1);
     unknown.expect_words(&["there is no job graf", "skep job list"]);
+}
+
+/// A home with the guest that leaves a report and ends as it is told.
+fn half_done() -> Home {
+    let home = Home::new();
+    write_guest_of(&home, "half_done");
+    home
+}
+
+fn write_guest_of(home: &Home, name: &str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests");
+    let module = wat::parse_file(root.join(format!("{name}.wat"))).unwrap();
+    fs::write(home.path(&format!("{name}.wasm")), module).unwrap();
+}
+
+#[test]
+fn what_is_there_is_brought_however_a_task_ends_and_the_rest_is_named() {
+    let home = half_done();
+    for (options, how, code) in [
+        (&[][..], "0", 125),
+        (&[], "1", 1),
+        (&[], "t", 134),
+        (&["--timeout", "1s"], "s", 124),
+        (&["--fuel", "1M"], "s", 152),
+    ] {
+        let words = ["run", "--output", "report.txt::got", "--output", "missing.txt"];
+        let words = [&words[..], options, &["half_done.wasm", how]].concat();
+        let ended = home.output(words).expect_code(code);
+        let ended = ended.expect_words(&["\"missing.txt\" is not there"]);
+        assert_eq!(ended.stderr.matches("missing.txt").count(), 1, "{ended:?}");
+        assert_eq!(fs::read(home.path("got")).unwrap(), b"half", "{how}");
+        fs::remove_file(home.path("got")).unwrap();
+    }
+    let words = ["run", "-o", "json", "--output", "report.txt", "--output", "missing.txt"];
+    let words = [&words[..], &["half_done.wasm", "1"]].concat();
+    let document = home.output(words).expect_code(1).json();
+    let task = &document["tasks"][0];
+    assert_eq!(task["outputs"][0]["guest"], "report.txt");
+    assert_eq!(task["missing"][0]["guest"], "missing.txt");
+}
+
+/// A task that fails twice, and leaves a report each time.
+const FAILING: &str = r#"
+name = "failing"
+
+[tasks.a]
+module = "half_done.wasm"
+args = ["1"]
+outputs = ["report.txt", "core"]
+retries = 1
+"#;
+
+#[test]
+fn a_job_keeps_what_its_failed_attempts_leave() {
+    let cluster = Cluster::start(&["cpus:2;mem:1024"]);
+    let home = &cluster.home;
+    write_guest_of(home, "half_done");
+    fs::write(home.path("job.toml"), FAILING).unwrap();
+    let ended = home.output(["job", "run", "job.toml"]).expect_code(1);
+    ended.expect_words(&["exited with code 1; its output \"core\" is not there"]);
+    for attempt in ["failed-1", "failed-2"] {
+        let report = fs::read(home.path(&format!("a/{attempt}/report.txt"))).unwrap();
+        assert_eq!(report, b"half");
+    }
+    cluster.skep(&["job", "submit", "job.toml"]).expect_code(0);
+    cluster.skep(&["job", "wait", "failing"]).expect_code(1);
+    let fetched = cluster.skep(&["job", "fetch", "failing", "--to", "got"]).expect_code(0);
+    assert_eq!(fetched.stdout, "got/a/failed-1/report.txt\ngot/a/failed-2/report.txt\n");
+    assert_eq!(fs::read(home.path("got/a/failed-2/report.txt")).unwrap(), b"half");
+}
+
+#[test]
+fn names_that_are_no_text_are_served_where_they_may_be_and_else_refused_by_their_names() {
+    let home = half_done();
+    write_guest_of(&home, "list_names");
+    let foreign = OsStr::from_bytes(b"caf\xe9");
+    fs::create_dir(home.path("d")).unwrap();
+    fs::write(home.path("d").join(foreign), "").unwrap();
+    fs::write(home.path("d/good"), "").unwrap();
+    // 25: an illegal sequence of bytes.
+    let ended = home.output(["run", "--dir", "d::.", "list_names.wasm"]).expect_code(25);
+    assert!(ended.stdout.contains("good") && ended.stdout.contains("caf\\xE9"), "{ended:?}");
+    let ended = home.output(["run", "--input", "d/*", "list_names.wasm"]).expect_code(25);
+    assert!(ended.stdout.contains("good") && ended.stdout.contains("caf\\xE9"), "{ended:?}");
+
+    // Paths of this machine are bytes.
+    let module = home.path("caf").with_file_name(foreign).with_extension("wasm");
+    fs::copy(home.path("half_done.wasm"), &module).unwrap();
+    let with = |before: &[&str], word: &OsStr, after: &[&str]| {
+        let mut command = home.skep(before.iter().copied());
+        Ended::from(command.arg(word).args(after).output().unwrap())
+    };
+    with(&["run", "--scratch"], module.as_os_str(), &["0"]).expect_code(0);
+    let output = OsStr::from_bytes(b"report.txt::caf\xe9");
+    with(&["run", "--output"], output, &["half_done.wasm", "0"]).expect_code(0);
+    assert_eq!(fs::read(home.path("x").with_file_name(foreign)).unwrap(), b"half");
+    let input = OsStr::from_bytes(b"caf\xe9::in");
+    with(&["run", "--input"], input, &["half_done.wasm", "0"]).expect_code(0);
+
+    // What goes to a guest is text.
+    let named = |ended: Ended| ended.expect_words(&["\"caf\\xE9\"", "UTF-8"]);
+    named(with(&["run", "--scratch", "half_done.wasm"], foreign, &[])).expect_code(125);
+    named(with(&["run", "--input"], foreign, &["half_done.wasm", "0"])).expect_code(125);
+    let mut command = home.skep(["run", "--scratch", "--env", "X", "half_done.wasm", "0"]);
+    named(command.env("X", foreign).output().unwrap().into()).expect_code(125);
+    fs::write(home.path("lines"), b"a\ncaf\xe9\n").unwrap();
+    let ended = home.output(["run", "--each-line", "lines", "half_done.wasm", "{}"]);
+    named(ended).expect_code(125).expect_words(&["line 2"]);
+    with(&["run", "--name"], foreign, &["half_done.wasm"])
+        .expect_code(2)
+        .expect_words(&["caf\\xE9"]);
+}
+
+#[test]
+fn outputs_that_would_meet_or_lead_out_are_refused_before_anything_runs() {
+    let home = half_done();
+    for (lines, words) in [
+        ("0\n1\n0\n", ["\"0\" and \"0\"", "both write out/0"]),
+        ("0\n./0\n", ["\"0\" and \"./0\"", "both write out/0"]),
+        ("../0\n", ["out/../0", "outside of the folder"]),
+    ] {
+        fs::write(home.path("lines"), lines).unwrap();
+        let options = ["run", "--each-line", "lines", "--output", "report.txt::out/{}"];
+        let ended = home.output([&options[..], &["half_done.wasm", "{}"]].concat());
+        ended.expect_code(125).expect_words(&words);
+        assert!(!home.path("out").exists());
+    }
 }

@@ -12,13 +12,11 @@ use crate::{
     schedule::Event,
     sim::Sim,
 };
-use skep_agent_core::{
-    Agent as Core, DeliveryFailure, Effect, ExitReason, FetchFailure, Input, Policy, Record,
-};
+use skep_agent_core::{Agent as Core, Effect, ExitReason, FetchFailure, Input, Policy, Record};
 use skep_protocol::{
     AgentId, Artifact, Digest, Resources, TaskKey, Time,
     agent::{AgentInfo, ToAgent, ToMaster},
-    outcome::Delivered,
+    outcome::{Delivered, Missing},
     task::{Feature, Form, Output},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -226,7 +224,7 @@ impl Sim {
                 let what = Box::new(Input::Compiled { artifact });
                 self.schedule.arrange(at, Event::AgentHears { agent: number, run, what });
             }
-            Effect::Deliver { key, outputs, .. } => {
+            Effect::Deliver { key, outputs } => {
                 let at = self.now + self.random.duration(&self.weather.work);
                 let what = Box::new(self.delivery(number, key, outputs));
                 self.schedule.arrange(at, Event::AgentHears { agent: number, run, what });
@@ -251,22 +249,21 @@ impl Sim {
 
     /// What becomes of outputs that are sent to the master.
     fn delivery(&mut self, number: usize, key: TaskKey, outputs: Vec<Output>) -> Input {
-        let failed = |why: &str| DeliveryFailure::Failed { why: why.into() };
-        if !self.weather.faults.is_empty() {
-            if self.random.once_in(30) {
-                let why = DeliveryFailure::Unfit { why: "it is not there".into() };
-                return Input::NotDelivered { key, why };
-            }
-            if self.random.once_in(8) {
-                return Input::NotDelivered { key, why: failed("it broke") };
+        let no_master =
+            self.agents[number].process.as_ref().is_none_or(|process| process.link.is_none());
+        let has_faults = !self.weather.faults.is_empty();
+        let (mut delivered, mut missing, mut broken) = (Vec::new(), Vec::new(), Vec::new());
+        for Output { guest } in outputs {
+            if has_faults && self.random.once_in(30) {
+                missing.push(Missing::new(guest, "it is not there"));
+            } else if no_master || has_faults && self.random.once_in(8) {
+                broken.push(Missing::new(guest, "it broke"));
+            } else {
+                let form = Form::File;
+                delivered.push(Delivered { guest, digest: module(), size: 1, form });
             }
         }
-        if self.agents[number].process.as_ref().is_none_or(|process| process.link.is_none()) {
-            return Input::NotDelivered { key, why: failed("there is no master") };
-        }
-        let one =
-            |Output { guest }| Delivered { guest, digest: module(), size: 1, form: Form::File };
-        Input::Delivered { key, outputs: outputs.into_iter().map(one).collect() }
+        Input::Delivered { key, outputs: delivered, missing, broken }
     }
 
     fn tell_master(&mut self, number: usize, connection: u64, message: ToMaster) {

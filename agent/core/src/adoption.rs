@@ -168,15 +168,13 @@ impl Agent {
             return;
         }
         for key in self.recovered_of(executor) {
-            let why = match how {
-                Gone::Unready => {
-                    self.queue_again(&key);
-                    continue;
+            match how {
+                Gone::Unready => self.queue_again(&key),
+                Gone::Ended => self.lose_guest(&key),
+                Gone::Rebooted => {
+                    self.end_here(&key, Outcome::Lost { why: LostBy::NodeRebooted });
                 }
-                Gone::Ended => LostBy::ExecutorEnded,
-                Gone::Rebooted => LostBy::NodeRebooted,
-            };
-            self.end_here(&key, Outcome::Lost { why });
+            }
         }
         if how == Gone::Rebooted {
             // What it wrote may not have reached the disk.

@@ -137,8 +137,9 @@ impl Agent {
             }
             Input::ExecutorGone { executor, how } => self.executor_gone(&executor, how),
             Input::ExecutorEnded { executor, why } => self.executor_ended(&executor, &why),
-            Input::Delivered { key, outputs } => self.delivered(&key, outputs),
-            Input::NotDelivered { key, why } => self.not_delivered(&key, why),
+            Input::Delivered { key, outputs, missing, broken } => {
+                self.delivered(&key, outputs, missing, broken);
+            }
             Input::SandboxKept { key } => self.sandbox_found(key),
             Input::Tick => self.tick(),
             Input::Stop => self.stop(),
@@ -210,5 +211,6 @@ impl Agent {
         self.session_tick();
         self.resend_due();
         self.executors_tick();
+        self.deliveries_tick();
     }
 }

@@ -70,14 +70,12 @@ pub enum Effect {
         executor: ExecutorKey,
     },
     /// Stores outputs of a task at the master: what lies in its sandbox under these names;
-    /// answered by `Delivered` or `NotDelivered`.
+    /// answered by `Delivered`.
     Deliver {
         /// Whose.
         key: TaskKey,
         /// Which.
         outputs: Vec<Output>,
-        /// What becomes of one that is not there.
-        extent: Extent,
     },
     /// Removes the sandbox of an attempt that has ended. It may never have been made.
     RemoveSandbox {
@@ -113,15 +111,6 @@ impl Effect {
             _ => None,
         }
     }
-}
-
-/// How much of a task's outputs must be there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// All: its guest did well.
-    All,
-    /// As much as there is.
-    WhatIsThere,
 }
 
 /// Why an agent ends its own process.

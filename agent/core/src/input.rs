@@ -5,7 +5,7 @@ use crate::profile::ExecutorKey;
 use skep_protocol::{
     Artifact, Digest, Rejection, TaskKey, agent,
     executor::{HeldGuest, Report},
-    outcome::Delivered,
+    outcome::{Delivered, Missing},
 };
 
 /// One thing that happened, told to [`crate::Agent::handle`].
@@ -84,19 +84,18 @@ pub enum Input {
         /// How, in a sentence.
         why: String,
     },
-    /// The outputs of a task are stored at the master.
+    /// What became of the outputs of a task that were to be stored at the master. Each that was
+    /// asked for is one of these.
     Delivered {
         /// Whose.
         key: TaskKey,
-        /// Which, in the order in which they were asked for.
+        /// Those that are stored.
         outputs: Vec<Delivered>,
-    },
-    /// The outputs of a task were not stored.
-    NotDelivered {
-        /// Whose.
-        key: TaskKey,
-        /// Why.
-        why: DeliveryFailure,
+        /// Those that the task has not left, or that cannot be delivered, however often it is
+        /// tried.
+        missing: Vec<Missing>,
+        /// Those of which the transfer broke, or that the master did not take: worth another try.
+        broken: Vec<Missing>,
     },
     /// An earlier run of the agent left this sandbox. Told oldest first.
     SandboxKept {
@@ -142,21 +141,6 @@ pub enum FetchFailure {
         rejection: Rejection,
     },
     /// The transfer broke or the bytes were wrong. Worth another try.
-    Failed {
-        /// What happened.
-        why: String,
-    },
-}
-
-/// Why outputs were not stored at the master.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeliveryFailure {
-    /// The task has not left them, or what it left cannot be delivered, however often it is tried.
-    Unfit {
-        /// Which, and what is wrong.
-        why: String,
-    },
-    /// The transfer broke, or the master did not take it. Worth another try.
     Failed {
         /// What happened.
         why: String,

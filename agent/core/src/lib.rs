@@ -52,8 +52,8 @@ mod tests;
 
 pub use agent::Agent;
 pub use cache::CacheFile;
-pub use effect::{Effect, ExitReason, Extent};
-pub use input::{CompileFailure, DeliveryFailure, FetchFailure, Gone, Input};
+pub use effect::{Effect, ExitReason};
+pub use input::{CompileFailure, FetchFailure, Gone, Input};
 pub use layout::Layout;
 pub use overtaking::{Acceptance, Overtaking};
 pub use policy::{HostDirs, NetRule, Policy, Volume};

@@ -33,8 +33,10 @@ pub struct Policy {
     pub fetch_tries_max: u32,
     /// How long a broken delivery of outputs waits before it is tried again; doubles.
     pub delivery_retry: Duration,
-    /// Tries of one delivery before its task fails.
+    /// Tries of one delivery before it is given up.
     pub delivery_tries_max: u32,
+    /// How long a task delivers that was ended by order, as long as nobody waits for it to be over.
+    pub delivery_after_kill_max: Duration,
     /// Modules remembered as rejected; beyond it, any of them may cost another compilation.
     pub modules_rejected_max: usize,
     /// Bytes that modules, artifacts and inputs may take on the disk; beyond it those used longest
@@ -115,6 +117,8 @@ impl Default for Policy {
             delivery_retry: Duration::from_secs(1),
             // Some two minutes: most masters must take a blob, and the work is done already.
             delivery_tries_max: 8,
+            // Who ends a task waits for its end, and yet wants what it left.
+            delivery_after_kill_max: Duration::from_secs(30),
             modules_rejected_max: 1_000,
             // A hundred interpreters of 30 MB with their machine code.
             cache_bytes_max: 8 << 30,

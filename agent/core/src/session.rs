@@ -107,10 +107,7 @@ impl Agent {
     }
 
     pub(crate) fn session_due(&self) -> Option<Time> {
-        let stop = match self.phase {
-            Phase::Stopping { due } => Some(due),
-            _ => None,
-        };
+        let stop = self.stop_due();
         let beat = match self.session {
             Session::Registered { next_beat, .. } => Some(next_beat),
             _ => None,
@@ -137,6 +134,14 @@ impl Agent {
         self.phase = Phase::Stopping { due: self.turn.now + self.policy.stop_max };
         let live: Vec<TaskKey> = self.live.keys().cloned().collect();
         live.iter().for_each(|key| self.kill(key, &KilledBy::AgentStopped));
+    }
+
+    /// When an orderly stop is over at the latest, if the agent stops.
+    pub(crate) const fn stop_due(&self) -> Option<Time> {
+        match self.phase {
+            Phase::Stopping { due } => Some(due),
+            _ => None,
+        }
     }
 
     /// The last word of a turn: exits once an orderly stop is through.

@@ -10,11 +10,7 @@ use crate::{
 };
 use skep_protocol::{
     AllocationId, FrameworkId, Outcome, Rejection, Resources, TaskId, TaskKey, TaskSpec, Time,
-    Usage,
-    executor::ToExecutor,
-    ids::Attempt,
-    outcome::{KilledBy, LostBy},
-    task::DirSource,
+    Usage, executor::ToExecutor, ids::Attempt, outcome::KilledBy, task::DirSource,
 };
 use std::time::Duration;
 
@@ -108,9 +104,7 @@ impl Agent {
             Stage::Queued | Stage::Placed | Stage::Preparing(_) => {
                 self.end_here(key, Outcome::Killed { by: by.clone() });
             }
-            Stage::Delivering => {
-                self.end_delivering(key, Outcome::Killed { by: by.clone() });
-            }
+            Stage::Delivering => self.kill_delivering(key, by),
             Stage::Sent | Stage::Running => {
                 let Some(executor) = self.executor_of(key) else { return };
                 let message = ToExecutor::Kill { key: key.clone(), by: by.clone() };
@@ -166,10 +160,6 @@ impl Agent {
             Work::Accepted(spec) => Some(spec),
             Work::Refused => None,
         }
-    }
-
-    pub(crate) fn lose_guest(&mut self, key: &TaskKey) {
-        self.end_here(key, Outcome::Lost { why: LostBy::ExecutorEnded });
     }
 
     /// Ends a task by the agent's own word.

@@ -21,7 +21,7 @@ use skep_protocol::{
     agent::ToMaster,
     executor::{StartGuest, ToExecutor},
     frames,
-    outcome::{Delivered, Progress, TaskMessage},
+    outcome::{Delivered, Missing, Progress, TaskMessage},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -57,20 +57,27 @@ pub(crate) struct Change {
     pub(crate) result: Vec<u8>,
     pub(crate) last_words: String,
     pub(crate) outputs: Vec<Delivered>,
+    pub(crate) missing: Vec<Missing>,
 }
 
 impl Change {
     /// The agent itself says so, now.
     pub(crate) fn ours(state: TaskState, at: Time) -> Self {
-        let (result, last_words, outputs) = (Vec::new(), String::new(), Vec::new());
-        Self { state, source: Source::Agent, at, usage: None, result, last_words, outputs }
+        let (result, last_words) = (Vec::new(), String::new());
+        let (source, usage, outputs, missing) = (Source::Agent, None, Vec::new(), Vec::new());
+        Self { state, source, at, usage, result, last_words, outputs, missing }
     }
 
-    /// The executor said so.
-    pub(crate) fn of_guest(end: GuestEnd, outputs: Vec<Delivered>) -> Self {
+    /// The executor said so; of a guest that is lost with its executor, the agent.
+    pub(crate) fn of_guest(end: GuestEnd) -> Self {
         let GuestEnd { at, outcome, usage, result, last_words } = end;
-        let (state, source, usage) = (TaskState::Ended(outcome), Source::Executor, Some(usage));
-        Self { state, source, at, usage, result, last_words, outputs }
+        let (source, usage) = match outcome {
+            Outcome::Lost { .. } => (Source::Agent, None),
+            _ => (Source::Executor, Some(usage)),
+        };
+        let state = TaskState::Ended(outcome);
+        let (outputs, missing) = (Vec::new(), Vec::new());
+        Self { state, source, at, usage, result, last_words, outputs, missing }
     }
 
     pub(crate) fn ended(outcome: Outcome, at: Time) -> Self {
@@ -103,9 +110,20 @@ impl Agent {
     }
 
     pub(crate) fn update(&self, key: &TaskKey, change: Change) -> StatusUpdate {
-        let Change { state, source, at, usage, result, last_words, outputs } = change;
-        let (key, agent) = (key.clone(), self.state.agent().cloned());
-        StatusUpdate { key, seq: 0, agent, state, source, at, usage, result, last_words, outputs }
+        let Change { state, source, at, usage, result, last_words, outputs, missing } = change;
+        StatusUpdate {
+            key: key.clone(),
+            seq: 0,
+            agent: self.state.agent().cloned(),
+            state,
+            source,
+            at,
+            usage,
+            result,
+            last_words,
+            outputs,
+            missing,
+        }
     }
 
     /// Brings the turn to its end and hands out its effects.
@@ -126,6 +144,9 @@ impl Agent {
         }
         self.settle_volumes();
         self.request_blobs();
+        if let Some(due) = self.stop_due() {
+            self.hurry_deliveries(due);
+        }
         self.request_deliveries();
         self.send_starts();
         for messages in frames::cut(take(&mut self.turn.messages), frames::message_bytes) {

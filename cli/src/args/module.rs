@@ -32,7 +32,7 @@ pub(crate) struct Inspect {
     pub(crate) client: Client,
     /// The module: a file, or the digest of one that the master has stored
     #[arg(value_name = "MODULE")]
-    pub(crate) module: String,
+    pub(crate) module: PathBuf,
 }
 
 #[derive(Debug, Args)]

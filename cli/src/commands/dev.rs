@@ -6,10 +6,11 @@ use crate::{
     failure::{Result, Sentence},
     private::Private,
     signals::{SIGNALLED, Signal, told_to_end, unless_told_to_end},
-    stdout, supervise,
+    stdout, supervise, words,
 };
 use rustix::process::{Pid, kill_process};
 use std::{
+    ffi::{OsStr, OsString},
     process::{ExitCode, ExitStatus},
     time::Duration,
 };
@@ -57,16 +58,16 @@ async fn attend(cluster: &Private, agents: usize) -> Result<ExitCode> {
 }
 
 /// Runs a command that finds the cluster in its environment.
-async fn command(cluster: &Private, program: &str, words: &[String]) -> Result<ExitCode> {
+async fn command(cluster: &Private, program: &OsStr, rest: &[OsString]) -> Result<ExitCode> {
     let identity = cluster.folder().join("operator");
     cluster.master().operator().save(&identity)?;
     let mut command = tokio::process::Command::new(program)
-        .args(words)
+        .args(rest)
         .env("SKEP_MASTER", cluster.address().to_string())
         .env("SKEP_IDENTITY", identity)
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| Sentence(format!("{program}: {error}")))?;
+        .map_err(|error| Sentence(format!("{}: {error}", words::shown(program))))?;
     tokio::select! {
         status = command.wait() => Ok(code_of(status?)),
         signal = told_to_end() => {

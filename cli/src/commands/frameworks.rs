@@ -9,7 +9,7 @@ use crate::{
     commands::lists,
     failure::{Failure, Result, Sentence},
     output::{self, Row},
-    units::Env,
+    words,
 };
 use skep_framework::Cluster;
 use skep_protocol::{
@@ -63,12 +63,14 @@ async fn run(args: HostArgs) -> Result {
     };
     let mut bundle = BTreeMap::new();
     for file in &args.file {
-        let base = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let base = file.file_name().unwrap_or_default();
+        let base = words::text(base, "a scheduler finds the file by its name, which is")?;
         bundle.insert(base, cluster.push_file(file).await?);
     }
-    // One without a value is as it is here.
-    let value = |env: &Env| env.value.clone().or_else(|| std::env::var(&env.name).ok());
-    let env = args.env.iter().filter_map(|env| Some((env.name.clone(), value(env)?))).collect();
+    let mut env = BTreeMap::new();
+    for variable in &args.env {
+        env.insert(variable.name.clone(), variable.value(|name| std::env::var_os(name))?);
+    }
     let mem = Amount::millis(args.mem.0.saturating_mul(1_000).div_ceil(1 << 20));
     let hosted = Hosted {
         name,

@@ -12,15 +12,18 @@ use crate::{
     signals::unless_told_to_end,
     stdout,
     watched::{Move, Watch, Watched},
+    words,
 };
 use skep_framework::Cluster;
-use skep_frameworks::batch::{Batch, Job, JobOutput, Order, Report, Standing};
+use skep_frameworks::batch::{
+    Batch, FailedAttempt, FailedOutput, Job, JobOutput, Order, Report, Standing,
+};
 use skep_protocol::{StatusUpdate, framework::FrameworkInfo};
 use std::{
     collections::BTreeMap,
     fs::File,
     io::Write as _,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     process::ExitCode,
 };
 
@@ -198,9 +201,9 @@ async fn run_on(cluster: Cluster, plan: JobPlan, args: &JobRun) -> Result<ExitCo
         output::list(args.client.output, &scheduler.batch.reports())?;
         return Err(failure);
     }
-    let left = scheduler.batch.outputs().into_iter().filter(|output| !output.taken);
-    let left: Vec<JobOutput> = left.collect();
+    let outputs = scheduler.batch.outputs().into_iter().filter(|output| !output.taken);
     let counts = counts(&scheduler.batch.reports());
+    let left = Left { outputs: outputs.collect(), failed: scheduler.batch.failed_outputs() };
     let fetched = match left.is_empty() {
         true => Ok(Vec::new()),
         false => unless_told_to_end(bring_again(&cluster, left, &counts)).await?,
@@ -219,6 +222,7 @@ async fn push(cluster: &Cluster, modules: Modules, files: Files) -> Result {
     }
     for (digest, file) in files {
         if local::push(cluster, &file, "file").await?.digest != digest {
+            let file = words::shown(&file);
             return Err(Sentence(format!("{file} was changed meanwhile: try again")).into());
         }
     }
@@ -231,16 +235,32 @@ async fn fetch(args: FetchJob) -> Result<ExitCode> {
     let order = Order::Outputs { job: job.clone() };
     let reports: Vec<Report> = question(&cluster, &by.framework, &order).await?;
     let counts = counts(&reports);
-    let outputs = reports.into_iter().flat_map(|report| report.outputs);
-    let outputs: Vec<JobOutput> = outputs.filter(|output| all || !output.taken).collect();
-    if outputs.is_empty() {
+    let mut left = Left::default();
+    for report in reports {
+        left.outputs.extend(report.outputs.into_iter().filter(|output| all || !output.taken));
+        left.failed.extend(report.failed_outputs);
+    }
+    if left.is_empty() {
         let why = format!("job {job} has left nothing, or it is too long ago: see skep job show");
         return Err(Sentence(why).into());
     }
-    let files = bring(&cluster, outputs, &counts, &to).await?;
+    let files = bring(&cluster, left, &counts, &to).await?;
     cluster.close().await;
-    files.iter().try_for_each(|file| stdout::print(&file.display().to_string()))?;
+    files.iter().try_for_each(|file| stdout::print(&words::shown(file)))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the tasks of a job have left: those that did well, and attempts that failed.
+#[derive(Default)]
+struct Left {
+    outputs: Vec<JobOutput>,
+    failed: Vec<FailedOutput>,
+}
+
+impl Left {
+    const fn is_empty(&self) -> bool {
+        self.outputs.is_empty() && self.failed.is_empty()
+    }
 }
 
 /// How many tasks there are in each group.
@@ -252,31 +272,65 @@ fn counts(reports: &[Report]) -> BTreeMap<String, u64> {
 /// The same into the folder that is here, for a framework that has ended.
 async fn bring_again(
     cluster: &Cluster,
-    outputs: Vec<JobOutput>,
+    left: Left,
     counts: &BTreeMap<String, u64>,
 ) -> Result<Vec<PathBuf>> {
     cluster.dial_again().await?;
-    bring(cluster, outputs, counts, Path::new(".")).await
+    bring(cluster, left, counts, Path::new(".")).await
 }
 
-/// Fetches outputs into folders of their groups, and of their places if a group has several.
+/// Fetches outputs into folders of their groups, and of their places if a group has several; those
+/// of a failed attempt into a folder of that attempt in there. One that cannot be brought keeps no
+/// other from being so.
 async fn bring(
     cluster: &Cluster,
-    outputs: Vec<JobOutput>,
+    left: Left,
     counts: &BTreeMap<String, u64>,
     to: &Path,
 ) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for JobOutput { group, place, output, .. } in outputs {
-        let mut folder = to.join(&group);
-        if counts.get(&group).is_some_and(|count| *count > 1) {
-            folder.push(place.to_string());
-        }
+    let folder_of = |group: &str, place: u64| match counts.get(group) {
+        Some(count) if *count > 1 => to.join(group).join(place.to_string()),
+        _ => to.join(group),
+    };
+    let done = left.outputs.into_iter();
+    let done =
+        done.map(|JobOutput { group, place, output, .. }| (folder_of(&group, place), output));
+    let failed = left.failed.into_iter().map(|FailedOutput { group, place, attempt, output }| {
+        (folder_of(&group, place).join(failed_folder(attempt)), output)
+    });
+    let (mut files, mut missed) = (Vec::new(), None);
+    for (folder, output) in done.chain(failed) {
         let file = folder.join(local::file_of(&output.guest));
-        local::fetch(cluster, &output, &file).await?;
-        files.push(file);
+        // A framework said so, and which one may be chosen.
+        let fetched = match below(to, &file) {
+            true => local::fetch(cluster, &output, &file).await,
+            false => {
+                let file = words::shown(&file);
+                Err(Sentence(format!("{file} is outside of the folder: it is not written")).into())
+            }
+        };
+        match fetched {
+            Ok(()) => files.push(file),
+            Err(failure) => {
+                if let Some(before) = missed.replace(failure) {
+                    before.tell();
+                }
+            }
+        }
     }
-    Ok(files)
+    missed.map_or(Ok(files), Err)
+}
+
+/// Whether a path that begins with a folder stays in it.
+fn below(folder: &Path, file: &Path) -> bool {
+    let rest = file.strip_prefix(folder).unwrap_or(Path::new(".."));
+    rest.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+/// The folder of what a failed attempt has left.
+fn failed_folder(FailedAttempt { attempt, copy }: FailedAttempt) -> String {
+    let copy = if copy { "-copy" } else { "" };
+    format!("failed{copy}-{attempt}")
 }
 
 fn code(standing: Standing) -> ExitCode {
@@ -321,6 +375,25 @@ impl Watch for Shown {
     fn moved(&mut self, batch: &Batch, _: usize, to: Move, _: &StatusUpdate) {
         if to == Move::Ended {
             self.show(batch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_that_a_framework_says_leads_out_of_the_folder() {
+        for (folder, file, expected) in [
+            (".", "./a/b", true),
+            ("to", "to/a", true),
+            ("../to", "../to/a/./b", true),
+            ("to", "to/../a", false),
+            ("to", "/etc/passwd", false),
+            ("to", "a", false),
+        ] {
+            assert_eq!(below(Path::new(folder), Path::new(file)), expected, "{folder} {file}");
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     failure::{Failure, Result, Sentence},
     output,
     run::read_module,
-    stdout,
+    stdout, words,
 };
 use bytesize::ByteSize;
 use serde::Serialize;
@@ -66,7 +66,7 @@ pub(super) async fn list(client: args::Client) -> Result {
 pub(super) async fn inspect(args: args::Inspect) -> Result {
     let told = |failure: Failure| failure.told_as(args.client.output);
     let bytes = bytes(&args).await.map_err(told)?;
-    let portrait = Portrait::of(&args.module, &bytes).map_err(told)?;
+    let portrait = Portrait::of(&words::shown(&args.module), &bytes).map_err(told)?;
     match args.client.output {
         args::Format::Json => output::json(&portrait)?,
         args::Format::Table => stdout::print(&portrait.words())?,
@@ -75,8 +75,8 @@ pub(super) async fn inspect(args: args::Inspect) -> Result {
 }
 
 async fn bytes(args: &args::Inspect) -> Result<Vec<u8>> {
-    let Ok(digest) = args.module.parse::<Digest>() else {
-        return read_module(Path::new(&args.module));
+    let Ok(digest) = args.module.to_str().unwrap_or_default().parse::<Digest>() else {
+        return read_module(&args.module);
     };
     let cluster = connect(&args.client).await?;
     let bytes = cluster.fetch(digest).await?;

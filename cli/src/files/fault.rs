@@ -1,5 +1,6 @@
 //! What is wrong with a file, and where.
 
+use crate::words;
 use std::{error::Error, fmt, ops::Range, path::Path};
 
 /// A fault of a file that a person wrote, told as compilers do.
@@ -11,7 +12,7 @@ pub(crate) struct FileFault {
 impl FileFault {
     /// A fault at some bytes of a file's text; at none in particular if the range is empty.
     pub(crate) fn at(path: &Path, text: &str, span: Option<Range<usize>>, why: &str) -> Self {
-        let file = path.display();
+        let file = words::shown(path);
         let Some(span) = span.filter(|span| span.start <= text.len()) else {
             return Self { text: format!("{file}: {why}") };
         };

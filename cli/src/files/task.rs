@@ -4,6 +4,7 @@ use super::fault::FileFault;
 use crate::{
     local,
     units::{Bytes, Span},
+    words,
 };
 use serde::Deserialize;
 use skep_frameworks::{
@@ -61,7 +62,7 @@ pub(super) struct StragglersFile {
 pub(crate) type Modules = BTreeMap<Digest, Vec<u8>>;
 
 /// The files and folders that a file names, as seen from here: to be stored as well.
-pub(crate) type Files = BTreeMap<Digest, String>;
+pub(crate) type Files = BTreeMap<Digest, PathBuf>;
 
 /// What begins the name of what another group leaves.
 const OF_GROUP: char = '@';
@@ -89,7 +90,7 @@ impl<'a> Reader<'a> {
         let name = task.module.as_ref().file_stem();
         Ok(Work {
             module,
-            name: name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            name: name.map(|name| words::shown(name).into_owned()).unwrap_or_default(),
             args: task.args.clone(),
             env: task.env.clone(),
             resources: Resources::new(self.cpus(task)?, self.mem(task)?),
@@ -103,10 +104,12 @@ impl<'a> Reader<'a> {
     fn module(&mut self, module: &Spanned<PathBuf>) -> Result<Digest, FileFault> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let path = folder.join(module.as_ref());
-        let bytes = fs::read(&path)
-            .map_err(|error| self.fault(module.span(), &format!("{}: {error}", path.display())))?;
+        let bytes = fs::read(&path).map_err(|error| {
+            self.fault(module.span(), &format!("{}: {error}", words::shown(&path)))
+        })?;
         if !bytes.starts_with(MAGIC) {
-            let why = format!("{} is no WebAssembly file: compile it first", path.display());
+            let path = words::shown(&path);
+            let why = format!("{path} is no WebAssembly file: compile it first");
             return Err(self.fault(module.span(), &why));
         }
         let digest = Digest::of(&bytes);
@@ -123,7 +126,9 @@ impl<'a> Reader<'a> {
     fn input(&mut self, input: &Spanned<String>) -> Result<FileInput, FileFault> {
         let text = input.as_ref().as_str();
         let (from, guest) = text.split_once("::").map_or((text, None), |(a, b)| (a, Some(b)));
-        let guest = guest.map_or_else(|| local::guest_of(from), str::to_owned);
+        let guest =
+            guest.map_or_else(|| local::guest_of(Path::new(from)), |guest| Ok(guest.into()));
+        let guest = guest.map_err(|why| self.fault(input.span(), &why))?;
         if let Some(from) = from.strip_prefix(OF_GROUP) {
             let Some((group, output)) = from.split_once('/') else {
                 let why = format!("{text:?}: write @GROUP/OUTPUT or @GROUP/OUTPUT::GUEST");
@@ -133,10 +138,9 @@ impl<'a> Reader<'a> {
             return Ok(FileInput { guest, source: FileSource::Output { group, output } });
         }
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        let file = folder.join(from).to_string_lossy().into_owned();
-        let looked = local::look_at(&file);
-        let (digest, form) =
-            looked.map_err(|why| self.fault(input.span(), &format!("{file}: {why}")))?;
+        let file = folder.join(from);
+        let failed = |why| self.fault(input.span(), &format!("{}: {why}", words::shown(&file)));
+        let (digest, form) = local::look_at(&file).map_err(failed)?;
         self.files.insert(digest, file);
         Ok(FileInput { guest, source: FileSource::Blob { digest, form } })
     }

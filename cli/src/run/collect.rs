@@ -7,6 +7,7 @@ use super::{
     exit,
     files::Destinations,
     is_watched,
+    lacking::Lacking,
     plan::{Job, Shape},
     scheduler::Told,
     summary::{Summary, Written},
@@ -58,8 +59,8 @@ pub(super) struct Collector<'a> {
     destinations: Destinations,
     /// Its tasks: what `{}` stands for in each.
     group: Group,
-    /// Whether an output is missing here that a task has left.
-    is_lacking: bool,
+    /// The outputs that are missing here.
+    lacking: Lacking,
     told: mpsc::UnboundedReceiver<Told>,
     bar: ProgressBar,
     ends: BTreeMap<usize, (StatusUpdate, Written)>,
@@ -89,7 +90,7 @@ impl<'a> Collector<'a> {
             core: args.coredump.clone(),
             destinations: Destinations::of(&args.files),
             group: job.group.clone(),
-            is_lacking: false,
+            lacking: Lacking::default(),
             told,
             bar,
             ends: BTreeMap::new(),
@@ -114,7 +115,10 @@ impl<'a> Collector<'a> {
         self.bar.finish_and_clear();
         let ends = self.ends.into_values();
         let mut summary = Summary::of(&self.job, ends, self.restarted, self.since.elapsed());
-        if self.is_lacking && summary.exit_code == 0 {
+        if let Some(words) = self.lacking.rest() {
+            say(&words);
+        }
+        if self.lacking.is_any() && summary.exit_code == 0 {
             summary.exit_code = exit::FAILURE;
         }
         let code = summary.exit_code;
@@ -135,9 +139,9 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    async fn ended(&mut self, place: usize, update: StatusUpdate) -> Result<(), WriteError> {
+    async fn ended(&mut self, place: usize, mut update: StatusUpdate) -> Result<(), WriteError> {
         self.bar.inc(1);
-        self.fetch_outputs(place, &update).await;
+        self.fetch_outputs(place, &mut update).await;
         let wrote = match self.format {
             Format::Json => self.read(&update).await,
             Format::Table => Written::default(),
@@ -173,17 +177,20 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// Brings here what a task has left.
-    async fn fetch_outputs(&mut self, place: usize, update: &StatusUpdate) {
+    /// Brings here what a task has left, however it ended, and names what it has not.
+    async fn fetch_outputs(&mut self, place: usize, update: &mut StatusUpdate) {
         let text = self.group.text(place);
+        update.missing = self.destinations.missing(update, text.as_deref());
         for output in &update.outputs {
-            let Some(file) = self.destinations.find(&output.guest, text.as_deref()) else {
-                continue;
-            };
-            if let Err(failure) = local::fetch(self.cluster, output, &file).await {
-                self.bar.suspend(|| failure.tell());
-                self.is_lacking = true;
+            for file in self.destinations.find(&output.guest, text.as_deref()) {
+                if let Err(failure) = local::fetch(self.cluster, output, &file).await {
+                    self.bar.suspend(|| failure.tell());
+                    self.lacking.note();
+                }
             }
+        }
+        for words in self.lacking.of(update) {
+            self.bar.suspend(|| say(&words));
         }
     }
 

@@ -11,10 +11,12 @@ mod collect;
 mod detach;
 pub(crate) mod exit;
 mod files;
+mod lacking;
 mod plan;
 mod scheduler;
 mod stdin;
 mod summary;
+mod targets;
 
 use crate::{
     args,
@@ -22,6 +24,7 @@ use crate::{
     foreground, output,
     private::on_its_cluster,
     signals::{told_to_end, unless_told_to_end},
+    words,
 };
 use collect::{Collected, Collector};
 use plan::{Input, Inputs, Job};
@@ -39,7 +42,9 @@ use skep_protocol::{
 use skep_transport::RequestError;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     io::IsTerminal as _,
+    os::unix::ffi::OsStrExt as _,
     path::Path,
     pin::pin,
     process::ExitCode,
@@ -121,7 +126,7 @@ async fn run_on(cluster: Cluster, args: &args::Run, program: &Program) -> Result
 
 /// Reads a module far enough to say what is wrong with it before anything is started.
 pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>> {
-    let cannot = |why: String| Sentence(format!("{}: {why}", path.display()));
+    let cannot = |why: String| Sentence(format!("{}: {why}", words::shown(path)));
     let size = std::fs::metadata(path).map_err(|error| cannot(error.to_string()))?.len();
     if size > MODULE_BYTES_MAX {
         let max = bytesize::ByteSize(MODULE_BYTES_MAX);
@@ -143,7 +148,8 @@ fn check_needs(args: &args::Run, module: &[u8]) -> Result<()> {
             // A feature that is off explains imports that belong to it.
             let why = skep_admission::lacking_features(module);
             let why = why.unwrap_or_else(|| lacking.to_string());
-            Err(Sentence(format!("{}: module rejected: {why}", args.module().display())).into())
+            let module = words::shown(args.module());
+            Err(Sentence(format!("{module}: module rejected: {why}")).into())
         }
         None => Ok(()),
     }
@@ -155,7 +161,7 @@ async fn prepare(
     args: &args::Run,
     program: &Program,
 ) -> Result<(Job, Option<Source>)> {
-    let file_name = args.module().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file_name = words::name_of(args.module());
     let (stdin, source) = match stdin::prepare(cluster, args).await? {
         Stdin::Closed => (Input::Closed, None),
         Stdin::Blob(digest) => (Input::Blob(digest), None),
@@ -167,11 +173,11 @@ async fn prepare(
     };
     let mut dirs = Vec::new();
     for dir in &args.grants.dirs {
-        let path = dir
-            .host
-            .canonicalize()
-            .map_err(|error| Sentence(format!("--dir {}: {error}", dir.host.display())))?;
-        dirs.push(path.to_string_lossy().into_owned());
+        let cannot = |why: String| Sentence(format!("--dir {}: {why}", words::shown(&dir.host)));
+        let path = dir.host.canonicalize().map_err(|error| cannot(error.to_string()))?;
+        let why = "a path that is granted is: grant a folder above it";
+        let path = words::text(path.as_os_str(), why);
+        dirs.push(path.map_err(|refused| cannot(refused.to_string()))?);
     }
     let id = uuid::Uuid::now_v7().simple().to_string();
     let inputs = Inputs {
@@ -186,18 +192,29 @@ async fn prepare(
         dirs,
         lines,
     };
-    let mut job = plan::plan(args, inputs, |name| std::env::var(name).ok())?;
+    let mut job = plan::plan(args, inputs, |name| std::env::var_os(name))?;
     if !args.detach {
-        files::check(&args.files, job.shape)?;
+        targets::check(&args.files, &job.group, job.shape)?;
     }
     files::hand_over(cluster, &args.files, &mut job.group).await?;
     Ok((job, source))
 }
 
 fn read_lines(path: &Path) -> Result<Vec<String>> {
-    let cannot = |error| Sentence(format!("--each-line {}: {error}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(cannot)?;
-    Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    let cannot = |why: String| Sentence(format!("--each-line {}: {why}", words::shown(path)));
+    let bytes = std::fs::read(path).map_err(|error| cannot(error.to_string()))?;
+    Ok(lines(&bytes).map_err(cannot)?)
+}
+
+/// The lines that are not empty. Err: which of them is no text.
+fn lines(bytes: &[u8]) -> std::result::Result<Vec<String>, String> {
+    let text = |(number, line): (usize, &[u8])| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let text = words::text(OsStr::from_bytes(line), words::TOLD);
+        text.map_err(|refused| format!("line {number}: {refused}"))
+    };
+    let lines = (1..).zip(bytes.split(|byte| *byte == b'\n')).map(text);
+    lines.filter(|line| line.as_ref().is_ok_and(|line| !line.is_empty()) || line.is_err()).collect()
 }
 
 /// Says what would otherwise wait for ever: that no agent there is could run a task. Ends well

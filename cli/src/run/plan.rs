@@ -1,13 +1,17 @@
 //! What a command line asks for, as a job of `batch`: pure, so that it can be tested without a
 //! cluster.
 
-use crate::args;
+use crate::{
+    args,
+    units::EnvError,
+    words::{self, NotText},
+};
 use skep_frameworks::batch::{self, Group, Own};
 use skep_protocol::{
     Amount, Digest, Resources, TaskId, TaskSpec,
     task::{Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, Random, Terms},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, time::Duration};
 
 /// What its tasks are called together.
 const GROUP: &str = "run";
@@ -84,22 +88,27 @@ pub(crate) enum PlanError {
     NoLines,
     #[error("no argument holds {{}}, so the lines of --each-line would reach no task")]
     LinesUnused,
-    #[error("the environment has no {0} to pass on: write --env {0}=VALUE")]
-    NoSuchVariable(String),
+    #[error(transparent)]
+    Variable(#[from] EnvError),
+    #[error("an argument of the guest: {0}")]
+    ArgumentNotText(NotText),
 }
 
 /// Plans the tasks of a command line.
 pub(crate) fn plan(
     run: &args::Run,
     inputs: Inputs,
-    environment: impl Fn(&str) -> Option<String>,
+    environment: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Job, PlanError> {
     let places = places(&run.many, inputs.lines.as_deref())?;
-    if inputs.lines.is_some() && !run.args().iter().any(|arg| arg.contains(PLACE)) {
+    let args = run.args().iter().map(|arg| words::text(arg, words::TOLD));
+    let args = args.collect::<Result<Vec<_>, _>>().map_err(PlanError::ArgumentNotText)?;
+    if inputs.lines.is_some() && !args.iter().any(|arg| arg.contains(PLACE)) {
         return Err(PlanError::LinesUnused);
     }
     let shape = places.map_or(Shape::One, |_| Shape::Many);
     let mut template = template(run, &inputs, shape, environment)?;
+    template.args = args;
     template.index = places.map(|(first, _)| first);
     let least = least(run, shape, &template.resources);
     let (first, count) = places.unwrap_or((0, 1));
@@ -138,7 +147,7 @@ fn template(
     run: &args::Run,
     inputs: &Inputs,
     shape: Shape,
-    environment: impl Fn(&str) -> Option<String>,
+    environment: impl Fn(&str) -> Option<OsString>,
 ) -> Result<TaskSpec, PlanError> {
     let (cpus, mem, output) = match shape {
         Shape::One => (ONE_CPUS, ONE_MEM_MIB, ONE_OUTPUT_BYTES),
@@ -156,7 +165,6 @@ fn template(
     let any = TaskId::new("template").expect("a name");
     let mut spec = TaskSpec::new(any, inputs.module, resources);
     spec.name.clone_from(&inputs.name);
-    spec.args = run.args().to_vec();
     spec.policies = run.trouble.policies();
     if !run.detach {
         spec.policies.lost_after.get_or_insert(LOST_AFTER);
@@ -185,14 +193,12 @@ fn template(
 fn grants(
     run: &args::Run,
     inputs: &Inputs,
-    environment: impl Fn(&str) -> Option<String>,
+    environment: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Grants, PlanError> {
     let asked = &run.grants;
     let mut env = BTreeMap::new();
     for variable in &asked.env {
-        let value = variable.value.clone().or_else(|| environment(&variable.name));
-        let value = value.ok_or_else(|| PlanError::NoSuchVariable(variable.name.clone()))?;
-        env.insert(variable.name.clone(), value);
+        env.insert(variable.name.clone(), variable.value(&environment)?);
     }
     let host = asked.dirs.iter().zip(&inputs.dirs).map(|(dir, path)| DirGrant {
         source: DirSource::Host(path.clone()),
@@ -240,6 +246,7 @@ mod tests {
     use clap::Parser as _;
     use skep_frameworks::batch::Fitting;
     use skep_protocol::{Time, task::Access};
+    use std::os::unix::ffi::OsStringExt as _;
 
     fn parse(words: &[&str]) -> args::Run {
         let all = ["skep", "run"].iter().chain(words);
@@ -328,11 +335,27 @@ mod tests {
     #[test]
     fn variables_are_set_or_passed_on_or_missed() {
         let run = parse(&["--env", "A=1", "--env", "HOME", "m.wasm"]);
-        let here = |name: &str| (name == "HOME").then(|| "/home/me".to_owned());
+        let here = |name: &str| (name == "HOME").then(|| "/home/me".into());
         let job = plan(&run, inputs(None), here).expect("a job");
         assert_eq!(template(&job).grants.env["HOME"], "/home/me");
         let missing = plan(&run, inputs(None), |_| None).map(|job| job.id);
-        assert_eq!(missing, Err(PlanError::NoSuchVariable("HOME".into())));
+        assert_eq!(missing, Err(EnvError::Missing("HOME".into()).into()));
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_by_its_escaped_form() {
+        let foreign = || OsString::from_vec(b"caf\xe9".to_vec());
+        let run = parse(&["--env", "A", "m.wasm"]);
+        let refused = plan(&run, inputs(None), |_| Some(foreign())).map(|job| job.id);
+        let why = "the variable A, which --env A passes on: \"caf\\xE9\" is not UTF-8: what a \
+                   guest is told is";
+        assert_eq!(refused.expect_err("no text").to_string(), why);
+        let words = ["skep", "run", "m.wasm"].into_iter().map(OsString::from);
+        let cli = args::Cli::try_parse_from(words.chain([foreign()])).expect("a command line");
+        let args::Command::Run(run) = cli.command else { panic!("another command") };
+        let refused = plan(&run, inputs(None), |_| None).map(|job| job.id);
+        let why = "an argument of the guest: \"caf\\xE9\" is not UTF-8: what a guest is told is";
+        assert_eq!(refused.expect_err("no text").to_string(), why);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use super::{exit, plan::Shape};
 use serde::Serialize;
-use skep_protocol::{Digest, Outcome, StatusUpdate, TaskState, Usage, outcome::Delivered};
+use skep_protocol::{
+    Digest, Outcome, StatusUpdate, TaskState, Usage,
+    outcome::{Delivered, Missing},
+};
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 /// How many failed tasks are told one by one.
@@ -42,6 +45,9 @@ pub(crate) struct Task {
     /// What it left of the files that were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     outputs: Vec<Delivered>,
+    /// What of them it has not left, or was not delivered, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<Missing>,
     /// What it wrote, where it is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     stdout: Option<String>,
@@ -167,6 +173,7 @@ fn task(end: StatusUpdate, wrote: Written) -> Option<Task> {
         outcome,
         usage: end.usage.map(TaskUsage::from),
         outputs: end.outputs,
+        missing: end.missing,
         stdout: text(wrote.stdout),
         stderr: text(wrote.stderr),
     })
@@ -223,6 +230,7 @@ mod tests {
             result: vec![],
             last_words: String::new(),
             outputs: Vec::new(),
+            missing: Vec::new(),
         };
         (update, Written::default())
     }

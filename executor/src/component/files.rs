@@ -4,18 +4,21 @@
 //! is given back if it was not made; a guest never has more open than its limit. Names are looked
 //! up beneath the directory that the guest names, as the call itself will; nobody but the guest
 //! changes its folder meanwhile, and in a shared one a count that is off by a race costs nobody but
-//! it. Deliberately absent: the order of a directory's entries, which is the file system's.
+//! it. A listing is a snapshot in the guest's table, charged to its memory until it is dropped; what
+//! has no name in UTF-8 is refused by the name that a listing gives it.
 
 use crate::{
     guest::GuestState,
     host::{
+        directory::{Snapshot, Unlisted},
         disk::{Inode, Place},
         files::Open,
     },
     limiter::HANDLE_BYTES,
 };
-use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, openat2};
-use std::{os::unix::fs::MetadataExt as _, sync::Arc};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use skep_protocol::escape::unescape;
+use std::{io, os::unix::fs::MetadataExt as _, sync::Arc};
 use tokio::task::spawn_blocking;
 use wasmtime::{Result, component::Resource};
 use wasmtime_wasi::{
@@ -35,12 +38,32 @@ use wasmtime_wasi::{
 const NAME: u64 = 4_000;
 const CHANGE: u64 = 9_000;
 const NAME_BYTE: u64 = 10;
-/// What listing a directory costs for each name that the guest has made anywhere.
-const LISTED_NAME: u64 = 1_000;
-/// What the host holds of each such name until the listing is dropped.
-const LISTED_NAME_BYTES: u64 = 128;
 
 type Fd = Resource<Descriptor>;
+
+/// What a stream of entries stands for in the guest's table: a listing, and how much of it is given.
+#[derive(Debug)]
+struct Listing {
+    snapshot: Snapshot,
+    given: usize,
+}
+
+fn listing(stream: &Resource<DirectoryEntryStream>) -> Resource<Listing> {
+    Resource::new_borrow(stream.rep())
+}
+
+const fn descriptor_type(kind: FileType) -> DescriptorType {
+    match kind {
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::CharacterDevice => DescriptorType::CharacterDevice,
+        FileType::Directory => DescriptorType::Directory,
+        FileType::Fifo => DescriptorType::Fifo,
+        FileType::RegularFile => DescriptorType::RegularFile,
+        FileType::Socket => DescriptorType::Socket,
+        FileType::Symlink => DescriptorType::SymbolicLink,
+        FileType::Unknown => DescriptorType::Unknown,
+    }
+}
 
 /// What the file system says of a name.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +107,18 @@ impl GuestState {
         Ok(found.await.unwrap_or(None))
     }
 
+    /// Refuses a path that stands for what cannot be had: see `host/directory.rs`.
+    async fn refuse_foreign(&mut self, fd: &Fd, path: &str) -> FsResult<()> {
+        if unescape(path).is_none() {
+            return Ok(());
+        }
+        let Descriptor::Dir(dir) = self.descriptor(fd)? else { return Ok(()) };
+        match self.is_foreign(Arc::clone(&dir.dir), path).await {
+            true => Err(ErrorCode::IllegalByteSequence.into()),
+            false => Ok(()),
+        }
+    }
+
     /// Opens what there is room for.
     async fn open(
         &mut self,
@@ -94,6 +129,7 @@ impl GuestState {
         flags: DescriptorFlags,
     ) -> FsResult<Fd> {
         self.pay_name(NAME, &path);
+        self.refuse_foreign(&fd, &path).await?;
         let creates = open_flags.contains(OpenFlags::CREATE);
         let is_new = creates && self.look_up(&fd, &path, path_flags).await?.is_none();
         if is_new {
@@ -268,6 +304,7 @@ impl HostDescriptor for GuestState {
     }
 
     async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        self.refuse_foreign(&fd, &path).await?;
         self.add_name(&path)?;
         let made = self.wasi.filesystem().create_directory_at(fd, path).await;
         self.made(made)
@@ -281,12 +318,15 @@ impl HostDescriptor for GuestState {
         new_fd: Fd,
         new: String,
     ) -> FsResult<()> {
+        self.refuse_foreign(&fd, &old).await?;
+        self.refuse_foreign(&new_fd, &new).await?;
         self.add_name(&new)?;
         let made = self.wasi.filesystem().link_at(fd, flags, old, new_fd, new).await;
         self.made(made)
     }
 
     async fn symlink_at(&mut self, fd: Fd, old: String, new: String) -> FsResult<()> {
+        self.refuse_foreign(&fd, &new).await?;
         self.add_name(&new)?;
         let made = self.wasi.filesystem().symlink_at(fd, old, new).await;
         self.made(made)
@@ -294,6 +334,8 @@ impl HostDescriptor for GuestState {
 
     async fn rename_at(&mut self, fd: Fd, old: String, new_fd: Fd, new: String) -> FsResult<()> {
         self.pay_name(CHANGE, &new);
+        self.refuse_foreign(&fd, &old).await?;
+        self.refuse_foreign(&new_fd, &new).await?;
         let moved = self.look_up(&fd, &old, PathFlags::empty()).await?;
         let replaced = self.look_up(&new_fd, &new, PathFlags::empty()).await?;
         self.wasi.filesystem().rename_at(fd, old, new_fd, new).await?;
@@ -306,6 +348,7 @@ impl HostDescriptor for GuestState {
 
     async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
         self.pay_name(CHANGE, &path);
+        self.refuse_foreign(&fd, &path).await?;
         let found = self.look_up(&fd, &path, PathFlags::empty()).await?;
         self.wasi.filesystem().unlink_file_at(fd, path).await?;
         self.gone(found);
@@ -314,24 +357,25 @@ impl HostDescriptor for GuestState {
 
     async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
         self.pay_name(CHANGE, &path);
+        self.refuse_foreign(&fd, &path).await?;
         self.wasi.filesystem().remove_directory_at(fd, path).await?;
         self.gone(None);
         Ok(())
     }
 
     async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<DirectoryEntryStream>> {
-        let names = self.disk.names().saturating_mul(LISTED_NAME);
-        self.meter.touched(NAME.saturating_add(names));
-        let held = self.disk.names().saturating_add(1).saturating_mul(LISTED_NAME_BYTES);
-        if !self.limiter.hold(held) {
-            return Err(ErrorCode::InsufficientMemory.into());
-        }
-        let listing = self.wasi.filesystem().read_directory(fd).await;
-        match &listing {
-            Ok(listing) => self.streams.hold_listing(listing.rep(), held),
-            Err(_) => self.limiter.release(held),
-        }
-        listing
+        self.meter.touched(NAME);
+        let Descriptor::Dir(dir) = self.descriptor(&fd)? else {
+            return Err(ErrorCode::NotDirectory.into());
+        };
+        let snapshot = self.snapshot(Arc::clone(&dir.dir)).await.map_err(|why| match why {
+            Unlisted::NoMemory => FsError::from(ErrorCode::InsufficientMemory),
+            Unlisted::Refused(errno) => io::Error::from(errno).into(),
+        })?;
+        let bytes = snapshot.bytes();
+        let listing = self.wasi.ctx().table.push(Listing { snapshot, given: 0 });
+        let listing = listing.inspect_err(|_| self.limiter.release(bytes))?;
+        Ok(Resource::new_own(listing.rep()))
     }
 
     async fn stat(&mut self, fd: Fd) -> FsResult<DescriptorStat> {
@@ -346,6 +390,7 @@ impl HostDescriptor for GuestState {
         path: String,
     ) -> FsResult<DescriptorStat> {
         self.pay_name(NAME, &path);
+        self.refuse_foreign(&fd, &path).await?;
         let stat = self.wasi.filesystem().stat_at(fd, flags, path).await?;
         Ok(self.settle(stat))
     }
@@ -362,12 +407,14 @@ impl HostDescriptor for GuestState {
         path: String,
     ) -> FsResult<MetadataHashValue> {
         self.pay_name(NAME, &path);
+        self.refuse_foreign(&fd, &path).await?;
         let hash = self.wasi.filesystem().metadata_hash_at(fd, flags, path).await?;
         Ok(self.settle_hash(hash))
     }
 
     async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
         self.pay_name(NAME, &path);
+        self.refuse_foreign(&fd, &path).await?;
         self.wasi.filesystem().readlink_at(fd, path).await
     }
 
@@ -380,6 +427,7 @@ impl HostDescriptor for GuestState {
         modified: NewTimestamp,
     ) -> FsResult<()> {
         self.pay_name(CHANGE, &path);
+        self.refuse_foreign(&fd, &path).await?;
         let mut wasi = self.wasi.filesystem();
         wasi.set_times_at(fd, flags, path, accessed, modified).await
     }
@@ -431,15 +479,17 @@ impl HostDirectoryEntryStream for GuestState {
         &mut self,
         stream: Resource<DirectoryEntryStream>,
     ) -> FsResult<Option<DirectoryEntry>> {
-        let entry = self.wasi.filesystem().read_directory_entry(stream).await?;
-        if let Some(entry) = &entry {
-            self.have_read(entry.name.as_bytes());
-        }
-        Ok(entry)
+        let listing = self.wasi.ctx().table.get_mut(&listing(&stream))?;
+        let Some(entry) = listing.snapshot.entry(listing.given) else { return Ok(None) };
+        let (type_, name) = (descriptor_type(entry.kind), entry.name.to_owned());
+        listing.given += 1;
+        self.have_read(name.as_bytes());
+        Ok(Some(DirectoryEntry { type_, name }))
     }
 
     fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> Result<()> {
-        self.limiter.release(self.streams.release_listing(stream.rep()));
-        HostDirectoryEntryStream::drop(&mut self.wasi.filesystem(), stream)
+        let listing = self.wasi.ctx().table.delete(Resource::<Listing>::new_own(stream.rep()))?;
+        self.limiter.release(listing.snapshot.bytes());
+        Ok(())
     }
 }

@@ -29,19 +29,6 @@ const POLLABLE: u64 = 200;
 #[derive(Debug, Default)]
 pub(crate) struct FileStreams {
     open: BTreeMap<u32, FileStream>,
-    /// The memory that listings of directories take.
-    listings: BTreeMap<u32, u64>,
-}
-
-impl FileStreams {
-    pub(super) fn hold_listing(&mut self, stream: u32, bytes: u64) {
-        self.listings.insert(stream, bytes);
-    }
-
-    /// The memory that is free again.
-    pub(super) fn release_listing(&mut self, stream: u32) -> u64 {
-        self.listings.remove(&stream).unwrap_or(0)
-    }
 }
 
 #[derive(Clone, Copy, Debug)]

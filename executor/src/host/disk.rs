@@ -69,11 +69,6 @@ impl Disk {
         self.refused
     }
 
-    /// Names that the guest has made.
-    pub(crate) const fn names(&self) -> u64 {
-        self.names
-    }
-
     /// A name is about to appear: a file, a directory or a link.
     pub(crate) fn add_name(&mut self) -> Result<(), Full> {
         if self.names >= self.names_max {

@@ -21,6 +21,7 @@ const FILETYPE_AT: usize = 16;
 const LINKS_AT: usize = 24;
 const SIZE_AT: usize = 32;
 const TIMES: Range<usize> = 40..64;
+const DIRECTORY: u8 = 3;
 const REGULAR_FILE: u8 = 4;
 /// Bytes of a buffer's address and length in a list.
 const BUFFER_BYTES: i32 = 8;
@@ -38,6 +39,8 @@ pub(crate) struct Files {
     refused: bool,
     /// Whether anything that the guest opens can be written: if not, no file is told apart.
     pub(super) writable: bool,
+    /// Whether a directory of its may lie elsewhere than its own folder, where the disk may be slow.
+    pub(super) shared: bool,
     /// Of a deterministic run: files by the order in which they were first looked at.
     numbers: Option<BTreeMap<Inode, u64>>,
 }
@@ -53,7 +56,13 @@ impl Files {
     pub(crate) fn new(handles_max: u32, writable: bool, deterministic: bool) -> Self {
         let handles_max = usize::try_from(handles_max).unwrap_or(usize::MAX);
         let numbers = deterministic.then(BTreeMap::new);
-        Self { open: BTreeMap::new(), handles_max, refused: false, writable, numbers }
+        let (open, refused, shared) = (BTreeMap::new(), false, false);
+        Self { open, handles_max, refused, writable, shared, numbers }
+    }
+
+    /// The same, of a guest that has directories beside its own folder.
+    pub(crate) fn shared(self, shared: bool) -> Self {
+        Self { shared, ..self }
     }
 
     /// Whether an open was refused because too much was open.
@@ -107,6 +116,10 @@ impl Stat {
 
     pub(super) fn is_file(&self) -> bool {
         self.0[FILETYPE_AT] == REGULAR_FILE
+    }
+
+    pub(super) fn is_directory(&self) -> bool {
+        self.0[FILETYPE_AT] == DIRECTORY
     }
 
     pub(super) fn links(&self) -> u64 {
@@ -323,12 +336,13 @@ pub(super) async fn fd_renumber(call: &mut Call<'_>, from: i32, to: i32) -> wasm
         if let Some(open) = call.state.files.open.remove(&from) {
             call.state.files.insert(to, open);
         }
+        call.state.renumber_directory(from, to);
     }
     Ok(errno)
 }
 
 fn forget(call: &mut Call<'_>, fd: i32) {
-    call.state.drop_listing();
+    call.state.drop_directory(fd);
     let Some(open) = call.state.files.open.remove(&fd) else { return };
     call.state.limiter.release(HANDLE_BYTES);
     if let Some(inode) = open.inode {

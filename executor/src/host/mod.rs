@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `p1` | which functions of WASI preview 1 are there, and which price has each? |
 //! | `price` | what does a host call cost, and when does its guest yield? |
-//! | `files`, `names`, `listing` | what does a call do to the guest's files? |
+//! | `files`, `names`, `directory`, `listing` | what does a call do to the guest's files? |
 //! | `disk` | how much room do they take? |
 //! | `wait`, `clock`, `random` | which time is it, and what is random? |
 //! | `skep`, `framework`, `messages` | what is there besides WASI? |
@@ -14,6 +14,7 @@
 //! panic. Documented for authors of guests in `docs/guest-interface.md`.
 
 pub(crate) mod clock;
+pub(crate) mod directory;
 pub(crate) mod disk;
 mod errno;
 pub(crate) mod files;

@@ -2,7 +2,8 @@
 //!
 //! Always holds: a name is charged to `disk.rs` before it is made, and given back if it was not.
 //! Whether a name is new is looked up first; nobody but the guest changes its folder meanwhile, and
-//! in a shared one a count that is off by a race costs nobody but the guest.
+//! in a shared one a count that is off by a race costs nobody but the guest. What is there and has
+//! no name in UTF-8 is refused by the name that a listing gives it.
 
 use super::{
     errno,
@@ -11,6 +12,7 @@ use super::{
     p1::Call,
 };
 use crate::limiter::HANDLE_BYTES;
+use skep_protocol::escape::unescape;
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as abi;
 use wiggle::GuestMemory;
 
@@ -44,11 +46,17 @@ impl Call<'_> {
         Ok(if errno == errno::SUCCESS { Ok(stat()) } else { Err(errno) })
     }
 
-    /// Takes a name's price in bytes.
-    fn touched(&mut self, pointer: i32, length: i32) {
-        if let Some(path) = bytes(self.memory, pointer, length) {
-            self.state.meter.touched(path.len() as u64);
-        }
+    /// Takes a name's price in bytes. Gives whether it is one that stands for what cannot be had:
+    /// see `directory`.
+    async fn is_foreign(&mut self, dir: i32, pointer: i32, length: i32) -> wasmtime::Result<bool> {
+        let Some(path) = bytes(self.memory, pointer, length) else { return Ok(false) };
+        self.state.meter.touched(path.len() as u64);
+        let path = std::str::from_utf8(path).ok().filter(|path| unescape(path).is_some());
+        let Some(path) = path.map(ToOwned::to_owned) else { return Ok(false) };
+        Ok(match self.directory(dir).await? {
+            Ok(directory) => self.state.is_foreign(directory, &path).await,
+            Err(_) => false,
+        })
     }
 
     /// A call that makes a name has ended: gives the name back if it was not made.
@@ -109,7 +117,9 @@ async fn open(
     (open_flags, rights, rights_inheriting, fd_flags): (i32, i64, i64, i32),
     fd_at: i32,
 ) -> wasmtime::Result<i32> {
-    call.touched(pointer, length);
+    if call.is_foreign(dir, pointer, length).await? {
+        return Ok(errno::ILSEQ);
+    }
     let is_new = open_flags & CREATE != 0 && {
         let name = path(call.memory, pointer, length);
         matches!(call.look_up(dir, dir_flags & FOLLOW, &name).await?, Err(errno::NOENT))
@@ -172,7 +182,9 @@ pub(super) async fn path_create_directory(
     pointer: i32,
     length: i32,
 ) -> wasmtime::Result<i32> {
-    call.touched(pointer, length);
+    if call.is_foreign(dir, pointer, length).await? {
+        return Ok(errno::ILSEQ);
+    }
     if call.state.disk.add_name().is_err() {
         return Ok(errno::NOSPC);
     }
@@ -193,8 +205,11 @@ pub(super) async fn path_link(
     pointer: i32,
     length: i32,
 ) -> wasmtime::Result<i32> {
-    call.touched(old_pointer, old_length);
-    call.touched(pointer, length);
+    if call.is_foreign(old_dir, old_pointer, old_length).await?
+        || call.is_foreign(dir, pointer, length).await?
+    {
+        return Ok(errno::ILSEQ);
+    }
     if call.state.disk.add_name().is_err() {
         return Ok(errno::NOSPC);
     }
@@ -221,8 +236,12 @@ pub(super) async fn path_symlink(
     pointer: i32,
     length: i32,
 ) -> wasmtime::Result<i32> {
-    call.touched(old_pointer, old_length);
-    call.touched(pointer, length);
+    if let Some(target) = bytes(call.memory, old_pointer, old_length) {
+        call.state.meter.touched(target.len() as u64);
+    }
+    if call.is_foreign(dir, pointer, length).await? {
+        return Ok(errno::ILSEQ);
+    }
     if call.state.disk.add_name().is_err() {
         return Ok(errno::NOSPC);
     }
@@ -244,8 +263,11 @@ pub(super) async fn path_rename(
     pointer: i32,
     length: i32,
 ) -> wasmtime::Result<i32> {
-    call.touched(old_pointer, old_length);
-    call.touched(pointer, length);
+    if call.is_foreign(old_dir, old_pointer, old_length).await?
+        || call.is_foreign(dir, pointer, length).await?
+    {
+        return Ok(errno::ILSEQ);
+    }
     let (old, new) =
         (path(call.memory, old_pointer, old_length), path(call.memory, pointer, length));
     let old = call.look_up(old_dir, 0, &old).await?.ok();
@@ -274,7 +296,9 @@ pub(super) async fn path_unlink_file(
     pointer: i32,
     length: i32,
 ) -> wasmtime::Result<i32> {
-    call.touched(pointer, length);
+    if call.is_foreign(dir, pointer, length).await? {
+        return Ok(errno::ILSEQ);
+    }
     let name = path(call.memory, pointer, length);
     let stat = call.look_up(dir, 0, &name).await?.ok();
     let memory = &mut GuestMemory::Unshared(call.memory);
@@ -292,7 +316,9 @@ pub(super) async fn path_remove_directory(
     pointer: i32,
     length: i32,
 ) -> wasmtime::Result<i32> {
-    call.touched(pointer, length);
+    if call.is_foreign(dir, pointer, length).await? {
+        return Ok(errno::ILSEQ);
+    }
     let memory = &mut GuestMemory::Unshared(call.memory);
     let wasi = &mut call.state.wasi;
     let errno = abi::path_remove_directory(wasi, memory, dir, pointer, length).await?;
@@ -310,7 +336,9 @@ pub(super) async fn path_filestat_get(
     length: i32,
     at: i32,
 ) -> wasmtime::Result<i32> {
-    call.touched(pointer, length);
+    if call.is_foreign(dir, pointer, length).await? {
+        return Ok(errno::ILSEQ);
+    }
     let memory = &mut GuestMemory::Unshared(call.memory);
     let wasi = &mut call.state.wasi;
     let errno = abi::path_filestat_get(wasi, memory, dir, flags, pointer, length, at).await?;
@@ -318,4 +346,49 @@ pub(super) async fn path_filestat_get(
         call.settle_stat(at);
     }
     Ok(errno)
+}
+
+#[expect(clippy::too_many_arguments, reason = "they are preview 1's")]
+pub(super) async fn path_filestat_set_times(
+    call: &mut Call<'_>,
+    dir: i32,
+    flags: i32,
+    pointer: i32,
+    length: i32,
+    accessed: i64,
+    modified: i64,
+    which: i32,
+) -> wasmtime::Result<i32> {
+    if call.is_foreign(dir, pointer, length).await? {
+        return Ok(errno::ILSEQ);
+    }
+    abi::path_filestat_set_times(
+        &mut call.state.wasi,
+        &mut GuestMemory::Unshared(call.memory),
+        dir,
+        flags,
+        pointer,
+        length,
+        accessed,
+        modified,
+        which,
+    )
+    .await
+}
+
+pub(super) async fn path_readlink(
+    call: &mut Call<'_>,
+    dir: i32,
+    pointer: i32,
+    length: i32,
+    buffer: i32,
+    room: i32,
+    used_at: i32,
+) -> wasmtime::Result<i32> {
+    if call.is_foreign(dir, pointer, length).await? {
+        return Ok(errno::ILSEQ);
+    }
+    let memory = &mut GuestMemory::Unshared(call.memory);
+    let wasi = &mut call.state.wasi;
+    abi::path_readlink(wasi, memory, dir, pointer, length, buffer, room, used_at).await
 }

@@ -141,12 +141,12 @@ fn add_names(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32), names, NAME;
         path_filestat_set_times(
             a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32
-        ), later, NAME;
+        ), names, NAME;
         path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32), names, CHANGE;
         path_open(
             a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32
         ), names, CHANGE;
-        path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32), later, NAME;
+        path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32), names, NAME;
         path_remove_directory(a: i32, b: i32, c: i32), names, CHANGE;
         path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32), names, CHANGE;
         path_symlink(a: i32, b: i32, c: i32, d: i32, e: i32), names, CHANGE;

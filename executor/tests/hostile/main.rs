@@ -16,6 +16,7 @@ mod inputs;
 mod jailed;
 mod messages;
 mod modules;
+mod names;
 mod ordinary;
 mod pace;
 mod policies;

@@ -9,7 +9,7 @@ use super::{
     progress::{Progress, Run, Stage, Task},
     stragglers::Look,
 };
-use skep_protocol::{AgentId, AllocationId};
+use skep_protocol::{AgentId, AllocationId, outcome::Missing};
 use skep_scheduler::prelude::*;
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
@@ -207,7 +207,8 @@ impl Active {
             }
             self.set(place, Task { result, ..done });
         } else if before.stage.is_launched() {
-            self.failed(driver, place, before, outcome);
+            self.keep_failed(driver, place, update);
+            self.failed(driver, place, before, (outcome, update));
         } else {
             self.set(place, before.ended(*run));
         }
@@ -227,7 +228,13 @@ impl Active {
         }
     }
 
-    fn failed(&mut self, driver: &mut Driver, place: &Place, before: Task, outcome: &Outcome) {
+    fn failed(
+        &mut self,
+        driver: &mut Driver,
+        place: &Place,
+        before: Task,
+        (outcome, update): (&Outcome, &StatusUpdate),
+    ) {
         let Place { group: name, index, run, .. } = place;
         let group = self.kept.job.groups.get(name);
         let (retries, losses_max) = group.map_or((0, 0), |group| (group.retries, group.losses));
@@ -245,7 +252,7 @@ impl Active {
         self.set(place, Task { stage, failures, losses, ..task });
         if is_final && self.kept.failures.len() < FAILURES_MAX {
             let id = self.id(name, *index, *run);
-            self.kept.failures.push(format!("{id}: {outcome}"));
+            self.kept.failures.push(words(&id, outcome, &update.missing));
             self.keep(driver);
         }
     }
@@ -296,7 +303,24 @@ impl Active {
         };
         let groups =
             if last.is_empty() { self.groups.iter().map(group).collect() } else { last.clone() };
-        let (job, outputs) = (job.name.clone(), Vec::new());
-        Report { job, standing: *standing, groups, failures: failures.clone(), outputs }
+        let (outputs, failed_outputs) = (Vec::new(), Vec::new());
+        Report {
+            job: job.name.clone(),
+            standing: *standing,
+            groups,
+            failures: failures.clone(),
+            outputs,
+            failed_outputs,
+        }
     }
+}
+
+/// How a task failed for good, and what it did not leave. One that failed by that says so already.
+fn words(id: &TaskId, outcome: &Outcome, missing: &[Missing]) -> String {
+    let says_it = |one: &&Missing| match outcome {
+        Outcome::Failed { why } => why.contains(&one.why),
+        _ => false,
+    };
+    let missing = missing.iter().filter(|one| !says_it(one)).map(|one| format!("; {}", one.why));
+    format!("{id}: {outcome}{}", missing.collect::<String>())
 }

@@ -1,7 +1,8 @@
 //! Files that tasks are given, and that they leave for others.
 //!
 //! What is kept of an output is its digest and size: a row for each task of a group that has any,
-//! also after the job has ended, so that people can fetch it.
+//! and for each of the last attempts that failed and left some, also after the job has ended, so
+//! that people can fetch it. Always holds: no task is given what a failed attempt left.
 
 use super::job::{Group, Job};
 use serde::{Deserialize, Serialize};
@@ -12,10 +13,12 @@ use skep_protocol::{
     task::{DirGrant, DirSource, Form, Input, Output, check_guest_path},
 };
 use skep_scheduler::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Outputs of all tasks of one job: what is kept of them must fit the state.
 const JOB_OUTPUTS_MAX: u64 = 1_000;
+/// Outputs of failed attempts of one job that are kept: the last of them.
+const FAILED_OUTPUTS_MAX: usize = 200;
 /// What stands in a path for the task's place.
 const PLACE: &str = "{}";
 
@@ -64,6 +67,30 @@ pub struct JobOutput {
     pub output: Delivered,
 }
 
+/// An output that a failed attempt of a task has left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedOutput {
+    /// The task's group.
+    pub group: String,
+    /// Its place.
+    pub place: u64,
+    /// Which attempt it was.
+    #[serde(flatten)]
+    pub attempt: FailedAttempt,
+    /// What it left.
+    pub output: Delivered,
+}
+
+/// An attempt of a task that has failed: of the task itself, or of a copy beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FailedAttempt {
+    /// Its number.
+    pub attempt: u32,
+    /// Whether it is one of a copy of a straggler, which are counted by themselves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub copy: bool,
+}
+
 /// What is kept of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Left {
@@ -75,29 +102,106 @@ struct Left {
     form: Form,
 }
 
-/// What the tasks of a job have left: by group and index, in the order of the group's outputs.
+/// What is kept of an output of a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct LeftByFailure {
+    /// Which of the outputs of its group.
+    #[serde(rename = "w")]
+    which: usize,
+    #[serde(flatten)]
+    left: Left,
+}
+
+/// What the tasks of a job have left.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outputs(BTreeMap<(String, usize), Vec<Left>>);
+pub(super) struct Outputs {
+    /// By group and index, in the order of the group's outputs.
+    done: BTreeMap<(String, usize), Vec<Left>>,
+    /// Of failed attempts, by group and index.
+    failed: BTreeMap<(String, usize, FailedAttempt), Vec<LeftByFailure>>,
+    /// These in the order in which they came.
+    failed_order: VecDeque<(String, usize, FailedAttempt)>,
+}
 
 /// By which is kept what a task has left.
 pub(super) fn key(serial: u64, group: &str, index: usize) -> String {
     format!("o/{serial}/{group}/{index}")
 }
 
+/// By which is kept what a failed attempt has left.
+fn failed_key(serial: u64, (group, index, attempt): &(String, usize, FailedAttempt)) -> String {
+    let copy = if attempt.copy { "c" } else { "" };
+    format!("f/{serial}/{group}/{index}/{copy}{}", attempt.attempt)
+}
+
+/// The index and the attempt at the end of such a key.
+fn failed_at(rest: &str) -> Option<(usize, FailedAttempt)> {
+    let (index, attempt) = rest.split_once('/')?;
+    let (copy, attempt) = attempt.strip_prefix('c').map_or((false, attempt), |rest| (true, rest));
+    Some((index.parse().ok()?, FailedAttempt { attempt: attempt.parse().ok()?, copy }))
+}
+
 impl Outputs {
     pub(super) fn restored(serial: u64, job: &Job, state: &State) -> Self {
-        let mut outputs = BTreeMap::new();
+        let (mut done, mut failed) = (BTreeMap::new(), BTreeMap::new());
         for group in job.groups.keys() {
+            let prefix = format!("f/{serial}/{group}/");
+            for (key, value) in state.range(prefix.clone()..) {
+                let Some(rest) = key.strip_prefix(&prefix) else { break };
+                if let Some((index, attempt)) = failed_at(rest)
+                    && let Ok(left) = serde_json::from_slice(value)
+                {
+                    failed.insert((group.clone(), index, attempt), left);
+                }
+            }
             let prefix = key(serial, group, 0);
             let prefix = prefix.trim_end_matches('0');
             for (key, value) in state.range(prefix.to_owned()..) {
                 let Some(Ok(index)) = key.strip_prefix(prefix).map(str::parse) else { break };
                 if let Ok(left) = serde_json::from_slice(value) {
-                    outputs.insert((group.clone(), index), left);
+                    done.insert((group.clone(), index), left);
                 }
             }
         }
-        Self(outputs)
+        let failed_order = failed.keys().cloned().collect();
+        Self { done, failed, failed_order }
+    }
+
+    /// A failed attempt of a task of this group has left these. Gives what is to be kept of them by
+    /// which key, and the keys of those that are not kept any more.
+    pub(super) fn insert_failed(
+        &mut self,
+        (serial, group): (u64, &Group),
+        (name, index, attempt): (&str, usize, FailedAttempt),
+        outputs: &[Delivered],
+    ) -> (Option<(String, Vec<u8>)>, Vec<String>) {
+        let which = |output: &Delivered| {
+            group.outputs.iter().position(|path| group.fill(path, index) == output.guest)
+        };
+        let left = outputs.iter().filter_map(|output| {
+            let Delivered { digest, size, form, .. } = *output;
+            Some(LeftByFailure { which: which(output)?, left: Left { digest, size, form } })
+        });
+        let left: Vec<_> = left.collect();
+        if left.is_empty() {
+            return (None, Vec::new());
+        }
+        let value = serde_json::to_vec(&left).unwrap_or_default();
+        let at = (name.to_owned(), index, attempt);
+        let kept = (failed_key(serial, &at), value);
+        self.failed.insert(at.clone(), left);
+        self.failed_order.push_back(at);
+        let mut gone = Vec::new();
+        while self.failed_count() > FAILED_OUTPUTS_MAX && self.failed_order.len() > 1 {
+            let Some(oldest) = self.failed_order.pop_front() else { break };
+            self.failed.remove(&oldest);
+            gone.push(failed_key(serial, &oldest));
+        }
+        (Some(kept), gone)
+    }
+
+    fn failed_count(&self) -> usize {
+        self.failed.values().map(Vec::len).sum()
     }
 
     /// A task has left these.
@@ -106,27 +210,48 @@ impl Outputs {
             let Delivered { digest, size, form, .. } = *output;
             Left { digest, size, form }
         });
-        self.0.insert((group.to_owned(), index), left.collect());
+        self.done.insert((group.to_owned(), index), left.collect());
     }
 
     /// What is kept of those of a task.
     pub(super) fn kept(&self, (group, index): (&str, usize)) -> Vec<u8> {
-        let left = self.0.get(&(group.to_owned(), index));
+        let left = self.done.get(&(group.to_owned(), index));
         left.and_then(|left| serde_json::to_vec(left).ok()).unwrap_or_default()
     }
 
     /// Forgets all of them, and gives the keys by which they were kept.
     pub(super) fn forget(&mut self, serial: u64) -> Vec<String> {
-        let all = std::mem::take(&mut self.0).into_keys();
-        all.map(|(group, index)| key(serial, &group, index)).collect()
+        let Self { done, failed, .. } = std::mem::take(self);
+        let done = done.into_keys().map(|(group, index)| key(serial, &group, index));
+        done.chain(failed.into_keys().map(|at| failed_key(serial, &at))).collect()
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> usize {
-        self.0.values().map(Vec::len).sum()
+        self.done.values().map(Vec::len).sum::<usize>() + self.failed_count()
     }
 
-    /// All of them.
+    /// What failed attempts have left.
+    pub(super) fn of_failures(&self, job: &Job) -> Vec<FailedOutput> {
+        let mut all = Vec::new();
+        for ((name, index, attempt), left) in &self.failed {
+            let Some(group) = job.groups.get(name) else { continue };
+            for LeftByFailure { which, left: Left { digest, size, form } } in left {
+                let Some(output) = group.outputs.get(*which) else { continue };
+                let guest = group.fill(output, *index);
+                let (digest, size, form) = (*digest, *size, *form);
+                all.push(FailedOutput {
+                    group: name.clone(),
+                    place: group.place(*index),
+                    attempt: *attempt,
+                    output: Delivered { guest, digest, size, form },
+                });
+            }
+        }
+        all
+    }
+
+    /// What the tasks have left that did well.
     pub(super) fn all(&self, job: &Job) -> Vec<JobOutput> {
         let taken = |group: &str, output: &str| {
             let is_it = |source: &FileSource| {
@@ -137,7 +262,7 @@ impl Outputs {
             inputs.map(|input| &input.source).any(is_it)
         };
         let mut all = Vec::new();
-        for ((name, index), left) in &self.0 {
+        for ((name, index), left) in &self.done {
             let Some(group) = job.groups.get(name) else { continue };
             let place = group.place(*index);
             for (output, Left { digest, size, form }) in group.outputs.iter().zip(left) {
@@ -171,7 +296,7 @@ impl Outputs {
                 continue;
             };
             let mut take = |other: usize, guest: String| {
-                let left = self.0.get(&(from.clone(), other)).and_then(|left| left.get(which));
+                let left = self.done.get(&(from.clone(), other)).and_then(|left| left.get(which));
                 inputs.extend(left.map(|Left { digest, form, .. }| Input {
                     digest: *digest,
                     guest,

@@ -5,14 +5,15 @@
 //! p/SERIAL/GROUP/NUMBER    a piece of its tasks
 //! r/SERIAL/GROUP/INDEX     a result that each task of another group is given
 //! o/SERIAL/GROUP/INDEX     what a task has left
+//! f/SERIAL/GROUP/INDEX/ATTEMPT    what a failed attempt of it has left
 //! ```
 
 use super::{
     active::{Active, Place},
-    files::{JobOutput, Outputs},
+    files::{FailedAttempt, FailedOutput, JobOutput, Outputs},
     job::{Group, Job},
     orders::{GroupReport, Standing},
-    progress::PIECE,
+    progress::{PIECE, Run},
 };
 use serde::{Deserialize, Serialize};
 use skep_protocol::framework::State;
@@ -157,6 +158,24 @@ impl Active {
 
     pub(super) fn left(&self) -> Vec<JobOutput> {
         self.outputs.all(&self.kept.job)
+    }
+
+    pub(super) fn left_by_failures(&self) -> Vec<FailedOutput> {
+        self.outputs.of_failures(&self.kept.job)
+    }
+
+    /// Keeps what a failed attempt has left.
+    pub(super) fn keep_failed(&mut self, driver: &mut Driver, place: &Place, end: &StatusUpdate) {
+        let Place { group: name, index, run, .. } = place;
+        let (job, serial) = (Arc::clone(&self.kept.job), self.kept.serial);
+        let Some(group) = job.groups.get(name) else { return };
+        let attempt = FailedAttempt { attempt: end.key.attempt.0, copy: *run == Run::Copy };
+        let at = (name.as_str(), *index, attempt);
+        let (kept, gone) = self.outputs.insert_failed((serial, group), at, &end.outputs);
+        if let Some((key, value)) = kept {
+            self.save(driver, key, || value);
+        }
+        gone.into_iter().for_each(|key| self.unsave(driver, key));
     }
 
     /// Forgets what was left, and the texts that its names are made of.

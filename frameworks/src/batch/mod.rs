@@ -32,7 +32,7 @@ mod scheduler;
 mod stragglers;
 
 pub use active::Place;
-pub use files::{FileInput, FileSource, JobOutput};
+pub use files::{FailedAttempt, FailedOutput, FileInput, FileSource, JobOutput};
 pub use fitting::{Fitting, usable};
 pub use job::{Fault, Group, Job, Own};
 pub use orders::{GroupReport, Order, Report, Standing};

@@ -1,6 +1,9 @@
 //! What people order of `batch`, and what it tells them: the JSON of its questions.
 
-use super::{files::JobOutput, job::Job};
+use super::{
+    files::{FailedOutput, JobOutput},
+    job::Job,
+};
 use serde::{Deserialize, Serialize};
 
 /// An order. Each is answered by a list of [`Report`]s.
@@ -46,6 +49,9 @@ pub struct Report {
     /// What its tasks have left, if that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<JobOutput>,
+    /// What failed attempts of them have left, if that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_outputs: Vec<FailedOutput>,
 }
 
 /// Where a group of tasks stands.

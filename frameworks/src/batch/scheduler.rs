@@ -105,6 +105,11 @@ impl Batch {
         self.jobs.values().flat_map(Active::left).collect()
     }
 
+    /// What failed attempts of their tasks have left.
+    pub fn failed_outputs(&self) -> Vec<FailedOutput> {
+        self.jobs.values().flat_map(Active::left_by_failures).collect()
+    }
+
     /// Where all jobs stand.
     pub fn reports(&self) -> Vec<Report> {
         self.jobs.values().map(Active::report).collect()
@@ -217,7 +222,8 @@ impl Batch {
             Order::Show { job } => job,
             Order::Outputs { job } => {
                 let active = self.jobs.get(&job).ok_or_else(|| unknown(&job))?;
-                return Ok(vec![Report { outputs: active.left(), ..active.report() }]);
+                let (outputs, failed_outputs) = (active.left(), active.left_by_failures());
+                return Ok(vec![Report { outputs, failed_outputs, ..active.report() }]);
             }
             Order::Stop { job } => {
                 self.stop(driver, &job)?;

@@ -366,6 +366,7 @@ impl Master {
             result: Vec::new(),
             last_words: String::new(),
             outputs: Vec::new(),
+            missing: Vec::new(),
         }
     }
 }

@@ -57,6 +57,7 @@ async fn finish(agent: &mut Agent, key: &TaskKey) {
         result: b"42".to_vec(),
         last_words: String::new(),
         outputs: Vec::new(),
+        missing: Vec::new(),
     };
     let ended = TaskState::Ended(Outcome::Exited { code: 0 });
     let updates = vec![update(1, TaskState::Running), update(2, ended)];

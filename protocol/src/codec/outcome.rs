@@ -9,11 +9,11 @@ use super::{
 use crate::{
     bounds::{
         BACKTRACE_FRAMES_MAX, CHECKPOINT_BYTES_MAX, LAST_WORDS_BYTES_MAX, MESSAGE_BYTES_MAX,
-        OUTPUTS_MAX, PROGRESS_BYTES_MAX, RESULT_BYTES_MAX,
+        MISSING_WHY_BYTES_MAX, OUTPUTS_MAX, PROGRESS_BYTES_MAX, RESULT_BYTES_MAX,
     },
     framework::Acknowledgement,
     outcome::{
-        Checkpoint, Delivered, KilledBy, LostBy, Outcome, Progress, Source, StatusUpdate,
+        Checkpoint, Delivered, KilledBy, LostBy, Missing, Outcome, Progress, Source, StatusUpdate,
         TaskMessage, TaskState, Trap, Usage,
     },
     task::check_guest_path,
@@ -34,6 +34,7 @@ impl Convert for StatusUpdate {
             result: self.result.clone(),
             last_words: cut(&self.last_words, LAST_WORDS_BYTES_MAX),
             outputs: self.outputs.to_wire(),
+            missing: self.missing.to_wire(),
         }
     }
 
@@ -49,6 +50,7 @@ impl Convert for StatusUpdate {
             result: result("result", wire.result)?,
             last_words: cut(&wire.last_words, LAST_WORDS_BYTES_MAX),
             outputs: at_most("outputs", OUTPUTS_MAX, read("outputs", wire.outputs)?)?,
+            missing: at_most("missing", OUTPUTS_MAX, read("missing", wire.missing)?)?,
         })
     }
 }
@@ -67,6 +69,21 @@ impl Convert for Delivered {
         let wrong = |why: String| DecodeError::invalid(why).within("guest");
         check_guest_path(&wire.guest).map_err(wrong)?;
         Ok(Self { guest: wire.guest, digest, size: wire.size, form })
+    }
+}
+
+impl Convert for Missing {
+    type Wire = wire::Missing;
+
+    fn to_wire(&self) -> wire::Missing {
+        let Self { guest, why } = self;
+        wire::Missing { guest: guest.clone(), why: cut(why, MISSING_WHY_BYTES_MAX) }
+    }
+
+    fn from_wire(wire: wire::Missing) -> Result<Self, DecodeError> {
+        let wrong = |why: String| DecodeError::invalid(why).within("guest");
+        check_guest_path(&wire.guest).map_err(wrong)?;
+        Ok(Self::new(wire.guest, &wire.why))
     }
 }
 

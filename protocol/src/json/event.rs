@@ -5,7 +5,9 @@ use crate::{
     agent::Volume,
     framework::{Answer, Event, InverseOffer, Offer, RefusedTask, Window},
     ids::{AgentId, AllocationId, Attempt, FrameworkId, OfferId, Role, TaskId, TaskKey},
-    outcome::{Delivered, Outcome, Progress, Source, StatusUpdate, TaskMessage, TaskState, Usage},
+    outcome::{
+        Delivered, Missing, Outcome, Progress, Source, StatusUpdate, TaskMessage, TaskState, Usage,
+    },
     rejection::Rejection,
     resources::Resources,
     time::Time,
@@ -275,6 +277,8 @@ struct UpdateWords<'a> {
     last_words: &'a str,
     #[serde(skip_serializing_if = "<[Delivered]>::is_empty")]
     outputs: &'a [Delivered],
+    #[serde(skip_serializing_if = "<[Missing]>::is_empty")]
+    missing: &'a [Missing],
 }
 
 impl<'a> UpdateWords<'a> {
@@ -296,6 +300,7 @@ impl<'a> UpdateWords<'a> {
             result: hex::encode(&update.result),
             last_words: &update.last_words,
             outputs: &update.outputs,
+            missing: &update.missing,
         }
     }
 }

@@ -75,7 +75,21 @@ fn update(seq: u64, state: TaskState, usage: Option<Usage>) -> StatusUpdate {
     let form = crate::task::Form::File;
     let output = Delivered { guest: "a.png".into(), digest: Digest::of(b"a"), size: 1, form };
     let outputs = if seq == 2 { vec![output] } else { Vec::new() };
-    StatusUpdate { key: key(), seq, agent, state, source, at, usage, result, last_words, outputs }
+    let missing =
+        if seq == 2 { vec![Missing::new("b.png", "it is not there")] } else { Vec::new() };
+    StatusUpdate {
+        key: key(),
+        seq,
+        agent,
+        state,
+        source,
+        at,
+        usage,
+        result,
+        last_words,
+        outputs,
+        missing,
+    }
 }
 
 fn offer() -> Offer {

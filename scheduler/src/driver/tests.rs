@@ -110,6 +110,7 @@ fn update(task: &str, attempt: u32, seq: u64, state: TaskState) -> StatusUpdate 
         result: Vec::new(),
         last_words: String::new(),
         outputs: Vec::new(),
+        missing: Vec::new(),
     }
 }
 

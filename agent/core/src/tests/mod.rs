@@ -336,6 +336,7 @@ fn update(key: TaskKey, seq: u64, state: TaskState, at: Time) -> StatusUpdate {
         result: Vec::new(),
         last_words: String::new(),
         outputs: Vec::new(),
+        missing: Vec::new(),
     }
 }
 

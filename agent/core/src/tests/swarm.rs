@@ -2,12 +2,12 @@
 //! and the same inputs have the same effects.
 
 use super::*;
-use crate::{CompileFailure, DeliveryFailure, FetchFailure, Gone, Network};
+use crate::{CompileFailure, FetchFailure, Gone, Network};
 use proptest::prelude::*;
 use skep_protocol::{
     Rejection,
     executor::{GuestStage, HeldGuest},
-    outcome::{Delivered, KilledBy},
+    outcome::{Delivered, KilledBy, Missing},
     task::{self, DirGrant, Form, Output, Terms},
 };
 
@@ -134,10 +134,6 @@ fn inputs() -> impl Strategy<Value = Input> {
         2 => Just(CompileFailure::Failed { why: "killed".into() }),
         1 => Just(CompileFailure::Rejected { why: "no module".into() }),
     ];
-    let deliveries = prop_oneof![
-        2 => Just(DeliveryFailure::Failed { why: "cut off".into() }),
-        1 => Just(DeliveryFailure::Unfit { why: "it is not there".into() }),
-    ];
     let blobs = || prop_oneof![digests(), Just(Digest::of(b"input"))];
     prop_oneof![
         2 => Just(Input::Connected),
@@ -159,9 +155,13 @@ fn inputs() -> impl Strategy<Value = Input> {
             .prop_map(|executor| Input::ExecutorEnded { executor, why: "killed".into() }),
         3 => (keys(), blobs()).prop_map(|(key, digest)| {
             let output = Delivered { guest: "out".into(), digest, size: 1, form: Form::File };
-            Input::Delivered { key, outputs: vec![output] }
+            Input::Delivered { key, outputs: vec![output], missing: vec![], broken: vec![] }
         }),
-        1 => (keys(), deliveries).prop_map(|(key, why)| Input::NotDelivered { key, why }),
+        1 => (keys(), any::<bool>()).prop_map(|(key, is_broken)| {
+            let one = vec![Missing::new("out", "it is not there")];
+            let (missing, broken) = if is_broken { (vec![], one) } else { (one, vec![]) };
+            Input::Delivered { key, outputs: vec![], missing, broken }
+        }),
         1 => keys().prop_map(|key| Input::SandboxKept { key }),
         4 => Just(Input::Tick),
         1 => Just(Input::Stop),

@@ -89,6 +89,70 @@ fn a_group_takes_what_another_leaves_also_after_a_restart() {
     assert!(!cluster.state().keys().any(|key| key.starts_with("o/")));
 }
 
+/// What failed attempts of a job have left: task, attempt, name.
+fn of_failures(cluster: &mut Cluster<Batch>, job: &str) -> Vec<(u64, u32, String)> {
+    let reports = order(cluster, &Order::Outputs { job: job.into() }).expect("known");
+    let all = reports[0].failed_outputs.iter();
+    all.map(|left| (left.place, left.attempt.attempt, left.output.guest.clone())).collect()
+}
+
+#[test]
+fn what_failed_attempts_leave_is_kept_as_such_and_given_to_no_task() {
+    let mut cluster = serving();
+    let a = Group { retries: 1, ..making(2, &["{}.log", "core"], &[]) };
+    let b = making(2, &[], &[from("a", "{}.log", "in")]);
+    submit(&mut cluster, job("j", &[("a", a), ("b", b)]));
+    cluster.offer("n1", "cpus:2;mem:128");
+    cluster.end_leaving("j-1.a.0", Outcome::Exited { code: 3 }, &["0.log"]);
+    cluster.end_leaving("j-1.a.1", Outcome::OutOfFuel { limit: 5 }, &[]);
+    cluster.offer("n1", "cpus:2;mem:128");
+    cluster.end_leaving("j-1.a.1", Outcome::OutOfFuel { limit: 5 }, &["1.log", "core"]);
+    let left = [(0, 1, "0.log"), (1, 2, "1.log"), (1, 2, "core")];
+    let left = left.map(|(place, attempt, guest)| (place, attempt, guest.to_owned()));
+    assert_eq!(of_failures(&mut cluster, "j"), left);
+    cluster.restart(Batch::serving());
+    assert_eq!(of_failures(&mut cluster, "j"), left);
+    cluster.finish("j-1.a.0");
+    let report = &order(&mut cluster, &Order::Outputs { job: "j".into() }).expect("known")[0];
+    assert_eq!(report.standing, Standing::Failed);
+    assert_eq!(report.failures, ["j-1.a.1: out of fuel: it used up its 5 units"]);
+    let done: Vec<_> = report.outputs.iter().map(|left| left.output.digest).collect();
+    assert_eq!(done, [left_of("0.log"), left_of("core")]);
+    assert_eq!(of_failures(&mut cluster, "j"), left, "the job is over");
+    submit(&mut cluster, job("j", &[("a", group(1, &[]))]));
+    assert!(!cluster.state().keys().any(|key| key.starts_with("f/")));
+}
+
+fn left_of(guest: &str) -> Digest {
+    left("j-1.a.0", guest)
+}
+
+#[test]
+fn an_output_that_a_task_lacks_is_named_with_its_failure() {
+    let mut cluster = serving();
+    submit(&mut cluster, job("j", &[("a", making(1, &["out", "log"], &[]))]));
+    cluster.offer("n1", "cpus:1;mem:64");
+    cluster.end_leaving("j-1.a.0", Outcome::Exited { code: 3 }, &["log"]);
+    let report = &order(&mut cluster, &Order::Show { job: "j".into() }).expect("known")[0];
+    let why = "j-1.a.0: exited with code 3; its output \"out\" is not there";
+    assert_eq!(report.failures, [why]);
+    assert_eq!(of_failures(&mut cluster, "j"), [(0, 1, "log".to_owned())]);
+}
+
+#[test]
+fn of_failed_attempts_the_last_two_hundred_outputs_are_kept() {
+    let mut cluster = serving();
+    let a = Group { retries: 300, ..making(1, &["out"], &[]) };
+    submit(&mut cluster, job("j", &[("a", a)]));
+    for _ in 0..250 {
+        cluster.offer("n1", "cpus:1;mem:64");
+        cluster.end_leaving("j-1.a.0", Outcome::Exited { code: 1 }, &["out"]);
+    }
+    let kept: Vec<u32> = of_failures(&mut cluster, "j").into_iter().map(|left| left.1).collect();
+    assert_eq!(kept, (51..=250).collect::<Vec<_>>());
+    assert_eq!(cluster.state().keys().filter(|key| key.starts_with("f/")).count(), 200);
+}
+
 #[test]
 fn files_that_cannot_come_are_refused() {
     let refused = |groups: &[(&str, Group)]| {

@@ -506,6 +506,7 @@ fn of_two_ends_at_once_the_first_counts() {
         result: Vec::new(),
         last_words: String::new(),
         outputs: Vec::new(),
+        missing: Vec::new(),
     };
     let updates = vec![end("j-1.a.3.copy"), end("j-1.a.3")];
     driver.handle(cluster.now(), Event::StatusUpdates { updates }, &mut batch);

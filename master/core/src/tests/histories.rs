@@ -419,6 +419,7 @@ impl World {
             result: Vec::new(),
             last_words: String::new(),
             outputs: Vec::new(),
+            missing: Vec::new(),
         };
         self.agent_says(who, ToMaster::StatusUpdates { updates: vec![update] });
     }

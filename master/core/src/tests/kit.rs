@@ -365,6 +365,7 @@ impl Story {
             result: Vec::new(),
             last_words: String::new(),
             outputs: Vec::new(),
+            missing: Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 pub(super) use super::values::{
     agent, checkpoint, digest, framework, guest, guest_with_inputs, key, plain_spec, policies,
-    resources, task, update, update_with_outputs, wishes,
+    resources, task, update, update_with_missing_outputs, update_with_outputs, wishes,
 };
 pub(in crate::codec) use super::values::{rich_spec, spec_with_files, spec_with_stream};
 use super::{
@@ -167,6 +167,10 @@ pub(crate) fn events() -> Examples<Event> {
             "status_updates_with_outputs",
             Event::StatusUpdates { updates: vec![update_with_outputs()] },
         ),
+        (
+            "status_updates_with_missing_outputs",
+            Event::StatusUpdates { updates: vec![update_with_missing_outputs()] },
+        ),
         ("progressed", Event::Progressed { reports: vec![progress()] }),
         ("refused", Event::Refused { rejection: Rejection::FailedOver { framework: framework() } }),
         ("applied", answered(Some(OfferId(1)), Answer::Applied)),
@@ -232,6 +236,10 @@ pub(super) fn to_master() -> Examples<ToMaster> {
         (
             "status_updates_with_outputs",
             ToMaster::StatusUpdates { updates: vec![update_with_outputs()] },
+        ),
+        (
+            "status_updates_with_missing_outputs",
+            ToMaster::StatusUpdates { updates: vec![update_with_missing_outputs()] },
         ),
         ("progressed", ToMaster::Progressed { reports: vec![progress()] }),
         ("checkpointed", ToMaster::Checkpointed { checkpoints: vec![checkpoint()] }),

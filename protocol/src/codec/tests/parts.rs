@@ -151,6 +151,7 @@ pub(super) fn update() -> impl Strategy<Value = StatusUpdate> {
             result,
             last_words: "no more".into(),
             outputs: super::values::delivered(),
+            missing: super::values::update_with_missing_outputs().missing,
         })
 }
 

@@ -160,6 +160,14 @@ pub(super) fn update_with_outputs() -> StatusUpdate {
     StatusUpdate { outputs: delivered(), ..update(done) }
 }
 
+/// The last update of a task that died, and has left one of its outputs.
+pub(super) fn update_with_missing_outputs() -> StatusUpdate {
+    let missing = vec![Missing::new("out/*.png", "it has left nothing of that name")];
+    let outputs = delivered().into_iter().take(1).collect();
+    let died = TaskState::Ended(Outcome::OutOfFuel { limit: 5_000_000 });
+    StatusUpdate { outputs, missing, ..update(died) }
+}
+
 /// The last update of a task, in that state.
 pub(super) fn update(state: TaskState) -> StatusUpdate {
     StatusUpdate {
@@ -173,6 +181,7 @@ pub(super) fn update(state: TaskState) -> StatusUpdate {
         result: b"42".to_vec(),
         last_words: "a last word".into(),
         outputs: Vec::new(),
+        missing: Vec::new(),
     }
 }
 

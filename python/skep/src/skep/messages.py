@@ -228,8 +228,10 @@ class TaskStatus:
     seq: int
     #: What names the attempt in calls.
     key: Dict[str, Any]
-    #: The outputs of its spec that it has left, if it has ended by itself.
+    #: The outputs of its spec that it has left, however it has ended.
     outputs: List[Delivered] = field(default_factory=list)
+    #: Those that it has not, or that could not be delivered: why, by their names.
+    missing: Dict[str, str] = field(default_factory=dict)
 
     @property
     def succeeded(self) -> bool:
@@ -259,6 +261,7 @@ class TaskStatus:
                 Delivered(one["guest"], one["digest"], one["size"], one.get("form", "file"))
                 for one in raw.get("outputs", [])
             ],
+            missing={one["guest"]: one["why"] for one in raw.get("missing", [])},
         )
 
 
