@@ -17,6 +17,7 @@ mod barrier;
 mod shell;
 
 mod outbox;
+mod outputs;
 mod session;
 
 mod artifacts;

@@ -20,7 +20,7 @@ mod ledger;
 pub(crate) mod load;
 mod net;
 mod notes;
-mod process;
+pub(crate) mod process;
 mod report;
 mod strikes;
 mod struck;
@@ -32,7 +32,7 @@ use cluster::Cluster;
 use faults::{Deck, Kind, Needs};
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 use struck::Struck;
@@ -65,7 +65,7 @@ pub(crate) struct Order {
 
 /// Runs the cluster, and fails if a task was lost or doubled.
 pub(crate) fn run(order: &Order) -> Result<()> {
-    let skep = binary(order)?;
+    let skep = binary(order.skep.as_deref())?;
     let folder = std::env::temp_dir().join(format!("skep-chaos-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     println!("{} in {}", skep.display(), folder.display());
@@ -103,10 +103,11 @@ pub(crate) fn run(order: &Order) -> Result<()> {
     Ok(())
 }
 
-fn binary(order: &Order) -> Result<PathBuf> {
+/// The binary that was given, or the one that was built.
+pub(crate) fn binary(given: Option<&Path>) -> Result<PathBuf> {
     let built = ["release", "debug"].map(|kind| crate::repo::root().join("target").join(kind));
     let built = built.map(|folder| folder.join("skep")).into_iter().find(|path| path.exists());
-    let path = order.skep.clone().or(built);
+    let path = given.map(Path::to_owned).or(built);
     let path = path.context("there is no skep: cargo build, or give it with --skep PATH")?;
     path.canonicalize().with_context(|| path.display().to_string())
 }
@@ -158,6 +159,6 @@ fn finish(cluster: &mut Cluster) -> Result<bool> {
 
 /// Time is what this is about: faults last, and the cluster is left in peace.
 #[expect(clippy::disallowed_methods, reason = "real processes need real time")]
-fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }

@@ -10,16 +10,20 @@
 mod collect;
 mod detach;
 pub(crate) mod exit;
+mod fetch;
 mod files;
+mod missing;
 mod plan;
 mod scheduler;
+mod show;
+mod spool;
 mod stdin;
 mod summary;
 
 use crate::{
     args,
     failure::{Failure, Result, Sentence},
-    foreground, output,
+    foreground,
     private::on_its_cluster,
     signals::{told_to_end, unless_told_to_end},
 };
@@ -106,15 +110,14 @@ async fn run_on(cluster: Cluster, args: &args::Run, program: &Program) -> Result
     }
     let is_cut = Cell::new(false);
     let feeder = |running| Feeder { cluster: &cluster, source: stdin, running, is_cut: &is_cut };
-    let Collected { mut summary, mut code } = execute(&cluster, args, job, feeder).await?;
+    let Collected { document, mut code } = execute(&cluster, args, job, feeder).await?;
     if is_cut.get() && code == 0 {
         // Many programs take an error of their input for its end.
         code = exit::FAILURE;
     }
     cluster.close().await;
-    if let Some(summary) = &mut summary {
-        summary.exit_code = code;
-        output::json(&summary)?;
+    if let Some(document) = document {
+        document.print(code).await?;
     }
     Ok(ExitCode::from(code))
 }
@@ -290,7 +293,7 @@ async fn execute<'a>(
         failover_timeout: args.bond.failover_timeout.0,
         ..FrameworkInfo::default()
     };
-    let collector = Collector::new(cluster, &job, args, told);
+    let collector = Collector::new(cluster, &job, args, told, order.clone());
     let fitting = Fitting::of(&job.group);
     let id = job.id.clone();
     let job = job.named(id);

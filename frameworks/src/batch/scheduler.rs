@@ -37,6 +37,15 @@ pub enum Mode {
     Held,
 }
 
+/// Whether tasks that never were launched are held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// They are.
+    On,
+    /// They are not.
+    Off,
+}
+
 /// See the module above.
 #[derive(Debug)]
 pub struct Batch {
@@ -102,6 +111,15 @@ impl Batch {
     /// Whether nothing of any job is to come any more.
     pub fn are_all_over(&self) -> bool {
         self.waiting.is_empty() && self.jobs.values().all(|job| job.kept.standing.is_over())
+    }
+
+    /// Launches no task that never was launched, or does so again: whoever collects what tasks have
+    /// left comes not after. Tasks that are to be tried again go on, lest somebody waits for one.
+    pub fn hold(&mut self, driver: &mut Driver, hold: Hold) {
+        for progress in self.jobs.values_mut().flat_map(|active| active.groups.values_mut()) {
+            progress.is_held = hold == Hold::On;
+        }
+        self.settle(driver);
     }
 
     /// What the tasks of all jobs have left.

@@ -84,7 +84,9 @@ impl Master {
         let known = self.durable.frameworks.get(framework);
         let role = known.map(|known| known.info.role.clone()).unwrap_or_default();
         let why = self.ledger.shares.explain(framework, &role, needs, self.now);
-        Response::Why(why_view(&why))
+        let mut view = why_view(&why);
+        view.sentences.extend(self.crowd_sentence());
+        Response::Why(view)
     }
 }
 
