@@ -19,6 +19,7 @@ mod barrier;
 mod shell;
 
 mod outbox;
+mod outputs;
 mod session;
 
 mod artifacts;

@@ -7,8 +7,11 @@
 use crate::{
     feeds::{Feeds, end_of, ended_already},
     folders::Folders,
+    outputs,
     shell::Event,
 };
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use rustix::fs::OFlags;
 use skep_agent_core::Layout;
 use skep_protocol::{
     Rejection, TaskKey,
@@ -17,7 +20,7 @@ use skep_protocol::{
 use skep_transport::{Connection, IncomingRequest, OutStream, log};
 use std::{
     io::{self, SeekFrom},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -45,17 +48,24 @@ pub(crate) struct Logs {
 impl Logs {
     /// Answers one request of the master.
     pub(crate) async fn answer(self, connection: Connection, incoming: IncomingRequest) {
-        if let Request::Feed { key } = &incoming.request {
-            let key = key.clone();
-            return self.feeds.answer(incoming, key, &self.inbox).await;
-        }
-        let Request::ReadLog { key, stream, offset, follow, stream_id } = &incoming.request else {
-            let why = "an agent is asked for nothing but logs, and to feed tasks".into();
-            // A peer that has left needs no refusal.
-            let _ = incoming.refuse(Rejection::Violation { why }).await;
-            return;
+        let (key, stream, offset, follow, id) = match &incoming.request {
+            Request::ReadLog { key, stream, offset, follow, stream_id } => {
+                (key, stream, *offset, follow, *stream_id)
+            }
+            Request::ReadOutputs { .. } => {
+                return outputs::answer(self.folders, connection, incoming).await;
+            }
+            Request::Feed { key } => {
+                let key = key.clone();
+                return self.feeds.answer(incoming, key, &self.inbox).await;
+            }
+            _ => {
+                let why = "an agent is asked for nothing but logs, and to feed tasks".into();
+                // A peer that has left needs no refusal.
+                let _ = incoming.refuse(Rejection::Violation { why }).await;
+                return;
+            }
         };
-        let (id, offset) = (*stream_id, *offset);
         let ended = match follow {
             Follow::No => ended_already(),
             Follow::UntilEnded => end_of(key.clone(), &self.inbox).await,
@@ -75,11 +85,29 @@ impl Logs {
 }
 
 fn path(key: &TaskKey, stream: LogStream) -> PathBuf {
-    Layout::sandbox_name(key).join(match stream {
+    Layout::sandbox_name(key).join(file_name(stream))
+}
+
+/// The name of what is read, in a sandbox.
+pub(crate) const fn file_name(stream: LogStream) -> &'static str {
+    match stream {
         LogStream::Stdout => "stdout",
         LogStream::Stderr => "stderr",
         LogStream::Core => "core",
-    })
+    }
+}
+
+/// Opens a file that an executor wrote, if it is there. An executor that was taken over may have
+/// put something else in its place: opening that must not wait for it.
+pub(crate) fn open(folder: &Dir, path: impl AsRef<Path>) -> io::Result<Option<cap_std::fs::File>> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    match folder.open_with(path, &options) {
+        Ok(file) if file.metadata()?.is_file() => Ok(Some(file)),
+        Ok(_) => Err(io::Error::other("what lies there is no file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// One log that is being read.
@@ -116,26 +144,24 @@ impl Log {
 
     /// The file, once the task has written its first byte.
     async fn open(&self) -> io::Result<Option<File>> {
-        match self.open_below() {
-            Ok(file) => {
-                let mut file = File::from_std(file.into_std());
-                file.seek(SeekFrom::Start(self.offset)).await?;
-                Ok(Some(file))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let Some(file) = self.open_below()? else { return Ok(None) };
+        let mut file = File::from_std(file.into_std());
+        file.seek(SeekFrom::Start(self.offset)).await?;
+        Ok(Some(file))
     }
 }
 
 impl Log {
     /// Through the framework's own folder, out of which no name leads: what lies in it is an
     /// executor's, which may have been taken over and have put links to others' outputs there.
-    fn open_below(&self) -> io::Result<cap_std::fs::File> {
+    fn open_below(&self) -> io::Result<Option<cap_std::fs::File>> {
         let mut parts = self.path.components();
         let framework = parts.next().map(|part| PathBuf::from(part.as_os_str()));
-        let framework = self.folders.tasks.open_dir(framework.unwrap_or_default())?;
-        framework.open(parts.as_path())
+        match self.folders.tasks.open_dir(framework.unwrap_or_default()) {
+            Ok(framework) => open(&framework, parts.as_path()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

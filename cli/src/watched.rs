@@ -1,7 +1,7 @@
 //! A [`Batch`] of this command, and somebody who sees how far it is.
 
 use skep_framework::{Driver, Offer, Question, Scheduler};
-use skep_frameworks::batch::Batch;
+use skep_frameworks::batch::{Batch, Hold};
 use skep_protocol::{
     FrameworkId, OfferId, StatusUpdate, TaskState,
     framework::{Answer, State},
@@ -20,6 +20,11 @@ pub(crate) trait Watch {
     /// Somebody woke the driver, or a time has come.
     fn woken(&mut self, driver: &mut Driver) {
         let _ = driver;
+    }
+
+    /// Whether the last end of a task is kept until what it left is collected.
+    fn collects(&self) -> bool {
+        false
     }
 }
 
@@ -41,10 +46,34 @@ pub(crate) enum Move {
     Ended,
 }
 
+/// Ends that are not collected, from which on no task is launched that never was: far fewer than
+/// one agent may have.
+const KEPT_ENDS_MAX: usize = 8_192;
+
 /// See the module.
 pub(crate) struct Watched<W> {
     pub(crate) batch: Batch,
     pub(crate) watch: W,
+    hold: Hold,
+}
+
+impl<W: Watch> Watched<W> {
+    pub(crate) const fn new(batch: Batch, watch: W) -> Self {
+        Self { batch, watch, hold: Hold::Off }
+    }
+
+    /// Launches no more than is collected.
+    fn regulate(&mut self, driver: &mut Driver) {
+        let max = match self.hold {
+            Hold::Off => KEPT_ENDS_MAX,
+            Hold::On => KEPT_ENDS_MAX / 2,
+        };
+        let hold = if driver.kept_ends() >= max { Hold::On } else { Hold::Off };
+        if hold != self.hold {
+            self.hold = hold;
+            self.batch.hold(driver, hold);
+        }
+    }
 }
 
 impl<W: Watch> Scheduler for Watched<W> {
@@ -82,11 +111,16 @@ impl<W: Watch> Scheduler for Watched<W> {
             _ => return,
         };
         self.watch.moved(&self.batch, place.index(), to, update);
+        if to == Move::Ended && self.watch.collects() {
+            driver.keep_end(update);
+            self.regulate(driver);
+        }
     }
 
     fn woken(&mut self, driver: &mut Driver) {
         self.batch.woken(driver);
         self.watch.woken(driver);
+        self.regulate(driver);
     }
 
     fn asked(&mut self, driver: &mut Driver, question: Question) {

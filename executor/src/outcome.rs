@@ -23,10 +23,16 @@ pub(crate) fn of(
     guest: &StartGuest,
     lines: Option<&Lines>,
 ) -> Outcome {
-    let Err(error) = returned else { return Outcome::Exited { code: 0 } };
+    let ended_well = || match state.output.failed() {
+        None => Outcome::Exited { code: 0 },
+        Some(why) => Outcome::Failed {
+            why: cut(format!("what it wrote could not be kept: {why}"), WHY_BYTES_MAX),
+        },
+    };
+    let Err(error) = returned else { return ended_well() };
     let exit = error.downcast_ref::<I32Exit>().map(|exit| exit.0);
     if let Some(0) = exit {
-        return Outcome::Exited { code: 0 };
+        return ended_well();
     }
     if state.output.exceeded() {
         return Outcome::OutputLimit { limit: guest.limits.output_bytes };

@@ -1,7 +1,8 @@
 //! What a guest writes to stdout and stderr: two files in its sandbox folder, under one limit.
 //!
 //! Always holds: both files together never exceed the limit; what fits below it is kept, the write
-//! that does not ends the guest. A file comes into being with its first byte, so a silent guest
+//! that does not ends the guest. One that the file system does not take fails as any write does, and
+//! a guest that makes nothing of it has failed all the same: nothing that it wrote is lost unsaid. A file comes into being with its first byte, so a silent guest
 //! costs no file. Writes go straight to the page cache on the guest's own worker thread: handing
 //! them over would cost ten times what they take. Creating a file does wait for the file system's
 //! journal, so that is handed to a blocking thread.
@@ -38,6 +39,8 @@ pub(crate) struct Output {
 struct Written {
     streams: [Sink; 2],
     exceeded: bool,
+    /// Why a write came to nothing, if one did.
+    failed: Option<String>,
     /// The end of stderr, and a little more.
     stderr_tail: Vec<u8>,
 }
@@ -76,6 +79,11 @@ impl Output {
         self.lock().exceeded
     }
 
+    /// Why some of what it wrote is not kept, other than for its limit.
+    pub(crate) fn failed(&self) -> Option<String> {
+        self.lock().failed.clone()
+    }
+
     /// The end of its stderr, as text.
     pub(crate) fn last_words(&self) -> String {
         let written = self.lock();
@@ -88,15 +96,21 @@ impl Output {
     }
 
     fn append(&self, which: Which, bytes: &[u8]) -> StreamResult<()> {
-        let failed = |error: io::Error| StreamError::LastOperationFailed(error.into());
         let mut written = self.lock();
         let used: u64 = written.streams.iter().map(|sink| sink.bytes).sum();
         let room = usize::try_from(self.limit - used).unwrap_or(usize::MAX);
         let kept = &bytes[..bytes.len().min(room)];
         if !kept.is_empty() {
             let sink = &mut written.streams[which as usize];
-            self.file(which, sink).and_then(|mut file| file.write_all(kept)).map_err(failed)?;
-            sink.bytes += kept.len() as u64;
+            let (took, result) = match self.file(which, sink) {
+                Ok(file) => write_most(file, kept),
+                Err(error) => (0, Err(error)),
+            };
+            sink.bytes += took as u64;
+            if let Err(error) = result {
+                written.failed.get_or_insert_with(|| error.to_string());
+                return Err(StreamError::LastOperationFailed(error.into()));
+            }
             if let Which::Stderr = which {
                 keep_tail(&mut written.stderr_tail, kept);
             }
@@ -125,6 +139,20 @@ impl Output {
     fn lock(&self) -> MutexGuard<'_, Written> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes all, or as much as the file takes; gives how much that is.
+fn write_most(mut file: &File, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut took = 0;
+    while took < bytes.len() {
+        match file.write(&bytes[took..]) {
+            Ok(0) => return (took, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => took += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (took, Err(error)),
+        }
+    }
+    (took, Ok(()))
 }
 
 fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
@@ -233,6 +261,23 @@ mod tests {
         assert_eq!(fs::read(sandbox.join("stdout")).expect("stdout"), b"abcdef");
         assert_eq!(fs::read(sandbox.join("stderr")).expect("stderr"), b"1234");
         assert_eq!(output.last_words(), "1234");
+    }
+
+    #[test]
+    fn a_write_that_the_file_system_does_not_take_is_remembered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // A folder cannot be made below a file.
+        let file = folder.path().join("file");
+        fs::write(&file, "").expect("written");
+        let output = Output::new(file.join("sandbox"), 10);
+        assert_eq!(output.failed(), None);
+        output.append(Which::Stdout, b"1234").expect_err("there is no place for it");
+        assert_eq!(output.bytes(), (0, 0));
+        let why = output.failed().expect("it is remembered");
+        assert!(why.contains("Not a directory"), "{why}");
+        let full = File::options().write(true).open("/dev/full").expect("a full disk");
+        let (took, result) = write_most(&full, b"1234");
+        assert_eq!((took, result.is_err()), (0, true));
     }
 
     #[test]

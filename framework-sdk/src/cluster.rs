@@ -3,7 +3,7 @@
 
 use crate::identities;
 use skep_protocol::{
-    Attempt, Digest, FrameworkId, TaskId, TaskKey, Time,
+    AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey, Time,
     data::{Follow, LogStream, Request, Response},
     framework::{Call, Event, FrameworkInfo},
     operator,
@@ -12,7 +12,9 @@ use skep_scheduler::{Driver, Ending, Scheduler};
 use skep_transport::{
     Address, AddressError, CloseCode, CloseReason, Closed, Connection, ControlError,
     ControlReceiver, ControlSender, DialError, Dialer, FeedError, FileError, Identity, InStream,
-    JoinError, JoinToken, RequestError, SetupError, TokenError, blob, feed, join, log, reconnect,
+    JoinError, JoinToken, RequestError, SetupError, TokenError, blob, feed, join, log,
+    outputs::{self, Pieces},
+    reconnect,
 };
 use std::{
     env,
@@ -310,6 +312,21 @@ impl Cluster {
         source: impl AsyncRead + Unpin,
     ) -> Result<(), FeedError> {
         feed::begin(&self.connection(), key).await?.pass_on(source).await
+    }
+
+    /// Reads what many tasks of a framework wrote on one agent, at most 1,000 at a time: a request
+    /// for each costs more than a small task.
+    ///
+    /// # Errors
+    /// [`RequestError`]; a refusal is one.
+    pub async fn read_outputs(
+        &self,
+        agent: AgentId,
+        framework: FrameworkId,
+        tasks: Vec<(TaskId, Attempt)>,
+    ) -> Result<Pieces, RequestError> {
+        let stream = outputs::read(&self.connection(), agent, framework, tasks).await?;
+        Ok(Pieces::of(stream))
     }
 
     /// Reads a backup of all that the master must not lose, its authority's private key included;

@@ -7,7 +7,7 @@ use crate::{
     shell::{Ask, Event, Reply},
 };
 use skep_master_core::{Answer, ConnectionId, Home, Input};
-use skep_protocol::{AgentId, Digest, Rejection, TaskKey};
+use skep_protocol::{AgentId, Digest, FrameworkId, Rejection, TaskKey};
 use skep_transport::{Authority, Connection};
 use std::{
     collections::HashMap,
@@ -84,6 +84,17 @@ impl Hub {
         let (reply, home) = oneshot::channel();
         self.tell(Event::Find { key: key.clone(), reply }).await;
         home.await.ok().flatten()
+    }
+
+    /// Where what a framework's tasks wrote on an agent is.
+    pub(crate) async fn find_on(
+        &self,
+        agent: AgentId,
+        framework: FrameworkId,
+    ) -> Result<Home, Rejection> {
+        let (reply, home) = oneshot::channel();
+        self.tell(Event::FindOn { agent, framework, reply }).await;
+        home.await.unwrap_or_else(|_| Err(going_down()))
     }
 
     /// Whether an agent's identity holds: certificates know nothing of agents that are gone.

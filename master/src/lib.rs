@@ -14,6 +14,7 @@ mod blobs;
 mod copies;
 mod http;
 mod hub;
+mod logs;
 mod migrate;
 mod outbox;
 mod peers;

@@ -8,13 +8,14 @@ use crate::{
     blobs::Blobs,
     copies::Copies,
     hub::Hub,
+    logs::{self, Log, Outputs},
     peers::{self, principal},
     shell::{Ask, NewToken, row_of},
 };
 use skep_master_core::Answer;
 use skep_protocol::{
     AgentId, Digest, Rejection, TaskKey,
-    data::{Follow, LogStream, Request, Response},
+    data::{Request, Response},
     hello::Hello,
     operator::{
         self, PeerKind,
@@ -22,8 +23,7 @@ use skep_protocol::{
     },
 };
 use skep_transport::{
-    Connection, FeedError, InStream, IncomingRequest, JoinToken, PeerName, RequestError,
-    StreamError,
+    Connection, FeedError, IncomingRequest, JoinToken, PeerName, RequestError, StreamError,
     blob::{self, BlobError},
     feed::{self, Feeding},
     log,
@@ -82,7 +82,7 @@ pub(crate) async fn serve_master(connection: Connection, copies: Arc<Copies>) {
 
 /// Why a request was cut; the peer sees its stream end.
 #[derive(Debug, thiserror::Error)]
-enum Cut {
+pub(crate) enum Cut {
     #[error("the stream ended: {0}")]
     Stream(#[from] StreamError),
     #[error("the blob could not be moved: {0}")]
@@ -115,7 +115,11 @@ async fn answer(incoming: IncomingRequest, connection: &Connection, hub: &Hub) -
         Request::FetchBlob { digest } => fetch(incoming, connection, hub, digest).await,
         Request::ReadLog { key, stream, offset, follow, stream_id } => {
             let log = Log { key, stream, offset, follow };
-            read_log(incoming, connection, hub, log, stream_id).await
+            logs::read_log(incoming, connection, hub, log, stream_id).await
+        }
+        Request::ReadOutputs { agent, framework, tasks, stream_id } => {
+            let wanted = Outputs { agent, framework, tasks };
+            logs::read_outputs(incoming, connection, hub, wanted, stream_id).await
         }
         Request::Feed { key } => feed(incoming, connection, hub, key).await,
         Request::Backup { blobs, stream_id } => {
@@ -165,7 +169,7 @@ fn allow(peer: Option<&PeerName>, request: &Request) -> Result<(), Rejection> {
         Request::FetchBlob { .. } | Request::PutBlob { .. } => {
             &[PeerKind::Agent, PeerKind::Framework, PeerKind::Operator]
         }
-        Request::ReadLog { .. } | Request::Feed { .. } => {
+        Request::ReadLog { .. } | Request::ReadOutputs { .. } | Request::Feed { .. } => {
             &[PeerKind::Framework, PeerKind::Operator]
         }
         Request::Backup { .. } => &[PeerKind::Operator],
@@ -339,57 +343,6 @@ async fn give(
             Ok(blob::serve_fetch(connection, incoming, digest, size, file).await?)
         }
         None => Ok(incoming.refuse(Rejection::UnknownBlob { digest }).await?),
-    }
-}
-
-/// A wish to read a task's output.
-pub(crate) struct Log {
-    pub(crate) key: TaskKey,
-    pub(crate) stream: LogStream,
-    pub(crate) offset: u64,
-    pub(crate) follow: Follow,
-}
-
-/// Passes a log on from the agent that has it: nobody but the master is connected to agents.
-async fn read_log(
-    incoming: IncomingRequest,
-    connection: &Connection,
-    hub: &Hub,
-    log: Log,
-    stream_id: u64,
-) -> Result<(), Cut> {
-    let Some(peer) = connection.peer() else { return Ok(()) };
-    match open_log(hub, peer, log).await? {
-        Ok(mut from) => {
-            let mut to = log::serve(connection, incoming, stream_id).await?;
-            tokio::io::copy(&mut from, &mut to).await?;
-            Ok(to.finish().await?)
-        }
-        Err(rejection) => Ok(incoming.refuse(rejection).await?),
-    }
-}
-
-/// Asks the agent that has a task's output for it, if this peer may have it.
-pub(crate) async fn open_log(
-    hub: &Hub,
-    peer: &PeerName,
-    log: Log,
-) -> Result<Result<InStream, Rejection>, RequestError> {
-    let Some(home) = hub.find(&log.key).await else {
-        return Ok(Err(Rejection::UnknownTask { task: log.key.task.to_string() }));
-    };
-    if peer.kind() != PeerKind::Operator && home.principal != Some(principal(peer)) {
-        return Ok(Err(Rejection::NotYours { framework: log.key.framework }));
-    }
-    let Some(agent) = home.connection.and_then(|id| hub.agent(id)) else {
-        let what = "reading from an agent that is not connected: try again when it is".into();
-        return Ok(Err(Rejection::NotAllowed { what }));
-    };
-    let Log { key, stream, offset, follow } = log;
-    match log::read(&agent, key, stream, offset, follow).await {
-        Ok(from) => Ok(Ok(from)),
-        Err(RequestError::Refused(rejection)) => Ok(Err(rejection)),
-        Err(error) => Err(error),
     }
 }
 

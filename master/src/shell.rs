@@ -7,7 +7,7 @@ use crate::outbox::Outbox;
 use skep_master_core::{
     Answer, Change, ConnectionId, Effect, Home, Input, Master as Core, Record, RequestId,
 };
-use skep_protocol::{AgentId, Digest, Rejection, TaskKey, operator};
+use skep_protocol::{AgentId, Digest, FrameworkId, Rejection, TaskKey, operator};
 use skep_shell::{Clock, Journal, Parcel, Room, Row, WriteError};
 use skep_store::Lease;
 use std::{
@@ -40,6 +40,12 @@ pub(crate) enum Event {
     Ask { ask: Ask, reply: Reply },
     /// Somebody wants to know where a task's output is.
     Find { key: TaskKey, reply: oneshot::Sender<Option<Home>> },
+    /// Somebody wants to know where what a framework's tasks wrote on an agent is.
+    FindOn {
+        agent: AgentId,
+        framework: FrameworkId,
+        reply: oneshot::Sender<Result<Home, Rejection>>,
+    },
     /// Somebody wants to know whether a task may speak as a framework.
     MaySpeak { agent: AgentId, key: TaskKey, reply: oneshot::Sender<Result<(), Rejection>> },
     /// Somebody wants to know whether an agent's identity holds.
@@ -177,6 +183,9 @@ impl Shell {
             }
             Event::Find { key, reply } => {
                 let _ = reply.send(self.core.home_of(&key));
+            }
+            Event::FindOn { agent, framework, reply } => {
+                let _ = reply.send(self.core.home_on(&agent, &framework));
             }
             Event::MaySpeak { agent, key, reply } => {
                 let _ = reply.send(self.core.may_speak(&agent, &key));

@@ -67,6 +67,10 @@ pub const MODULE_BYTES_MAX: u64 = 256 << 20;
 pub const BLOB_BYTES_MAX: u64 = 4 << 30;
 /// A piece of a standard input that is streamed, on its way into a guest, in bytes.
 pub const FEED_FRAME_BYTES_MAX: usize = 64 << 10;
+/// Tasks whose outputs one request reads: so many small ones that the request costs little.
+pub const OUTPUT_TASKS_MAX: usize = 1_000;
+/// Bytes of a task's output in one piece of the answer.
+pub const OUTPUT_PIECE_BYTES_MAX: usize = 64 << 10;
 /// Tasks that one agent keeps, queued and running: each costs about 1 KiB of memory and a record.
 pub const AGENT_TASKS_MAX: usize = 20_000;
 /// The longest time a decline may keep an offer away (a year, as in Mesos).

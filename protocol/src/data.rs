@@ -4,7 +4,7 @@
 //! travel on a unidirectional stream that opens with a [`StreamHeader`].
 
 use crate::{
-    ids::{Digest, TaskKey},
+    ids::{AgentId, Attempt, Digest, FrameworkId, TaskId, TaskKey},
     rejection::Rejection,
 };
 
@@ -45,6 +45,19 @@ pub enum Request {
         /// Chosen by who asks, to tell the streams that answer apart.
         stream_id: u64,
     },
+    /// Wants what many tasks of one framework wrote on one agent, as far as it is there now:
+    /// [`Response::Sending`], and [`OutputPiece`]s on a unidirectional stream, a frame each, in the
+    /// order of the tasks.
+    ReadOutputs {
+        /// Where the tasks ran.
+        agent: AgentId,
+        /// Whose they are.
+        framework: FrameworkId,
+        /// Which, at most [`OUTPUT_TASKS_MAX`](crate::bounds::OUTPUT_TASKS_MAX).
+        tasks: Vec<(TaskId, Attempt)>,
+        /// Chosen by who asks, to tell the streams that answer apart.
+        stream_id: u64,
+    },
     /// Wants a copy of all that the master must not lose, its authority's private key included:
     /// [`Response::Sending`], and the bytes on a unidirectional stream, as of a log.
     Backup {
@@ -69,6 +82,31 @@ pub enum Request {
     },
     /// A request of a person: see [`crate::operator`].
     Operator(crate::operator::Request),
+}
+
+/// A part of the answer to [`Request::ReadOutputs`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputPiece {
+    /// Which of the tasks that were asked for, from 0 on.
+    pub task: u32,
+    /// What of it.
+    pub part: OutputPart,
+}
+
+/// What a piece of a task's output holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputPart {
+    /// Bytes of stdout, after those of the pieces before.
+    Stdout(Vec<u8>),
+    /// Bytes of stderr, after those of the pieces before.
+    Stderr(Vec<u8>),
+    /// That was all of the task.
+    Complete,
+    /// The rest of the task cannot be read.
+    Unreadable {
+        /// Why.
+        why: String,
+    },
 }
 
 /// What a task leaves to be read.

@@ -190,6 +190,14 @@ pub enum Rejection {
         /// What is in the way, and what to do.
         why: String,
     },
+    /// What an ended task wrote is not kept any more.
+    #[error("{bytes} bytes that task {task} wrote are gone: agents keep the newest outputs only")]
+    OutputGone {
+        /// Which task.
+        task: TaskId,
+        /// How much of it is gone.
+        bytes: u64,
+    },
     /// The peer spoke out of turn or sent what is no message.
     #[error("protocol violation: {why}")]
     Violation {

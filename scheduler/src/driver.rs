@@ -8,20 +8,18 @@
 mod asking;
 mod ended;
 mod messages;
+mod updates;
 
 pub use self::messages::MessageTooLong;
 
-use self::{asking::Asking, ended::Ended};
+use self::{asking::Asking, ended::Ended, updates::Kept};
 use crate::scheduler::Scheduler;
 use skep_protocol::{
     AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Source, StatusUpdate,
     TaskId, TaskKey, TaskSpec, TaskState, Time,
     bounds::{LAUNCH_TASKS_MAX, STATE_BYTES_MAX, STATE_ENTRIES_MAX},
     frames,
-    framework::{
-        Acknowledgement, Answer, Call, Consent, Event, Filters, FrameworkInfo, Offer, Operation,
-        State,
-    },
+    framework::{Answer, Call, Consent, Event, Filters, FrameworkInfo, Offer, Operation, State},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,6 +37,7 @@ pub struct Driver {
     calls: Vec<Call>,
     live: BTreeMap<TaskId, Live>,
     ended: Ended,
+    kept_ends: Kept,
     /// What did not fit the frame of its launch, by the launch's first offer: enqueued as soon as
     /// the master has answered with the allocation.
     overflow: BTreeMap<OfferId, Vec<TaskSpec>>,
@@ -108,6 +107,7 @@ impl Driver {
             calls: Vec::new(),
             live: BTreeMap::new(),
             ended: Ended::default(),
+            kept_ends: Kept::default(),
             overflow: BTreeMap::new(),
             stage: Stage::Running,
             now: Time::ZERO,
@@ -470,60 +470,6 @@ impl Driver {
         });
         let updates = updates.collect();
         self.updated(updates, scheduler);
-    }
-
-    fn updated(&mut self, updates: Vec<StatusUpdate>, scheduler: &mut impl Scheduler) {
-        let mut acknowledgements: BTreeMap<TaskKey, u64> = BTreeMap::new();
-        for update in updates {
-            if update.seq > 0 {
-                acknowledgements.insert(update.key.clone(), update.seq);
-            }
-            if self.is_news(&update) {
-                self.asking.tell_of(Some(&update.state));
-                scheduler.status_update(self, &update);
-                self.asking.tell_of(None);
-            } else if self.is_back_unwanted(&update) {
-                self.kill(update.key.task);
-            }
-        }
-        if !acknowledgements.is_empty() {
-            let acknowledgements = acknowledgements
-                .into_iter()
-                .map(|(key, seq)| Acknowledgement { key, seq })
-                .collect();
-            self.calls.push(Call::Acknowledge { acknowledgements });
-        }
-    }
-
-    /// Whether the scheduler has not seen this yet; notes that it now has.
-    fn is_news(&mut self, update: &StatusUpdate) -> bool {
-        let StatusUpdate { key, seq, state, .. } = update;
-        if self.ended.contains(key) {
-            return false;
-        }
-        // A task that is not known here was launched by an earlier run of this framework.
-        let fresh = || Live { attempt: key.attempt, seen: 0 };
-        let live = self.live.entry(key.task.clone()).or_insert_with(fresh);
-        if key.attempt < live.attempt || (*seq > 0 && *seq <= live.seen) {
-            return false;
-        }
-        if key.attempt > live.attempt {
-            *live = fresh();
-        }
-        live.seen = live.seen.max(*seq);
-        if state.is_terminal() {
-            self.live.remove(&key.task);
-            self.ended.insert(key.clone());
-        }
-        true
-    }
-
-    /// Whether an attempt that was called lost is back, after its scheduler has made up its mind:
-    /// masters that were restarted cannot know that. Later attempts end it by themselves.
-    fn is_back_unwanted(&self, update: &StatusUpdate) -> bool {
-        let StatusUpdate { key, seq, state, .. } = update;
-        let is_live = *seq == 0 && !state.is_terminal();
-        is_live && self.ended.contains(key) && !self.live.contains_key(&key.task)
     }
 
     fn refused(&mut self, rejection: Rejection, scheduler: &mut impl Scheduler) {

@@ -41,7 +41,10 @@ use crate::{Ending, Scheduler};
 use skep_protocol::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources,
     Role, Source, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
-    framework::{Answer, Call, Demand, Event, FrameworkInfo, LaunchTask, Offer, Operation, State},
+    framework::{
+        Acknowledgement, Answer, Call, Demand, Event, FrameworkInfo, LaunchTask, Offer, Operation,
+        State,
+    },
     outcome::{Delivered, LostBy, Missing, TaskMessage},
     task::Feature,
     task::Form,
@@ -78,6 +81,8 @@ pub struct ClusterOf<P> {
     answers: BTreeMap<u64, Result<Vec<u8>, String>>,
     is_connected: bool,
     blobs: BTreeMap<Digest, Vec<u8>>,
+    /// The ends that were told and not acknowledged.
+    unacknowledged: BTreeMap<TaskKey, u64>,
 }
 
 #[derive(Debug)]
@@ -122,6 +127,7 @@ impl<P: Party> ClusterOf<P> {
             answers: BTreeMap::new(),
             is_connected: false,
             blobs: BTreeMap::new(),
+            unacknowledged: BTreeMap::new(),
         };
         cluster.reconnect();
         cluster
@@ -317,6 +323,18 @@ impl<P: Party> ClusterOf<P> {
         self.tasks.keys().map(ToString::to_string).collect()
     }
 
+    /// The attempts whose end was told and is not acknowledged: their agents keep what they wrote.
+    pub fn unacknowledged(&self) -> Vec<String> {
+        let keys = self.unacknowledged.keys();
+        keys.map(|key| format!("{}#{}", key.task, key.attempt)).collect()
+    }
+
+    /// Somebody outside the conversation wakes the framework.
+    pub fn wake(&mut self) {
+        self.party.woken(self.now);
+        self.carry_out();
+    }
+
     /// On which agent a task runs.
     pub fn agent_of(&self, task: &str) -> Option<&str> {
         self.tasks.get(&id(task)).map(|task| task.agent.as_str())
@@ -419,6 +437,7 @@ impl<P: Party> ClusterOf<P> {
         };
         if update.state.is_terminal() {
             self.tasks.remove(task);
+            self.unacknowledged.insert(update.key.clone(), update.seq);
         }
         self.tell(Event::StatusUpdates { updates: vec![update] });
     }
@@ -518,7 +537,14 @@ impl<P: Party> ClusterOf<P> {
             }
             Call::Suppress { .. } => self.pool.suppress(),
             Call::Revive { .. } => self.pool.revive(),
-            Call::Subscribe { .. } | Call::Acknowledge { .. } | Call::AnswerInverse { .. } => {}
+            Call::Subscribe { .. } | Call::AnswerInverse { .. } => {}
+            Call::Acknowledge { acknowledgements } => {
+                for Acknowledgement { key, seq } in acknowledgements {
+                    if self.unacknowledged.get(&key).is_some_and(|end| *end <= seq) {
+                        self.unacknowledged.remove(&key);
+                    }
+                }
+            }
         }
     }
 

@@ -23,6 +23,7 @@ mod many;
 mod messages;
 mod modules;
 mod one;
+mod outputs;
 mod peers;
 mod pipelines;
 mod programs;

@@ -12,6 +12,7 @@ use skep_protocol::{
     codec::{DecodeError, Message},
 };
 use std::io;
+use tokio::io::AsyncRead;
 use tokio_util::codec::{
     FramedRead, FramedWrite, LengthDelimitedCodec, length_delimited::LengthDelimitedCodecError,
 };
@@ -134,11 +135,14 @@ impl FrameWriter {
 }
 
 /// The receiving half of a stream of messages.
-#[derive(Debug)]
-pub(crate) struct FrameReader(FramedRead<RecvStream, LengthDelimitedCodec>);
+pub(crate) type FrameReader = FrameSource<RecvStream>;
 
-impl FrameReader {
-    pub(crate) fn new(stream: RecvStream, frame_bytes_max: usize) -> Self {
+/// Messages that come out of bytes.
+#[derive(Debug)]
+pub(crate) struct FrameSource<S>(FramedRead<S, LengthDelimitedCodec>);
+
+impl<S: AsyncRead + Unpin> FrameSource<S> {
+    pub(crate) fn new(stream: S, frame_bytes_max: usize) -> Self {
         Self(FramedRead::new(stream, codec(frame_bytes_max)))
     }
 
@@ -172,7 +176,7 @@ impl FrameReader {
     }
 
     /// Bytes already read behind the last message, and the bare stream with the rest.
-    pub(crate) fn into_stream(self) -> (Bytes, RecvStream) {
+    pub(crate) fn into_stream(self) -> (Bytes, S) {
         let parts = self.0.into_parts();
         (parts.read_buf.freeze(), parts.io)
     }

@@ -38,6 +38,7 @@ mod stream;
 pub mod blob;
 pub mod feed;
 pub mod log;
+pub mod outputs;
 
 pub use address::{Address, AddressError, MASTER_PORT};
 pub use authority::{Authority, AuthorityError, CERTIFICATE_LIFETIME, IssueError};

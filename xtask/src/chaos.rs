@@ -20,7 +20,7 @@ mod ledger;
 pub(crate) mod load;
 mod net;
 mod notes;
-mod process;
+pub(crate) mod process;
 mod report;
 mod strikes;
 mod struck;
@@ -160,6 +160,6 @@ fn finish(cluster: &mut Cluster) -> Result<bool> {
 
 /// Time is what this is about: faults last, and the cluster is left in peace.
 #[expect(clippy::disallowed_methods, reason = "real processes need real time")]
-fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }

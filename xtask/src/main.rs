@@ -14,6 +14,7 @@ mod guests;
 mod interrupt;
 mod jobs;
 mod mutants;
+mod outputs;
 mod repo;
 mod sim;
 mod tidy;
@@ -60,6 +61,8 @@ enum Command {
     Vm(vm::Order),
     /// Interrupt commands of a real cluster at random moments, and look for what they leave
     Interrupt(interrupt::Order),
+    /// Run a large array and check every line of its output, and what it costs in memory
+    Outputs(outputs::Order),
     /// Time how a large cluster comes back to a fresh master
     Reregister,
 }
@@ -79,6 +82,7 @@ fn main() -> Result<()> {
         Command::ChaosFramework(order) => chaos::load::run(order),
         Command::Vm(order) => vm::run(&order),
         Command::Interrupt(order) => interrupt::run(&order),
+        Command::Outputs(order) => outputs::run(&order),
         Command::Reregister => sim::reregister(),
     }
 }

@@ -25,7 +25,7 @@ use skep_protocol::{
     Incarnation, TaskKey, Time,
     agent::{AgentInfo, ToAgent, Volume},
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The decisions of one node.
 #[derive(Debug)]
@@ -57,7 +57,9 @@ pub struct Agent {
     /// The volumes that the master wants, by name, while those that are here are others.
     pub(crate) volumes_wanted: Option<BTreeMap<String, Volume>>,
     pub(crate) retries: Retries,
-    /// The sandboxes of ended tasks, oldest first.
+    /// The sandboxes of tasks whose end is not acknowledged: what they wrote may not be collected.
+    pub(crate) uncollected: BTreeSet<TaskKey>,
+    /// The sandboxes of tasks that nobody waits for, oldest first.
     pub(crate) sandboxes: VecDeque<TaskKey>,
     pub(crate) inputs: u64,
     pub(crate) turn: Turn,
@@ -100,6 +102,7 @@ impl Agent {
             profiles: Profiles::default(),
             volumes_wanted: None,
             retries: Retries::default(),
+            uncollected: BTreeSet::new(),
             sandboxes: VecDeque::new(),
             inputs: 0,
             turn: Turn::default(),

@@ -32,6 +32,9 @@ impl Agent {
         self.check_updates();
         let (kept, max) = (self.sandboxes.len(), self.policy.sandboxes_kept_max);
         assert!(kept <= max, "{kept} sandboxes are kept, at most {max} may be");
+        for key in &self.uncollected {
+            assert!(self.state.task(key).is_some(), "{key} waits to be collected and is not held");
+        }
     }
 
     /// Asserts that a restart would find what is durable now, if the store held these records: all

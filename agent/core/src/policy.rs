@@ -42,7 +42,8 @@ pub struct Policy {
     /// Bytes that modules, artifacts and inputs may take on the disk; beyond it those used longest
     /// ago go, but nothing that a task needs.
     pub cache_bytes_max: u64,
-    /// Sandboxes of ended tasks kept for people to look at, the oldest removed first.
+    /// Sandboxes of tasks whose end is acknowledged, kept for people to look at, the oldest removed
+    /// first. Those of tasks whose end is not acknowledged stay, and count as [`Self::tasks_max`].
     pub sandboxes_kept_max: usize,
     /// How long an orderly stop waits for its tasks to end.
     pub stop_max: Duration,

@@ -1,13 +1,6 @@
 //! The tasks that have not ended, and the ways in which they do.
 
-use crate::{
-    agent::Agent,
-    effect::Effect,
-    record::Record,
-    state::{Task, Work},
-    turn::Change,
-    waits::Need,
-};
+use crate::{agent::Agent, effect::Effect, record::Record, state::Work, turn::Change, waits::Need};
 use skep_protocol::{
     AllocationId, FrameworkId, Outcome, Rejection, Resources, TaskId, TaskKey, TaskSpec, Time,
     Usage, executor::ToExecutor, ids::Attempt, outcome::KilledBy, task::DirSource,
@@ -152,7 +145,11 @@ impl Agent {
         if self.state.task(&key).is_some_and(|task| task.guest_end().is_some()) {
             self.persist(Record::GuestEndForgotten { key: key.clone() });
         }
-        self.persist(Record::TaskForgotten { key, seq });
+        let has_sandbox = self.uncollected.remove(&key);
+        self.persist(Record::TaskForgotten { key: key.clone(), seq });
+        if has_sandbox {
+            self.keep_sandbox(key);
+        }
     }
 
     pub(crate) fn spec(&self, key: &TaskKey) -> Option<&TaskSpec> {
@@ -183,17 +180,21 @@ impl Agent {
         let wrote = usage.is_none_or(|usage| usage.stdout_bytes + usage.stderr_bytes > 0);
         let dirs = self.spec(key).map_or(&[][..], |spec| &spec.grants.dirs);
         if wrote || dirs.iter().any(|dir| dir.source == DirSource::Sandbox) {
-            self.keep_sandbox(key.clone());
+            self.uncollected.insert(key.clone());
         }
     }
 
-    /// An earlier run left this sandbox. That of a task that has not ended is not one to remove.
+    /// An earlier run left this sandbox. That of a task whose end is not acknowledged is not one to
+    /// remove.
     pub(crate) fn sandbox_found(&mut self, key: TaskKey) {
-        if self.state.task(&key).is_none_or(Task::has_ended) {
+        if self.state.task(&key).is_some() {
+            self.uncollected.insert(key);
+        } else {
             self.keep_sandbox(key);
         }
     }
 
+    /// Nobody waits for what a task left: it is kept for people to look at, while there is room.
     fn keep_sandbox(&mut self, key: TaskKey) {
         self.sandboxes.push_back(key);
         while self.sandboxes.len() > self.policy.sandboxes_kept_max {

@@ -188,7 +188,7 @@ async fn run(args: JobRun) -> Result<ExitCode> {
 async fn run_on(cluster: Cluster, plan: JobPlan, args: &JobRun) -> Result<ExitCode> {
     let JobPlan { job, modules, files } = plan;
     unless_told_to_end(push(&cluster, modules, files)).await??;
-    let mut scheduler = Watched { batch: Batch::once(job.clone()), watch: Shown::default() };
+    let mut scheduler = Watched::new(Batch::once(job.clone()), Shown::default());
     let info = FrameworkInfo {
         name: job.name,
         role: args.role.clone(),

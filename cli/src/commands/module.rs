@@ -20,7 +20,6 @@ use skep_protocol::{
 use skep_shell::OwnFolder;
 use std::{
     fmt::Write as _,
-    path::Path,
     process::{self, Stdio},
     time::Instant,
 };

@@ -116,7 +116,7 @@ fn inputs_are_files_of_this_machine_and_what_other_groups_leave() {
         (vec!["a.wasm".to_owned(), "x".to_owned()], vec!["in/{}".to_owned(), "out".to_owned()],)
     );
     let files: Vec<_> = plan.files.values().collect();
-    let of = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let of = |name: &str| folder.path().join(name);
     assert!(files.contains(&&of("a.wasm")) && files.contains(&&of("a.*")), "{files:?}");
     assert_eq!(plan.job.layers().expect("no circle"), [vec!["a"], vec!["b"]]);
 }

@@ -10,10 +10,14 @@
 mod collect;
 mod detach;
 pub(crate) mod exit;
+mod fetch;
 mod files;
 mod lacking;
+mod missing;
 mod plan;
 mod scheduler;
+mod show;
+mod spool;
 mod stdin;
 mod summary;
 mod targets;
@@ -21,7 +25,7 @@ mod targets;
 use crate::{
     args,
     failure::{Failure, Result, Sentence},
-    foreground, output,
+    foreground,
     private::on_its_cluster,
     signals::{told_to_end, unless_told_to_end},
     words,
@@ -111,15 +115,14 @@ async fn run_on(cluster: Cluster, args: &args::Run, program: &Program) -> Result
     }
     let fed = watch::Sender::new(Fed::Whole);
     let feeder = |running| Feeder { cluster: &cluster, source: stdin, running, fed: &fed };
-    let Collected { mut summary, mut code } = execute(&cluster, args, job, feeder).await?;
+    let Collected { document, mut code } = execute(&cluster, args, job, feeder).await?;
     if *fed.borrow() != Fed::Whole && code == 0 {
         // Many programs take an error of their input for its end.
         code = exit::FAILURE;
     }
     cluster.close().await;
-    if let Some(summary) = &mut summary {
-        summary.exit_code = code;
-        output::json(&summary)?;
+    if let Some(document) = document {
+        document.print(code).await?;
     }
     Ok(ExitCode::from(code))
 }
@@ -309,7 +312,7 @@ async fn execute<'a>(
         failover_timeout: args.bond.failover_timeout.0,
         ..FrameworkInfo::default()
     };
-    let collector = Collector::new(cluster, &job, args, told);
+    let collector = Collector::new(cluster, &job, args, told, order.clone());
     let fitting = Fitting::of(&job.group);
     let id = job.id.clone();
     let job = job.named(id);

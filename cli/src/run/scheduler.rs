@@ -23,8 +23,10 @@ pub(crate) enum Told {
 }
 
 /// What the scheduler is ordered to do from outside; it looks when it is woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
+    /// What these tasks left is collected, or never will be.
+    Collected(Vec<TaskKey>),
     /// All outputs are collected, or nobody waits for them: end the framework.
     Stop,
 }
@@ -45,7 +47,7 @@ pub(crate) fn scheduler(
     orders: mpsc::UnboundedReceiver<Order>,
     running: mpsc::UnboundedSender<TaskKey>,
 ) -> Watched<Teller> {
-    Watched { batch: Batch::held(job), watch: Teller { told, orders, running } }
+    Watched::new(Batch::held(job), Teller { told, orders, running })
 }
 
 impl Watch for Teller {
@@ -58,7 +60,8 @@ impl Watch for Teller {
             // Nobody hears it where there is nothing to feed them with.
             let _ = self.running.send(update.key.clone());
         }
-        let update = update.clone();
+        // Results may be large, many may wait to be told, and nobody there wants them.
+        let update = StatusUpdate { result: Vec::new(), ..update.clone() };
         let _ = self.told.send(match to {
             Move::Started => Told::Started { update },
             Move::Again => Told::Again { update },
@@ -70,9 +73,16 @@ impl Watch for Teller {
     }
 
     fn woken(&mut self, driver: &mut Driver) {
-        if let Ok(Order::Stop) = self.orders.try_recv() {
-            driver.stop();
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Collected(keys) => driver.acknowledge(&keys),
+                Order::Stop => driver.stop(),
+            }
         }
+    }
+
+    fn collects(&self) -> bool {
+        true
     }
 }
 

@@ -262,7 +262,8 @@ impl Active {
         if self.kept.standing.is_over() {
             return;
         }
-        if self.groups.values().any(|group| group.launched > 0) || self.can_begin() {
+        let goes_on = |group: &Progress| group.launched > 0 || group.holds_back();
+        if self.groups.values().any(goes_on) || self.can_begin() {
             return;
         }
         let is_done = self.groups.values().all(Progress::is_done);

@@ -36,7 +36,7 @@ pub use files::{FailedAttempt, FailedOutput, FileInput, FileSource, JobOutput};
 pub use fitting::{Fitting, usable};
 pub use job::{Fault, Group, Job, Own};
 pub use orders::{GroupReport, Order, Report, Standing};
-pub use scheduler::{Batch, Mode};
+pub use scheduler::{Batch, Hold, Mode};
 pub use stragglers::Stragglers;
 
 #[cfg(test)]

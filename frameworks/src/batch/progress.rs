@@ -183,6 +183,10 @@ pub(super) struct Progress {
     tasks: Vec<Task>,
     /// None before this one waits.
     first_waiting: usize,
+    /// None from this one on was ever launched.
+    frontier: usize,
+    /// Whether none is launched that never was: what others left is to be collected first.
+    pub(super) is_held: bool,
     pub(super) launched: u64,
     pub(super) done: u64,
     pub(super) failed: u64,
@@ -239,6 +243,8 @@ impl Progress {
         }
         if task.stage == Stage::Waiting {
             self.first_waiting = self.first_waiting.min(index);
+        } else {
+            self.frontier = self.frontier.max(index + 1);
         }
     }
 
@@ -252,9 +258,15 @@ impl Progress {
         }
     }
 
-    /// How many tasks wait.
+    /// How many tasks wait that may be launched.
     pub(super) const fn waiting(&self) -> u64 {
-        self.count() - self.launched - self.done - self.failed
+        let beyond = if self.is_held { self.count() - self.frontier as u64 } else { 0 };
+        self.count() - self.launched - self.done - self.failed - beyond
+    }
+
+    /// Whether tasks wait that may not be launched yet.
+    pub(super) const fn holds_back(&self) -> bool {
+        self.is_held && (self.frontier as u64) < self.count()
     }
 
     /// The first task that waits.
@@ -262,7 +274,8 @@ impl Progress {
         let rest = self.tasks.get(self.first_waiting..)?;
         let found = rest.iter().position(|task| task.stage == Stage::Waiting);
         self.first_waiting += found.unwrap_or(rest.len());
-        found.map(|_| self.first_waiting)
+        let may_go = !self.is_held || self.first_waiting < self.frontier;
+        found.filter(|_| may_go).map(|_| self.first_waiting)
     }
 
     pub(super) const fn is_done(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::{
     active::{Active, Place},
-    files::JobOutput,
+    files::{FailedOutput, JobOutput},
     job::{Group, Job, OWN_BYTES_MAX},
     keeping::{Keeping, Kept},
     launching::{Rest, Spread},
@@ -34,6 +34,15 @@ pub enum Mode {
     Once,
     /// So does it, but whoever holds it stops it.
     Held,
+}
+
+/// Whether tasks that never were launched are held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// They are.
+    On,
+    /// They are not.
+    Off,
 }
 
 /// See the module above.
@@ -98,6 +107,15 @@ impl Batch {
     /// Whether nothing of any job is to come any more.
     pub fn are_all_over(&self) -> bool {
         self.waiting.is_empty() && self.jobs.values().all(|job| job.kept.standing.is_over())
+    }
+
+    /// Launches no task that never was launched, or does so again: whoever collects what tasks have
+    /// left comes not after. Tasks that are to be tried again go on, lest somebody waits for one.
+    pub fn hold(&mut self, driver: &mut Driver, hold: Hold) {
+        for progress in self.jobs.values_mut().flat_map(|active| active.groups.values_mut()) {
+            progress.is_held = hold == Hold::On;
+        }
+        self.settle(driver);
     }
 
     /// What the tasks of all jobs have left.

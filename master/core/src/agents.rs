@@ -42,6 +42,8 @@ pub(crate) struct Agent {
     /// Those of them that have not ended.
     pub(crate) tally: Tally,
     pub(crate) over: Over,
+    /// Whether it has as many tasks as it may, or had until a moment ago.
+    pub(crate) is_crowded: bool,
 }
 
 /// Whether an agent is there.
@@ -118,6 +120,7 @@ impl Master {
                 tasks,
                 tally,
                 over,
+                is_crowded: false,
             };
             self.agents.insert(id.clone(), agent);
         }

@@ -69,7 +69,10 @@ impl Master {
     pub(crate) fn enforce_duty(&mut self, id: &AgentId) {
         let Some(agent) = self.agents.get(id) else { return };
         let is_connected = agent.connection().is_some();
-        let stance = self.stance(id);
+        let stance = match self.stance(id) {
+            Stance::Offered if self.is_crowded(id) => Stance::Closed,
+            stance => stance,
+        };
         if stance != Stance::Offered {
             self.rescind_offers_of(id);
         }

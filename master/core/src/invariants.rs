@@ -79,6 +79,7 @@ impl Master {
             let known = self.ledger.shares.agent(id);
             let is_open = known.is_some_and(|agent| agent.presence == Presence::Open);
             assert!(is_open || offers.is_empty(), "{id} takes no part and is offered");
+            assert!(!agent.is_crowded || offers.is_empty(), "{id} is crowded and is offered");
             let booked = self.ledger.shares.agent(id).map(|agent| agent.offered.sum());
             assert_eq!(booked, Some(sum), "{id} has other offers booked than are out");
         }

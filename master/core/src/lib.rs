@@ -24,6 +24,7 @@
 //! | `offers.rs`, `launch.rs` | what the allocator grants, offered; what is launched on it |
 //! | `ledger/` | allocations, and what the allocator hears of their tasks |
 //! | `tasks.rs`, `history.rs` | live tasks; those that ended last |
+//! | `crowding.rs` | agents that have as many tasks as they may |
 //! | `over.rs` | those that are over, and that agents may still have |
 //! | `updates.rs`, `reconcile.rs`, `checkpoints.rs` | what tasks tell, are asked, and leave |
 //! | `quota.rs`, `reservations.rs`, `volumes.rs` | what roles may have, and have set aside |
@@ -46,6 +47,7 @@ mod snapshot;
 
 mod agents;
 mod checkpoints;
+mod crowding;
 mod duty;
 mod frameworks;
 mod history;

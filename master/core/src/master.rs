@@ -44,6 +44,8 @@ pub struct Master {
     /// Frameworks that were asked to leave an agent. No map in it is empty.
     pub(crate) asked: BTreeMap<AgentId, BTreeMap<FrameworkId, Asked>>,
     pub(crate) tasks: Tasks,
+    /// Agents that have become crowded in this turn, or are not any more.
+    pub(crate) crowds: BTreeSet<AgentId>,
     pub(crate) ledger: Ledger,
     /// As many as the store holds; each is 32 bytes here.
     pub(crate) blobs: BTreeSet<Digest>,
@@ -92,6 +94,7 @@ impl Master {
         let ids = durable.frameworks.keys().cloned();
         Self {
             tasks: Tasks::new(policy.ended_tasks_max),
+            crowds: BTreeSet::new(),
             frameworks: ids.map(|id| (id, Framework::default())).collect(),
             expected: durable.agents.keys().filter(|id| !durable.is_gone(id)).cloned().collect(),
             policy,
@@ -150,6 +153,7 @@ impl Master {
             Input::Idle => self.allocate_if_dirty(),
             Input::Tick => self.on_tick(),
         }
+        self.settle_crowds();
         if self.ledger.is_dirty() && !self.timers.is_set(&Timer::Allocation) {
             self.timers.set(Timer::Allocation, self.now + self.policy.coalesce);
         }

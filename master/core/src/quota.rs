@@ -97,7 +97,9 @@ impl Master {
             |role: &Role| self.ledger.shares.explain(framework, role, needs, now.max(self.now));
         let whys: Vec<(&Role, Explanation)> =
             roles.iter().map(|role| (role, explain(role))).collect();
-        Response::Why(why_view(&whys))
+        let mut view = why_view(&whys);
+        view.sentences.extend(self.crowd_sentence());
+        Response::Why(view)
     }
 }
 

@@ -273,6 +273,7 @@ impl Master {
             agent.tasks.insert(key.clone());
             agent.tally.enter(phase);
         }
+        self.mind_crowd(&task.agent);
         if let Some(framework) = self.frameworks.get_mut(&key.framework) {
             framework.tally.enter(phase);
         }
@@ -322,6 +323,7 @@ impl Master {
             agent.tasks.remove(key);
             agent.tally.leave(phase);
         }
+        self.mind_crowd(&task.agent);
         if let Some(framework) = self.frameworks.get_mut(&key.framework) {
             framework.tally.leave(phase);
         }

@@ -35,6 +35,7 @@ impl Trouble {
         let status = match rejection {
             Rejection::WrongKind { .. } | Rejection::NotYours { .. } => StatusCode::FORBIDDEN,
             Rejection::UnknownTask { .. } | Rejection::UnknownBlob { .. } => StatusCode::NOT_FOUND,
+            Rejection::OutputGone { .. } => StatusCode::GONE,
             Rejection::NotAllowed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     hub::Hub,
-    requests::{self, Log},
+    logs::{self, Log},
+    requests,
 };
 use http_body_util::BodyExt as _;
 use hyper::{
@@ -101,7 +102,7 @@ pub(super) async fn log(
             }
         }
     }
-    match requests::open_log(hub, peer, Log { key, stream, offset, follow }).await {
+    match logs::open_log(hub, peer, Log { key, stream, offset, follow }).await {
         Ok(Ok(log)) => Ok(of(StatusCode::OK, BYTES, body::copied(log, cut))),
         Ok(Err(rejection)) => Err(Trouble::refused(&rejection)),
         Err(error) => Err(Trouble::broken("the agent did not answer", &error)),

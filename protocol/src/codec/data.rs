@@ -2,20 +2,20 @@
 
 use super::{
     DecodeError,
-    common::text,
-    convert::{Convert, convert_enum, known, read, required},
-    wire::data::{self as wire, request, response, stream_header},
+    common::{sentence, text},
+    convert::{Convert, at_most, convert_enum, known, read, required},
+    wire::data::{self as wire, output_piece, request, response, stream_header},
 };
 use crate::{
-    bounds::ID_BYTES_MAX,
-    data::{Follow, LogStream, Request, Response, StreamHeader},
+    bounds::{ID_BYTES_MAX, OUTPUT_TASKS_MAX},
+    data::{Follow, LogStream, OutputPart, OutputPiece, Request, Response, StreamHeader},
 };
 
 impl Convert for Request {
     type Wire = wire::Request;
 
     fn to_wire(&self) -> wire::Request {
-        use request::{Backup, Feed, FetchBlob, Host, Join, Kind, PutBlob, ReadLog};
+        use request::{Backup, Feed, FetchBlob, Host, Join, Kind, PutBlob, ReadLog, ReadOutputs};
         let kind = match self {
             Self::Join { secret, csr, name } => {
                 Kind::Join(Join { secret: secret.clone(), csr: csr.clone(), name: name.clone() })
@@ -31,6 +31,18 @@ impl Convert for Request {
                 follow: follow.to_wire(),
                 stream_id: *stream_id,
             }),
+            Self::ReadOutputs { agent, framework, tasks, stream_id } => {
+                let named = tasks.iter().map(|(task, attempt)| request::read_outputs::Attempt {
+                    task: task.to_wire(),
+                    attempt: attempt.to_wire(),
+                });
+                Kind::ReadOutputs(ReadOutputs {
+                    agent: agent.to_wire(),
+                    framework: framework.to_wire(),
+                    tasks: named.collect(),
+                    stream_id: *stream_id,
+                })
+            }
             Self::Backup { blobs, stream_id } => {
                 Kind::Backup(Backup { blobs: *blobs, stream_id: *stream_id })
             }
@@ -60,11 +72,50 @@ impl Convert for Request {
                 follow: read("read_log.follow", m.follow)?,
                 stream_id: m.stream_id,
             },
+            Kind::ReadOutputs(m) => {
+                let tasks = at_most("read_outputs.tasks", OUTPUT_TASKS_MAX, m.tasks)?;
+                let named = tasks
+                    .into_iter()
+                    .map(|named| Ok((read("task", named.task)?, read("attempt", named.attempt)?)));
+                let named: Result<Vec<_>, DecodeError> = named.collect();
+                Self::ReadOutputs {
+                    agent: read("read_outputs.agent", m.agent)?,
+                    framework: read("read_outputs.framework", m.framework)?,
+                    tasks: named.map_err(|error| error.within("read_outputs.tasks"))?,
+                    stream_id: m.stream_id,
+                }
+            }
             Kind::Backup(m) => Self::Backup { blobs: m.blobs, stream_id: m.stream_id },
             Kind::Host(m) => Self::Host { key: required("host.key", m.key)? },
             Kind::Feed(m) => Self::Feed { key: required("feed.key", m.key)? },
             Kind::Operator(m) => Self::Operator(read("operator", m)?),
         })
+    }
+}
+
+impl Convert for OutputPiece {
+    type Wire = wire::OutputPiece;
+
+    fn to_wire(&self) -> wire::OutputPiece {
+        use output_piece::{Complete, Kind};
+        let kind = match &self.part {
+            OutputPart::Stdout(bytes) => Kind::Stdout(bytes.clone()),
+            OutputPart::Stderr(bytes) => Kind::Stderr(bytes.clone()),
+            OutputPart::Complete => Kind::Complete(Complete {}),
+            OutputPart::Unreadable { why } => Kind::Unreadable(why.clone()),
+        };
+        wire::OutputPiece { task: self.task, kind: Some(kind) }
+    }
+
+    fn from_wire(wire: wire::OutputPiece) -> Result<Self, DecodeError> {
+        use output_piece::Kind;
+        let part = match known(wire.kind)? {
+            Kind::Stdout(bytes) => OutputPart::Stdout(bytes),
+            Kind::Stderr(bytes) => OutputPart::Stderr(bytes),
+            Kind::Complete(_) => OutputPart::Complete,
+            Kind::Unreadable(why) => OutputPart::Unreadable { why: sentence(&why) },
+        };
+        Ok(Self { task: wire.task, part })
     }
 }
 

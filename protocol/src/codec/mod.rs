@@ -85,6 +85,9 @@ impl Message for crate::data::Request {
 impl Message for crate::data::Response {
     const NAME: &'static str = "Response";
 }
+impl Message for crate::data::OutputPiece {
+    const NAME: &'static str = "OutputPiece";
+}
 impl Message for crate::data::StreamHeader {
     const NAME: &'static str = "StreamHeader";
 }

@@ -66,6 +66,7 @@ impl Convert for Rejection {
             Kind::VolumeInUse(m) => {
                 Self::VolumeInUse { name: sentence(&m.name), task: read("task", m.task)? }
             }
+            Kind::OutputGone(m) => Self::OutputGone { task: read("task", m.task)?, bytes: m.bytes },
             Kind::Undelivered(m) => {
                 Self::Undelivered { task: read("task", m.task)?, why: sentence(&m.why) }
             }
@@ -130,6 +131,9 @@ fn kind(rejection: &Rejection) -> Kind {
         }
         R::VolumeInUse { name, task } => {
             Kind::VolumeInUse(VolumeInUse { name: sentence(name), task: task.to_wire() })
+        }
+        R::OutputGone { task, bytes } => {
+            Kind::OutputGone(OutputGone { task: task.to_wire(), bytes: *bytes })
         }
         R::Undelivered { task, why } => {
             Kind::Undelivered(Undelivered { task: task.to_wire(), why: sentence(why) })

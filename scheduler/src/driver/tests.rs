@@ -6,7 +6,7 @@ use super::*;
 use skep_protocol::{
     AgentId, Amount, Digest, Resources, Role,
     bounds::MESSAGE_BYTES_MAX,
-    framework::{InverseOffer, Window},
+    framework::{Acknowledgement, InverseOffer, Window},
     outcome::{LostBy, TaskMessage},
 };
 
@@ -322,4 +322,65 @@ fn a_message_that_is_too_long_is_not_sent_and_one_that_was_dropped_ends_nothing(
     driver.handle(Time::ZERO, Event::Refused { rejection }, &mut told);
     assert_eq!(told.0, ["error: the message to task a was dropped: it has ended"]);
     assert_eq!(driver.ending(), None);
+}
+
+/// Keeps the ends of tasks.
+#[derive(Default)]
+struct Keeper(Vec<TaskKey>);
+
+impl Scheduler for Keeper {
+    fn resource_offers(&mut self, _: &mut Driver, _: Vec<Offer>) {}
+
+    fn status_update(&mut self, driver: &mut Driver, update: &StatusUpdate) {
+        self.0.push(update.key.clone());
+        driver.keep_end(update);
+    }
+}
+
+#[test]
+fn an_end_that_is_kept_is_acknowledged_when_it_is_collected_and_told_once() {
+    let (mut driver, _) = subscribed();
+    let mut keeper = Keeper::default();
+    let mut deliver = |driver: &mut Driver, updates: Vec<StatusUpdate>| {
+        driver.handle(Time::ZERO, Event::StatusUpdates { updates }, &mut keeper);
+        driver.take_calls()
+    };
+    let all = vec![update("a", 1, 1, TaskState::Running), update("a", 1, 2, finished())];
+    assert_eq!(deliver(&mut driver, all.clone()), acknowledge("a", 1, 1));
+    assert_eq!(deliver(&mut driver, all.clone()), [], "a repetition acknowledges nothing");
+    assert_eq!(driver.kept_ends(), 1);
+
+    driver.acknowledge([&key("a", 1), &key("b", 1)]);
+    assert_eq!(driver.take_calls(), acknowledge("a", 1, 2));
+    driver.acknowledge([&key("a", 1)]);
+    assert_eq!((driver.take_calls(), driver.kept_ends()), (vec![], 0));
+    // The acknowledgement was lost: the agent says it again.
+    assert_eq!(deliver(&mut driver, all[1..].to_vec()), acknowledge("a", 1, 2));
+    assert_eq!(keeper.0, [key("a", 1), key("a", 1)], "running, and its end");
+}
+
+#[test]
+fn an_end_that_no_agent_has_recorded_is_not_kept() {
+    let (mut driver, _) = subscribed();
+    let mut keeper = Keeper::default();
+    let lost = TaskState::Ended(Outcome::Lost { why: LostBy::AgentLost });
+    let updates = vec![update("a", 1, 0, lost)];
+    driver.handle(Time::ZERO, Event::StatusUpdates { updates }, &mut keeper);
+    assert_eq!((keeper.0.len(), driver.kept_ends(), driver.take_calls()), (1, 0, vec![]));
+}
+
+#[test]
+fn what_is_kept_stays_so_over_a_new_connection() {
+    let (mut driver, _) = subscribed();
+    let mut keeper = Keeper::default();
+    let event = || Event::StatusUpdates { updates: vec![update("a", 1, 1, finished())] };
+    driver.handle(Time::ZERO, event(), &mut keeper);
+    driver.disconnected(Time::ZERO, &mut keeper);
+    driver.connected();
+    let subscribed = Event::Subscribed { framework: framework(), state: State::new() };
+    driver.handle(Time::ZERO, subscribed, &mut keeper);
+    driver.handle(Time::ZERO, event(), &mut keeper);
+    assert_eq!((driver.take_calls(), driver.kept_ends(), keeper.0.len()), (vec![], 1, 1));
+    driver.acknowledge([&key("a", 1)]);
+    assert_eq!(driver.take_calls(), acknowledge("a", 1, 1));
 }

@@ -121,16 +121,6 @@ impl Kept {
         assert!(!is_schedule || count == 1, "{task} was begun for one slot {count} times");
     }
 
-    /// Whether something of it is to run or to end that does not, or has not.
-    pub(super) fn is_unsettled(&self) -> bool {
-        match &self.what {
-            _ if !self.wanted => !self.live.is_empty(),
-            What::Service(spec) => self.live.len() != spec.copies as usize,
-            What::Schedule(_) => false,
-            What::Hosted(_) => self.live.len() != 1,
-        }
-    }
-
     pub(super) const fn is_wanted(&self) -> bool {
         self.wanted
     }

@@ -60,6 +60,11 @@ impl Process {
         Ok(status)
     }
 
+    /// Its id, if it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Whether it runs, as far as is known.
     pub(crate) const fn is_running(&self) -> bool {
         self.child.is_some()

@@ -97,8 +97,32 @@ fn of_many_kept_sandboxes_the_oldest_are_removed() {
     // The sandbox of the first task is kept already.
     bench.launch(1, [spec("a"), spec("b"), spec("c")]);
     bench.report([ended("a"), ended("b")]);
+    bench.report([ended("c")]);
     let removed = Effect::RemoveSandbox { key: key("first") };
-    assert_eq!(bench.report([ended("c")]).last(), Some(&removed));
+    assert_eq!(bench.acknowledge("a", 1).last(), Some(&forgotten("a", 1)));
+    assert_eq!(bench.acknowledge("b", 1).last(), Some(&forgotten("b", 1)));
+    assert_eq!(bench.acknowledge("c", 1).last(), Some(&removed));
+}
+
+#[test]
+fn no_sandbox_is_removed_before_the_end_of_its_task_is_acknowledged() {
+    let mut bench = Bench::warm();
+    let tasks: Vec<String> = (0..20).map(|number| format!("t{number:02}")).collect();
+    bench.launch(1, tasks.iter().map(|task| spec(task)));
+    let removes = |effects: &[Effect]| {
+        effects.iter().any(|effect| matches!(effect, Effect::RemoveSandbox { .. }))
+    };
+    for task in &tasks {
+        assert!(!removes(&bench.report([ended(task)])), "{task} has just ended");
+    }
+    assert_eq!(bench.agent.uncollected.len(), 20);
+    assert_eq!(bench.agent.sandboxes, [key("first")]);
+    // Three are kept for people; with the first that makes four.
+    let removed: Vec<usize> =
+        (0..20).filter(|task| removes(&bench.acknowledge(&tasks[*task], 1))).collect();
+    assert_eq!(removed, (2..20).collect::<Vec<_>>());
+    assert_eq!(bench.agent.sandboxes, [key("t17"), key("t18"), key("t19")]);
+    assert!(bench.agent.uncollected.is_empty());
 }
 
 #[test]
@@ -116,6 +140,7 @@ fn a_task_that_wrote_nothing_has_no_sandbox_to_keep() {
         last_words: String::new(),
     }]);
     assert_eq!(bench.agent.sandboxes, [key("first")]);
+    assert!(bench.agent.uncollected.is_empty());
 }
 
 #[test]

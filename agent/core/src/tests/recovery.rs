@@ -243,6 +243,23 @@ fn the_sandbox_of_a_task_that_runs_on_is_not_removed() {
 }
 
 #[test]
+fn a_sandbox_that_is_found_is_kept_until_the_end_of_its_task_is_acknowledged() {
+    let mut first = at_work();
+    first.report([ended("a")]);
+    let mut second = restarted(first);
+    second.act(Input::SandboxKept { key: key("a") });
+    assert_eq!((second.agent.uncollected.len(), second.agent.sandboxes.len()), (1, 0));
+    for other in ["v", "w", "x", "y", "z"] {
+        let removes = |effect: &Effect| *effect == Effect::RemoveSandbox { key: key("a") };
+        assert!(!second.act(Input::SandboxKept { key: key(other) }).iter().any(removes));
+    }
+    second.admit();
+    second.acknowledge("a", 2);
+    assert!(second.agent.uncollected.is_empty());
+    assert_eq!(second.agent.sandboxes.back(), Some(&key("a")), "now it is one of those kept");
+}
+
+#[test]
 fn records_survive_their_json() {
     let mut bench = Bench::warm();
     bench.launch(1, [spec("a"), spec("b"), spec("c")]);

@@ -67,6 +67,65 @@ fn one_that_goes_on_where_another_has_ended_is_told_like_any_other() {
 }
 
 #[test]
+fn an_end_is_acknowledged_when_what_the_task_left_is_collected() {
+    let (scheduler, mut told, orders) = kit(2);
+    let mut cluster = Cluster::new(FrameworkInfo::default(), scheduler);
+    cluster.offer("n1", "cpus:2;mem:128");
+    cluster.finish("j.3");
+    cluster.finish("j.4");
+    assert_eq!(cluster.unacknowledged(), ["j.3#1", "j.4#1"]);
+    let ends = std::iter::from_fn(|| told.try_recv().ok()).filter_map(|told| match told {
+        Told::Ended { update, .. } => Some(update.key),
+        _ => None,
+    });
+    let keys: Vec<TaskKey> = ends.collect();
+    assert_eq!(keys.len(), 2);
+    orders.send(Order::Collected(keys[..1].to_vec())).expect("the scheduler listens");
+    cluster.wake();
+    assert_eq!(cluster.unacknowledged(), ["j.4#1"]);
+}
+
+/// Runs all that can be launched to its end; gives the keys of those that ended.
+fn run_all(
+    cluster: &mut Cluster<Watched<Teller>>,
+    told: &mut mpsc::UnboundedReceiver<Told>,
+) -> Vec<TaskKey> {
+    loop {
+        cluster.offer("n1", "cpus:1000;mem:64000");
+        let running = cluster.running();
+        if running.is_empty() {
+            break;
+        }
+        running.iter().for_each(|task| cluster.finish(task));
+    }
+    let ends = std::iter::from_fn(|| told.try_recv().ok()).filter_map(|told| match told {
+        Told::Ended { update, .. } => Some(update.key),
+        _ => None,
+    });
+    ends.collect()
+}
+
+#[test]
+fn no_new_task_is_launched_while_too_much_is_not_collected() {
+    let count = 20_000;
+    let (scheduler, mut told, orders) = kit(count);
+    let mut cluster = Cluster::new(FrameworkInfo::default(), scheduler);
+    let mut all = Vec::new();
+    let mut rounds = 0;
+    while (all.len() as u64) < count {
+        let ended = run_all(&mut cluster, &mut told);
+        // What was on its way then ends, too.
+        assert!((1..=16_000).contains(&ended.len()), "{} ended at once", ended.len());
+        all.extend(ended.iter().cloned());
+        rounds += 1;
+        orders.send(Order::Collected(ended)).expect("the scheduler listens");
+        cluster.wake();
+    }
+    assert!(rounds > 1, "it was held back");
+    assert!(cluster.unacknowledged().is_empty());
+}
+
+#[test]
 fn the_framework_is_torn_down_when_it_is_ordered_to() {
     let (mut scheduler, _told, orders) = kit(1);
     let mut driver = Driver::new(FrameworkInfo::default(), None);

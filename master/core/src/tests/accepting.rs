@@ -5,6 +5,7 @@ use skep_protocol::{
     Attempt, Digest, Rejection, TaskState,
     bounds::LAUNCH_TASKS_MAX,
     framework::{Call, Filters, Operation, RefusedTask},
+    operator,
 };
 
 fn offered() -> Story {
@@ -179,13 +180,12 @@ fn a_launch_and_an_agent_take_so_many_tasks_and_no_more() {
         "a: launch l1 in r within cpus:2;mem:128: f/t#1 f/u#1",
         "f: answered o1.0: launched l1 on a; refused v#1: too many tasks on agent a: at most 2",
     ]);
-    s.idle();
-    s.expect(["f: offer o2 of a: cpus:2;mem:3968"]);
+    let mut s = offered();
     let many: Vec<_> =
         (0..=LAUNCH_TASKS_MAX).map(|n| task(&format!("t{n}"), "cpus:1;mem:64")).collect();
-    s.accept("f", &["o2"], &many);
+    s.accept("f", &["o1"], &many);
     let answer = s.take_effects().pop().expect("an answer");
-    assert!(answer.starts_with("f: answered o2.0: rejected t0#1 t1#1"), "{answer}");
+    assert!(answer.starts_with("f: answered o1.0: rejected t0#1 t1#1"), "{answer}");
     assert!(answer.ends_with("too many tasks in one launch: at most 1000"), "{answer}");
 }
 
@@ -205,6 +205,40 @@ fn of_two_tasks_of_one_id_in_a_launch_one_is_launched_and_the_other_refused() {
         "a: launch l1 in r within cpus:2;mem:128: f/t#1 f/u#1",
         &format!("f: answered o1.0: launched l1 on a; refused t#1: {t}; refused u#2: {u}"),
     ]);
+}
+
+#[test]
+fn an_agent_with_as_many_tasks_as_it_may_have_is_offered_when_ends_are_acknowledged() {
+    let mut s = Story::with(|policy| policy.agent_tasks_max = 2);
+    s.framework("f", "r");
+    s.agent("a", "cpus:4;mem:4096");
+    s.idle();
+    s.expect(["f: offer o1 of a: cpus:4;mem:4096"]);
+    s.run("f", "o1", "a", &["t", "u"].map(|name| task(name, "cpus:1;mem:64")));
+    s.idle();
+    s.expect([]);
+    ["t", "u"].iter().for_each(|name| s.update("a", "f", name, 2, super::kit::OK));
+    s.take_effects();
+    // All of it is free, and what was told is not collected.
+    s.wait(60.0);
+    let offers = s.take_effects().iter().filter(|line| line.contains("offer")).count();
+    assert_eq!(offers, 0);
+    let why = |s: &Story| {
+        let framework = s.names.framework("f");
+        let request = operator::Request::Why { framework, needs: None };
+        match s.master.view(s.now, &request) {
+            Some(operator::Response::Why(why)) => why.sentences.join("; "),
+            other => panic!("{other:?}"),
+        }
+    };
+    let crowded = "1 agents have as many tasks as they may, 2: of these 2 have ended, and their \
+                   frameworks have not acknowledged it";
+    assert!(why(&s).contains(crowded), "{}", why(&s));
+    s.acknowledge("f", "t", 2);
+    s.idle();
+    let offers = s.take_effects();
+    assert!(offers.iter().any(|line| line.ends_with("of a: cpus:4;mem:4096")), "{offers:?}");
+    assert!(!why(&s).contains("as many tasks as they may"), "{}", why(&s));
 }
 
 #[test]

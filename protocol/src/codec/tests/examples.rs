@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     agent::{self, AgentInfo, HeldTask, Registration, ToMaster, Volume},
-    data::{self, Follow, LogStream, StreamHeader},
+    data::{self, Follow, LogStream, OutputPart, OutputPiece, StreamHeader},
     executor::{self, GuestStage, HeldGuest, Report, ToExecutor},
     framework::{
         Answer, Call, Consent, Demand, Event, Filters, FrameworkInfo, InverseOffer, Operation,
@@ -358,6 +358,15 @@ pub(super) fn requests() -> Examples<data::Request> {
         ("read_stdout", read_log(LogStream::Stdout, Follow::No)),
         ("read_stderr", read_log(LogStream::Stderr, Follow::UntilEnded)),
         ("read_core", read_log(LogStream::Core, Follow::No)),
+        (
+            "read_outputs",
+            Request::ReadOutputs {
+                agent: agent(),
+                framework: framework(),
+                tasks: vec![(task(), Attempt(2)), (task(), Attempt(300))],
+                stream_id: 9,
+            },
+        ),
         ("backup", Request::Backup { blobs: true, stream_id: 9 }),
         ("tasks", order(tasks)),
         ("kill", order(Order::Kill { framework: None, task: task() })),
@@ -472,6 +481,16 @@ pub(super) fn responses() -> Examples<data::Response> {
 fn recorded() -> operator::Recorded {
     let (key, outcome) = (key(), Outcome::Exited { code: 0 });
     operator::Recorded { key, spec: rich_spec(), outcome, usage: usage() }
+}
+
+pub(super) fn output_pieces() -> Examples<OutputPiece> {
+    let piece = |part| OutputPiece { task: 3, part };
+    vec![
+        ("stdout", piece(OutputPart::Stdout(b"out\n".to_vec()))),
+        ("stderr", piece(OutputPart::Stderr(vec![0, 255]))),
+        ("complete", piece(OutputPart::Complete)),
+        ("unreadable", piece(OutputPart::Unreadable { why: "Input/output error".into() })),
+    ]
 }
 
 pub(super) fn stream_headers() -> Examples<StreamHeader> {

@@ -37,6 +37,7 @@ fn data_messages_have_their_golden_bytes() {
     check("request", examples::requests());
     check("response", examples::responses());
     check("stream_header", examples::stream_headers());
+    check("output_piece", examples::output_pieces());
 }
 
 #[test]

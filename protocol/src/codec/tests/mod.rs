@@ -92,6 +92,7 @@ fn decode_as_everything(bytes: &[u8]) {
     decode_as::<data::Request>(bytes);
     decode_as::<data::Response>(bytes);
     decode_as::<data::StreamHeader>(bytes);
+    decode_as::<data::OutputPiece>(bytes);
 }
 
 /// The protobuf of field 1000, which no message has.

@@ -197,6 +197,7 @@ pub(super) fn rejection() -> impl Strategy<Value = Rejection> {
         (task(), resources(), resources())
             .prop_map(|(task, asked, offered)| Rejection::DoesNotFit { task, asked, offered }),
         (text(), text()).prop_map(|(field, why)| Rejection::Invalid { field, why }),
+        (task(), any::<u64>()).prop_map(|(task, bytes)| Rejection::OutputGone { task, bytes }),
         (task(), text()).prop_map(|(task, why)| Rejection::Undelivered { task, why }),
     ]
 }

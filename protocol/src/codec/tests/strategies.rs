@@ -3,7 +3,7 @@
 use super::{super::Message, examples, parts::*};
 use crate::{
     agent::{self, AgentInfo, HeldTask, Registration, ToMaster, Volume},
-    data::{self, Follow, LogStream, StreamHeader},
+    data::{self, Follow, LogStream, OutputPiece, StreamHeader},
     executor::{self, GuestStage, HeldGuest, Report, StartGuest, ToExecutor},
     framework::{Answer, Call, Consent, Demand, Event, Filters, FrameworkInfo, Operation},
     hello::Hello,
@@ -34,6 +34,7 @@ pub(super) fn any_encoded() -> impl Strategy<Value = Bytes> {
         request().prop_map(|m| m.encode()),
         response().prop_map(|m| m.encode()),
         stream_header().prop_map(|m| m.encode()),
+        output_piece().prop_map(|m| m.encode()),
     ]
 }
 
@@ -335,6 +336,7 @@ pub(super) fn request() -> impl Strategy<Value = data::Request> {
                 stream_id,
             }
         ),
+        proptest::sample::select(examples::requests()).prop_map(|(_, request)| request),
         (any::<bool>(), any::<u64>())
             .prop_map(|(blobs, stream_id)| Request::Backup { blobs, stream_id }),
         operator_request().prop_map(Request::Operator),
@@ -400,6 +402,10 @@ pub(super) fn response() -> impl Strategy<Value = data::Response> {
         proptest::sample::select(examples::responses()).prop_map(|(_, response)| response),
         rejection().prop_map(|rejection| Response::Refused { rejection }),
     ]
+}
+
+pub(super) fn output_piece() -> impl Strategy<Value = OutputPiece> {
+    proptest::sample::select(examples::output_pieces()).prop_map(|(_, piece)| piece)
 }
 
 pub(super) fn stream_header() -> impl Strategy<Value = StreamHeader> {
