@@ -3,6 +3,7 @@
 use super::*;
 use crate::{Gone, GuestEnd};
 use skep_protocol::{
+    Rejection,
     executor::HeldGuest,
     outcome::{Delivered, KilledBy, LostBy, Missing, Trap},
     task::{self, DirGrant, DirSource, Form, Output},
@@ -174,8 +175,8 @@ fn a_guest_that_does_badly_or_dies_delivers_what_is_there_and_its_reason_stays()
 fn a_guest_that_never_ran_or_that_nobody_waits_for_delivers_nothing() {
     for outcome in [
         Outcome::ModuleRejected { why: "it imports env.x".into() },
-        Outcome::Refused { rejection: skep_protocol::Rejection::Recalled },
-        Outcome::Killed { by: KilledBy::NewerAttempt(skep_protocol::Attempt(2)) },
+        Outcome::Refused { rejection: Rejection::Recalled },
+        Outcome::Killed { by: KilledBy::NewerAttempt(Attempt(2)) },
         Outcome::Killed { by: KilledBy::FrameworkRemoved },
     ] {
         let mut bench = Bench::warm();

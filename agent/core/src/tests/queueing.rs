@@ -99,6 +99,7 @@ fn of_many_kept_sandboxes_the_oldest_are_removed() {
     bench.report([ended("a"), ended("b")]);
     bench.report([ended("c")]);
     let removed = Effect::RemoveSandbox { key: key("first") };
+    let forgotten = |task, seq| Effect::Persist(Record::TaskForgotten { key: key(task), seq });
     assert_eq!(bench.acknowledge("a", 1).last(), Some(&forgotten("a", 1)));
     assert_eq!(bench.acknowledge("b", 1).last(), Some(&forgotten("b", 1)));
     assert_eq!(bench.acknowledge("c", 1).last(), Some(&removed));
@@ -107,8 +108,8 @@ fn of_many_kept_sandboxes_the_oldest_are_removed() {
 #[test]
 fn no_sandbox_is_removed_before_the_end_of_its_task_is_acknowledged() {
     let mut bench = Bench::warm();
-    let tasks: Vec<String> = (0..20).map(|number| format!("t{number:02}")).collect();
-    bench.launch(1, tasks.iter().map(|task| spec(task)));
+    let tasks: [String; 20] = std::array::from_fn(|number| format!("t{number:02}"));
+    bench.launch(1, tasks.each_ref().map(|task| spec(task)));
     let removes = |effects: &[Effect]| {
         effects.iter().any(|effect| matches!(effect, Effect::RemoveSandbox { .. }))
     };
