@@ -251,7 +251,10 @@ class SchedulerDriver:
         self._call("SUPPRESS", {"roles": list(roles)})
 
     def revive_offers(self, roles: Iterable[str] = ()) -> None:
-        """Offers again, and at once."""
+        """Offers again, and at once, also of what was declined: when there is new work.
+
+        What the framework waits for is as much again as it said last.
+        """
         self._call("REVIVE", {"roles": list(roles)})
 
     def reconcile_tasks(self, tasks: Iterable[Union[str, TaskStatus, TaskInfo]] = ()) -> None:
@@ -301,7 +304,11 @@ class SchedulerDriver:
         wants: Optional[Mapping[str, float]] = None,
         role: Optional[str] = None,
     ) -> None:
-        """Says what the framework waits for; without ``least`` and ``wants``: whatever there is."""
+        """Says what the framework waits for; without ``least`` and ``wants``: whatever there is.
+
+        Say it again when it has changed: what is launched on offers is waited for no more, and what
+        was declined is offered again if it was for another ``least``.
+        """
         body: Dict[str, Any] = {"role": role}
         if least is not None or wants is not None:
             body["demand"] = {"least": dict(least or {}), "wants": dict(wants or {})}
@@ -364,7 +371,9 @@ class SchedulerDriver:
                 return None
             specs.append(task.to_json(digest))
         self._await(tasks)
-        return specs
+        # Named twice it is still one task, and has one end.
+        once = {(spec["task"], spec.get("attempt", 1)): spec for spec in reversed(specs)}
+        return list(reversed(list(once.values())))
 
     def _await(self, tasks: Iterable[Union[TaskInfo, Mapping[str, Any]]]) -> None:
         """From now on each ends in one last update."""
