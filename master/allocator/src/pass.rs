@@ -163,6 +163,9 @@ impl Allocator {
 
     /// Whether what was just booked has left more to others than they were found to have.
     fn leaves_more(&mut self) -> bool {
+        if self.guarantees == 0 {
+            return false;
+        }
         let has_more = std::mem::take(&mut self.dirty.everything) || self.has_more_surplus();
         self.surplus_then = self.surplus_then.at_most(&self.surplus());
         has_more
