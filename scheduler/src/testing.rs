@@ -80,6 +80,7 @@ pub struct ClusterOf<P> {
     messages: Vec<(TaskId, Vec<u8>)>,
     answers: BTreeMap<u64, Result<Vec<u8>, String>>,
     is_connected: bool,
+    is_obeying: bool,
     blobs: BTreeMap<Digest, Vec<u8>>,
     /// The ends that were told and not acknowledged.
     unacknowledged: BTreeMap<TaskKey, u64>,
@@ -126,6 +127,7 @@ impl<P: Party> ClusterOf<P> {
             messages: Vec::new(),
             answers: BTreeMap::new(),
             is_connected: false,
+            is_obeying: false,
             blobs: BTreeMap::new(),
             unacknowledged: BTreeMap::new(),
         };
@@ -444,10 +446,12 @@ impl<P: Party> ClusterOf<P> {
 
     /// Does what the framework has ordered, and offers what it would take, until it orders no more.
     fn carry_out(&mut self) {
+        let is_within = mem::replace(&mut self.is_obeying, true);
         loop {
             let calls = self.party.take_calls();
-            if calls.is_empty() && !self.offer_next() {
-                return;
+            // What was ordered before this has not been carried out yet, if it is within that.
+            if calls.is_empty() && (is_within || !self.offer_next()) {
+                break;
             }
             for call in calls {
                 if self.is_connected {
@@ -455,6 +459,7 @@ impl<P: Party> ClusterOf<P> {
                 }
             }
         }
+        self.is_obeying = is_within;
     }
 
     /// Offers what is free of the first agent that has something to offer; false: none has.

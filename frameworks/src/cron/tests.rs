@@ -120,7 +120,8 @@ fn one_that_no_agent_has_room_for_does_not_delay_the_others() {
     let mut cluster = Cluster::new(framework_info("cron"), Cron::default());
     cluster.join("n1", "cpus:2;mem:1024");
     let mut huge = spec(Overlap::Skip, Missed::Last);
-    (huge.name, huge.work.resources) = ("huge".into(), "cpus:1000".parse().expect("resources"));
+    (huge.name, huge.work.resources) =
+        ("huge".into(), "cpus:1000;mem:64".parse().expect("resources"));
     order(&mut cluster, &Order::Apply { spec: Box::new(huge) }).expect("taken");
     let mut tall = spec(Overlap::Allow, Missed::Last);
     (tall.name, tall.work.resources) = ("tall".into(), "cpus:1;mem:2048".parse().expect("one"));

@@ -478,7 +478,7 @@ fn offers_are_asked_for_when_a_copy_is_due() {
     let due = cluster.now() + 10 * SECOND;
     assert_eq!(driver.deadline(), Some(due));
     driver.woken(due, &mut batch);
-    let [Call::Revive { .. }, Call::Demand { demand: Some(demand), .. }] = &driver.take_calls()[..]
+    let [Call::Demand { demand: Some(demand), .. }, Call::Revive { .. }] = &driver.take_calls()[..]
     else {
         panic!("it asks for offers")
     };
