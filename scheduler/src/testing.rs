@@ -27,16 +27,15 @@
 //! A guest is tested just so: `skep-guest-testing` runs one where this runs a scheduler.
 //!
 //! Its time stands still until [`ClusterOf::advance`]. Tasks run as soon as they are launched, and
-//! as long as the test likes. Offers are what the test says, or, of agents that it has let
-//! [`join`](ClusterOf::join), what is free of them, whenever the framework would take it. What it
-//! does not do: share anything with others.
+//! as long as the test likes. Offers are what the test says, or what is free of agents that it let
+//! [`join`](ClusterOf::join). What it does not do: share anything with others.
 
 mod party;
 mod pool;
 
 pub use party::{Native, Party};
 
-use self::pool::Pool;
+use self::pool::{Pool, launched_by};
 use crate::{Ending, Scheduler};
 use skep_protocol::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources,
@@ -162,25 +161,6 @@ impl<P: Party> ClusterOf<P> {
         for task in names {
             self.update(&task, TaskState::Running, Vec::new());
         }
-    }
-
-    /// An agent joins that has so much, such as `cpus:1;mem:64`. What is free of it is offered as
-    /// a master does it: at once, but nothing that was declined before its time is over, and no
-    /// less and no more than the framework has said that it waits for.
-    ///
-    /// # Panics
-    /// If that is no resources, or no agent's name.
-    pub fn join(&mut self, agent: &str, resources: &str) {
-        let resources = resources.parse().expect("resources, such as cpus:1;mem:64");
-        self.pool.add(AgentId::new(agent).expect("an agent's name"), resources);
-        self.carry_out();
-    }
-
-    /// The offers of agents that have joined, since this was last asked, in order: after how long,
-    /// of which agent, and how much.
-    pub fn offered(&mut self) -> Vec<(Duration, String, String)> {
-        let made = self.pool.made().into_iter();
-        made.map(|(at, agent, resources)| (at.since(BEGIN), agent, resources)).collect()
     }
 
     /// Offers resources of an agent, such as `cpus:1;mem:64`.
@@ -444,12 +424,11 @@ impl<P: Party> ClusterOf<P> {
         self.tell(Event::StatusUpdates { updates: vec![update] });
     }
 
-    /// Does what the framework has ordered, and offers what it would take, until it orders no more.
+    /// Does what the framework has ordered, all of it, and then offers what it would take.
     fn carry_out(&mut self) {
         let is_within = mem::replace(&mut self.is_obeying, true);
         loop {
             let calls = self.party.take_calls();
-            // What was ordered before this has not been carried out yet, if it is within that.
             if calls.is_empty() && (is_within || !self.offer_next()) {
                 break;
             }
@@ -460,22 +439,6 @@ impl<P: Party> ClusterOf<P> {
             }
         }
         self.is_obeying = is_within;
-    }
-
-    /// Offers what is free of the first agent that has something to offer; false: none has.
-    fn offer_next(&mut self) -> bool {
-        if !self.is_connected || self.party.ending().is_some() {
-            return false;
-        }
-        let mut used: BTreeMap<AgentId, Resources> = BTreeMap::new();
-        for Task { agent, spec, .. } in self.tasks.values() {
-            used.entry(agent.clone()).or_default().add(&spec.resources);
-        }
-        let id = OfferId(self.numbers + 1);
-        let Some((agent, resources)) = self.pool.next(id, self.now, &used) else { return false };
-        let offer = self.an_offer(agent.as_str(), &resources.to_string(), &[]);
-        self.party.handle(self.now, Event::Offers { offers: vec![offer] });
-        true
     }
 
     fn obey(&mut self, call: Call) {
@@ -621,17 +584,6 @@ impl<P: Party> ClusterOf<P> {
             self.tell(Event::StatusUpdates { updates: vec![update] });
         }
     }
-}
-
-/// What the tasks of these operations are given together.
-fn launched_by(operations: &[Operation]) -> Resources {
-    let mut sum = Resources::none();
-    for operation in operations {
-        if let Operation::Launch { tasks } = operation {
-            tasks.iter().flatten().for_each(|spec| sum.add(&spec.resources));
-        }
-    }
-    sum
 }
 
 fn framework() -> FrameworkId {

@@ -1,10 +1,11 @@
 //! Agents of a test cluster whose free resources are offered without a word of the test: as a
 //! master offers them to a framework that is alone.
 
+use super::{BEGIN, ClusterOf, Party, Task};
 use skep_protocol::{
     AgentId, OfferId, Resources, Time,
     bounds::REFUSE_DEFAULT,
-    framework::{Demand, Filters},
+    framework::{Demand, Event, Filters, Operation},
 };
 use std::{collections::BTreeMap, mem, time::Duration};
 
@@ -136,4 +137,52 @@ impl Pool {
     pub(super) fn made(&mut self) -> Vec<(Time, String, String)> {
         mem::take(&mut self.made)
     }
+}
+
+impl<P: Party> ClusterOf<P> {
+    /// An agent joins that has so much, such as `cpus:1;mem:64`. What is free of it is offered as
+    /// a master does it: at once, but nothing that was declined before its time is over, and no
+    /// less and no more than the framework has said that it waits for.
+    ///
+    /// # Panics
+    /// If that is no resources, or no agent's name.
+    pub fn join(&mut self, agent: &str, resources: &str) {
+        let resources = resources.parse().expect("resources, such as cpus:1;mem:64");
+        self.pool.add(AgentId::new(agent).expect("an agent's name"), resources);
+        self.carry_out();
+    }
+
+    /// The offers of agents that have joined, since this was last asked, in order: after how long,
+    /// of which agent, and how much.
+    pub fn offered(&mut self) -> Vec<(Duration, String, String)> {
+        let made = self.pool.made().into_iter();
+        made.map(|(at, agent, resources)| (at.since(BEGIN), agent, resources)).collect()
+    }
+
+    /// Offers what is free of the first agent that has something to offer; false: none has.
+    pub(super) fn offer_next(&mut self) -> bool {
+        if !self.is_connected || self.party.ending().is_some() {
+            return false;
+        }
+        let mut used: BTreeMap<AgentId, Resources> = BTreeMap::new();
+        for Task { agent, spec, .. } in self.tasks.values() {
+            used.entry(agent.clone()).or_default().add(&spec.resources);
+        }
+        let id = OfferId(self.numbers + 1);
+        let Some((agent, resources)) = self.pool.next(id, self.now, &used) else { return false };
+        let offer = self.an_offer(agent.as_str(), &resources.to_string(), &[]);
+        self.party.handle(self.now, Event::Offers { offers: vec![offer] });
+        true
+    }
+}
+
+/// What the tasks of these operations are given together.
+pub(super) fn launched_by(operations: &[Operation]) -> Resources {
+    let mut sum = Resources::none();
+    for operation in operations {
+        if let Operation::Launch { tasks } = operation {
+            tasks.iter().flatten().for_each(|spec| sum.add(&spec.resources));
+        }
+    }
+    sum
 }
