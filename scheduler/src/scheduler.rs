@@ -73,10 +73,10 @@ pub trait Scheduler {
         let _ = (driver, offer, answer);
     }
 
-    /// A task's state has changed. The update is acknowledged when this returns, unless it is an end
-    /// that [`Driver::keep_end`] keeps: then the agent also keeps what the task wrote until
-    /// [`Driver::acknowledge`]. An update may come again if the framework itself is restarted before
-    /// it is acknowledged.
+    /// A task's state has changed. The update is acknowledged when this returns, unless it is an
+    /// end that [`Driver::keep_end`] keeps: then the agent also keeps what the task wrote until
+    /// [`Driver::acknowledge`]. An update may come again if the framework itself is restarted
+    /// before it is acknowledged.
     fn status_update(&mut self, driver: &mut Driver, update: &StatusUpdate) {
         let _ = (driver, update);
     }

@@ -35,7 +35,7 @@ mod pool;
 
 pub use party::{Native, Party};
 
-use self::pool::{Pool, launched_by};
+use self::pool::Pool;
 use crate::{Ending, Scheduler};
 use skep_protocol::{
     AgentId, AllocationId, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources,
@@ -444,21 +444,7 @@ impl<P: Party> ClusterOf<P> {
     fn obey(&mut self, call: Call) {
         match call {
             Call::Accept { offers, operations, filters } => {
-                self.pool.give_back(&offers, &launched_by(&operations), filters, self.now);
-                let taken: Vec<_> =
-                    offers.iter().filter_map(|offer| self.offers.remove(offer)).collect();
-                let [offer, ..] = taken.as_slice() else {
-                    let rejection = Rejection::InvalidOffer { offer: offers[0] };
-                    return self.reject(&offers, operations, &rejection);
-                };
-                let agent = offer.agent.clone();
-                for (number, operation) in (0..).zip(operations) {
-                    if let Operation::Launch { tasks } = operation {
-                        self.numbers += 1;
-                        let place = (AllocationId(self.numbers), &agent);
-                        self.launch((offers.first().copied(), number), place, tasks);
-                    }
-                }
+                self.accept(&offers, operations, filters);
             }
             Call::Enqueue { tasks, allocation } => self.enqueue(allocation, tasks),
             Call::Decline { offers, filters } => {

@@ -3,7 +3,7 @@
 
 use super::{BEGIN, ClusterOf, Party, Task};
 use skep_protocol::{
-    AgentId, OfferId, Resources, Time,
+    AgentId, AllocationId, OfferId, Rejection, Resources, Time,
     bounds::REFUSE_DEFAULT,
     framework::{Demand, Event, Filters, Operation},
 };
@@ -157,6 +157,28 @@ impl<P: Party> ClusterOf<P> {
     pub fn offered(&mut self) -> Vec<(Duration, String, String)> {
         let made = self.pool.made().into_iter();
         made.map(|(at, agent, resources)| (at.since(BEGIN), agent, resources)).collect()
+    }
+
+    pub(super) fn accept(
+        &mut self,
+        offers: &[OfferId],
+        operations: Vec<Operation>,
+        filters: Filters,
+    ) {
+        self.pool.give_back(offers, &launched_by(&operations), filters, self.now);
+        let taken: Vec<_> = offers.iter().filter_map(|offer| self.offers.remove(offer)).collect();
+        let [offer, ..] = taken.as_slice() else {
+            let rejection = Rejection::InvalidOffer { offer: offers[0] };
+            return self.reject(offers, operations, &rejection);
+        };
+        let agent = offer.agent.clone();
+        for (number, operation) in (0..).zip(operations) {
+            if let Operation::Launch { tasks } = operation {
+                self.numbers += 1;
+                let place = (AllocationId(self.numbers), &agent);
+                self.launch((offers.first().copied(), number), place, tasks);
+            }
+        }
     }
 
     /// Offers what is free of the first agent that has something to offer; false: none has.

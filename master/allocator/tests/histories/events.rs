@@ -92,7 +92,9 @@ fn wide() -> impl Strategy<Value = Event> {
     };
     prop_oneof![
         2 => (a.clone(), 0..3_usize, any::<bool>(), 0..2_u64)
-            .prop_map(|(agent, zone, elsewhere, gpus)| Event::Locate { agent, zone, elsewhere, gpus }),
+            .prop_map(|(agent, zone, elsewhere, gpus)| {
+                Event::Locate { agent, zone, elsewhere, gpus }
+            }),
         1 => (f.clone(), any::<[bool; 3]>()).prop_map(|(framework, [revocable, anywhere, gpus])| {
             Event::Can { framework, revocable, anywhere, gpus }
         }),
