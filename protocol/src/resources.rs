@@ -105,7 +105,8 @@ impl TryFrom<f64> for Amount {
         }
         let millis = units * 1_000.0;
         let error = 1e-6_f64.max(millis * 4.0 * f64::EPSILON);
-        if (millis - millis.round()).abs() > error {
+        let is_rounded_off = units > 0.0 && millis < 0.5;
+        if is_rounded_off || (millis - millis.round()).abs() > error {
             return Err(not_an_amount());
         }
         format!("{:.3}", units.abs()).parse()
