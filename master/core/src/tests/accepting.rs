@@ -220,7 +220,7 @@ fn an_agent_with_as_many_tasks_as_it_may_have_is_offered_when_ends_are_acknowled
     ["t", "u"].iter().for_each(|name| s.update("a", "f", name, 2, super::kit::OK));
     s.take_effects();
     // All of it is free, and what was told is not collected.
-    s.wait(60.0);
+    s.wait_beating("a", 60);
     let offers = s.take_effects().iter().filter(|line| line.contains("offer")).count();
     assert_eq!(offers, 0);
     let why = |s: &Story| {
