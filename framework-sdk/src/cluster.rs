@@ -35,8 +35,9 @@ use tokio::{
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a framework that ends waits for the master to confirm that it is torn down, and dials
-/// again if need be. Longer than the longest pause between two dials.
-const TEARDOWN_MAX: Duration = Duration::from_secs(10);
+/// again if need be. A broken connection is noticed meanwhile, and the longest pause between two
+/// dials is over.
+const TEARDOWN_MAX: Duration = Duration::from_secs(15);
 
 /// How long to wait after a connection broke before dialling again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);

@@ -123,7 +123,7 @@ fn a_command_that_cannot_tell_the_master_ends_all_the_same_and_so_do_its_tasks()
     cluster.master.kill();
     signal(run.id(), Signal::TERM);
     let ended = Ended::from(run.wait_with_output().unwrap()).expect_code(143);
-    ended.expect_words(&["no master has confirmed for 10 s", "not heard of it for 1 s"]);
+    ended.expect_words(&["no master has confirmed for 15 s", "not heard of it for 1 s"]);
     let words = ["master", "--listen", &cluster.address, "--data", "master"];
     cluster.master = Process::start("master", &mut cluster.home.skep(words));
     cluster.await_agents(1);
