@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what it is parsed into.
 
+mod bench;
 mod files;
 mod frameworks;
 mod keeping;
@@ -9,10 +10,12 @@ mod sandbox;
 mod sharing;
 mod trouble;
 
+pub(crate) use bench::{Bench, BenchAllocator, BenchCompute, BenchCpu, BenchStart, BenchTasks};
 pub(crate) use files::{Files, InputFile, OutputFile};
 pub(crate) use frameworks::{
-    ApplyFile, CronCommand, FetchJob, FrameworkCommand, HostArgs, HostedLogs, JobCommand, JobFile,
-    JobRun, JobSubmit, LOOK_EVERY, OneFramework, OneJob, OneNamed, ServiceCommand, ShowHosted,
+    ApplyFile, Bond, CronCommand, FetchJob, FrameworkCommand, HostArgs, HostedLogs, JobCommand,
+    JobFile, JobRun, JobSubmit, LOOK_EVERY, OneFramework, OneJob, OneNamed, ServiceCommand,
+    ShowHosted,
 };
 pub(crate) use keeping::{
     AgentArgs, AgentCommand, FixedReservation, MaintenanceArgs, OneAgent, VolumeCommand,
@@ -33,7 +36,7 @@ use skep_protocol::{ModuleLimits, Role, operator::PeerKind};
 use std::{
     ffi::OsString,
     net::SocketAddr,
-    num::{NonZeroU64, NonZeroUsize},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
@@ -219,17 +222,6 @@ impl Run {
         &self.words[1..]
     }
 }
-
-/// How the tasks of a command that waits for them depend on it.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Bond {
-    /// How long its tasks live on when the master hears no more of this command
-    #[arg(long, default_value = FAILOVER_TIMEOUT, value_name = "TIME")]
-    pub(crate) failover_timeout: Span,
-}
-
-/// With the silence after which a connection counts as broken it is well below two minutes.
-const FAILOVER_TIMEOUT: &str = "60s";
 
 /// Limits of each task; exceeding one ends the task.
 #[derive(Clone, Debug, Args)]
@@ -504,33 +496,6 @@ pub(crate) struct Replay {
     pub(crate) task: skep_protocol::TaskId,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Bench {
-    /// Tasks end to end: latency of one, throughput of many
-    Tasks(BenchTasks),
-    /// Processors inside executors: shares, lateness of those that wake, time of a kill
-    Cpu(BenchCpu),
-    /// Starts: what a guest costs that does nothing, and one that waits
-    Start(BenchStart),
-    /// What the sandbox costs a program that only computes
-    Compute(BenchCompute),
-    /// Sharing: passes and single events in a cluster of any size, on paper
-    Allocator(BenchAllocator),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchAllocator {
-    /// Agents, each with 24 cpus of which 16 are in use
-    #[arg(long, default_value = "20000", value_name = "N")]
-    pub(crate) agents: NonZeroUsize,
-    /// Frameworks
-    #[arg(long, default_value = "2000", value_name = "N")]
-    pub(crate) frameworks: NonZeroUsize,
-    /// Roles that they share out among themselves
-    #[arg(long, default_value = "1", value_name = "N")]
-    pub(crate) roles: NonZeroUsize,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct Simulate {
     /// The scenario, JSON or TOML
@@ -538,56 +503,6 @@ pub(crate) struct Simulate {
     /// Also draw each role's share over the steps
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchCompute {
-    /// How often each kernel runs in each way; the fastest run counts
-    #[arg(long, default_value = "5", value_name = "N")]
-    pub(crate) repeat: NonZeroUsize,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchCpu {
-    /// For how long guests compute each time shares are measured
-    #[arg(long, default_value = "10s", value_name = "TIME")]
-    pub(crate) time: Span,
-    /// Guests to kill, one after another
-    #[arg(long, default_value = "300", value_name = "N")]
-    pub(crate) kills: NonZeroU64,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchStart {
-    /// Guests to start and end
-    #[arg(long, default_value = "20000", value_name = "N")]
-    pub(crate) guests: NonZeroUsize,
-    /// Guests that wait at once
-    #[arg(long, default_value = "4000", value_name = "N")]
-    pub(crate) waiting: NonZeroUsize,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchTasks {
-    #[command(flatten)]
-    pub(crate) client: Client,
-    #[command(flatten)]
-    pub(crate) walls: Walls,
-    /// Tasks to run one at a time
-    #[arg(long, default_value = "1000", value_name = "N")]
-    pub(crate) latency: NonZeroUsize,
-    /// Tasks to run together
-    #[arg(long, default_value = "10000", value_name = "N")]
-    pub(crate) count: NonZeroUsize,
 }
 
 #[derive(Debug, Args)]

@@ -67,8 +67,8 @@ impl Modules<'_> {
 /// Connects to the cluster that the environment names (see [`Cluster::connect_from_env`]), makes a
 /// scheduler, and runs it until it stops itself. For `fn main`.
 ///
-/// The framework is gone with this process: SIGINT (Ctrl-C) and SIGTERM tear it down. One that is to
-/// go on in another process keeps its id, and comes back by [`Cluster::resume`].
+/// The framework is gone with this process: SIGINT (Ctrl-C) and SIGTERM tear it down. One that is
+/// to go on in another process keeps its id, and comes back by [`Cluster::resume`].
 ///
 /// # Errors
 /// [`ProgramError`], which says what to do.

@@ -1,8 +1,8 @@
 //! A temporary folder that is gone with its process, whatever ends the process.
 //!
 //! The process holds a lock in the folder for as long as it lives. What a killed one has left is
-//! removed by the next process of this user that makes such a folder: a lock that can be had belongs
-//! to nobody. Always holds: the lock file is the last thing that goes, so a removal that is cut off
+//! removed by the next process of this user that makes such a folder: a lock that can be had is
+//! nobody's. Always holds: the lock file is the last thing that goes, so a removal that is cut off
 //! is finished by somebody else.
 
 use rustix::process::geteuid;

@@ -127,7 +127,8 @@ fn tasks_of_a_removed_framework_end_when_their_agent_is_back_also_at_the_next_ma
 /// A job of one task that takes an hour, handed to `batch` in the cluster.
 fn submit(cluster: &Cluster, name: &str) {
     let text = format!(
-        "name = {name:?}\n[tasks.a]\nmodule = {:?}\nargs = [{LONG:?}]\ncpus = 0.1\nmem = \"16MiB\"\n",
+        "name = {name:?}\n[tasks.a]\nmodule = {:?}\nargs = [{LONG:?}]\n\
+         cpus = 0.1\nmem = \"16MiB\"\n",
         module("sleep")
     );
     let file = cluster.home.path(&format!("{name}.toml"));

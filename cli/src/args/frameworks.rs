@@ -1,7 +1,7 @@
 //! `skep framework`, `job`, `service`, `cron`: schedulers that the cluster hosts, and what those
 //! that come with skep are told.
 
-use super::{Bond, Client, Walls};
+use super::{Client, Walls};
 use crate::units::{Bytes, Env, Span};
 use clap::{Args, Subcommand};
 use skep_protocol::{Amount, Role, TaskId};
@@ -122,6 +122,17 @@ pub(crate) struct FetchJob {
     #[arg(long)]
     pub(crate) all: bool,
 }
+
+/// How the tasks of a command that waits for them depend on it.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Bond {
+    /// How long its tasks live on when the master hears no more of this command
+    #[arg(long, default_value = FAILOVER_TIMEOUT, value_name = "TIME")]
+    pub(crate) failover_timeout: Span,
+}
+
+/// With the silence after which a connection counts as broken it is well below two minutes.
+const FAILOVER_TIMEOUT: &str = "60s";
 
 #[derive(Debug, Args)]
 pub(crate) struct JobRun {

@@ -1,5 +1,5 @@
-//! `skep framework remove` and `kill`: a framework ends with all its tasks, and if the cluster hosts
-//! its scheduler that ends too, and is not started again.
+//! `skep framework remove` and `kill`: a framework ends with all its tasks, and if the cluster
+//! hosts its scheduler that ends too, and is not started again.
 //!
 //! The supervisor is told first, so that it starts nothing again; then the master removes the
 //! framework, and with it its scheduler's right to speak.
