@@ -16,7 +16,11 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+/// Tasks of one agent that may be fed at once: half of the requests that may be under way there, so
+/// that those who feed and say nothing do not hold up those who read.
+const FEEDS_MAX: usize = 32;
 
 /// See the module; clones are handles of the same one.
 #[derive(Clone)]
@@ -27,8 +31,15 @@ struct Inner {
     blobs: Arc<Blobs>,
     authority: Arc<Authority>,
     copies: Option<Arc<Copies>>,
-    agents: Mutex<HashMap<ConnectionId, Connection>>,
+    agents: Mutex<HashMap<ConnectionId, Line>>,
     numbers: AtomicU64,
+}
+
+/// The way to an agent.
+struct Line {
+    connection: Connection,
+    /// Places for those who feed its tasks.
+    feeds: Arc<Semaphore>,
 }
 
 impl Hub {
@@ -117,7 +128,8 @@ impl Hub {
     }
 
     pub(crate) fn remember(&self, id: ConnectionId, agent: Connection) {
-        self.agents().insert(id, agent);
+        let feeds = Arc::new(Semaphore::new(FEEDS_MAX));
+        self.agents().insert(id, Line { connection: agent, feeds });
     }
 
     pub(crate) fn forget(&self, id: ConnectionId) {
@@ -125,10 +137,16 @@ impl Hub {
     }
 
     pub(crate) fn agent(&self, id: ConnectionId) -> Option<Connection> {
-        self.agents().get(&id).cloned()
+        self.agents().get(&id).map(|line| line.connection.clone())
     }
 
-    fn agents(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Connection>> {
+    /// A place to feed a task of an agent, for as long as it is held; none if all are taken.
+    pub(crate) fn place_to_feed(&self, id: ConnectionId) -> Option<OwnedSemaphorePermit> {
+        let feeds = self.agents().get(&id)?.feeds.clone();
+        feeds.try_acquire_owned().ok()
+    }
+
+    fn agents(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Line>> {
         self.0.agents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

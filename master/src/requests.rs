@@ -29,7 +29,10 @@ use skep_transport::{
     log,
 };
 use std::{collections::BTreeSet, io, sync::Arc};
-use tokio::io::{AsyncRead, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt as _},
+    sync::OwnedSemaphorePermit,
+};
 
 /// Takes up the requests of a connection until it ends, each in a loop of its own.
 pub(crate) async fn serve(connection: Connection, hub: Hub) {
@@ -366,12 +369,18 @@ async fn feed(
     }
 }
 
+/// A standard input that an agent takes.
+pub(crate) struct Feed {
+    feeding: Feeding,
+    _place: OwnedSemaphorePermit,
+}
+
 /// Asks the agent that runs a task to take its standard input, if this peer may feed it.
 pub(crate) async fn open_feed(
     hub: &Hub,
     peer: &PeerName,
     key: TaskKey,
-) -> Result<Result<Feeding, Rejection>, RequestError> {
+) -> Result<Result<Feed, Rejection>, RequestError> {
     let Some(home) = hub.find(&key).await else {
         return Ok(Err(Rejection::UnknownTask { task: key.task.to_string() }));
     };
@@ -379,20 +388,25 @@ pub(crate) async fn open_feed(
     if home.principal != Some(principal(peer)) {
         return Ok(Err(Rejection::NotYours { framework: key.framework }));
     }
-    let Some(agent) = home.connection.and_then(|id| hub.agent(id)) else {
+    let agent = home.connection.and_then(|id| Some((id, hub.agent(id)?)));
+    let Some((id, agent)) = agent else {
         let what = "feeding a task whose agent is not connected".into();
         return Ok(Err(Rejection::NotAllowed { what }));
     };
+    let Some(place) = hub.place_to_feed(id) else {
+        let what = "feeding more tasks of one agent at once: try again when one has ended".into();
+        return Ok(Err(Rejection::NotAllowed { what }));
+    };
     match feed::begin(&agent, key).await {
-        Ok(feeding) => Ok(Ok(feeding)),
+        Ok(feeding) => Ok(Ok(Feed { feeding, _place: place })),
         Err(RequestError::Refused(rejection)) => Ok(Err(rejection)),
         Err(error) => Err(error),
     }
 }
 
 /// Feeds a task to the end. A rejection: not all of it reached it.
-pub(crate) async fn pour(feeding: Feeding, bytes: impl AsyncRead + Unpin) -> Result<(), Rejection> {
-    match feeding.pass_on(bytes).await {
+pub(crate) async fn pour(feed: Feed, bytes: impl AsyncRead + Unpin) -> Result<(), Rejection> {
+    match feed.feeding.pass_on(bytes).await {
         Ok(()) => Ok(()),
         Err(FeedError::Peer(RequestError::Refused(rejection))) => Err(rejection),
         Err(error) => {

@@ -7,10 +7,14 @@ mod cluster;
 
 use cluster::{Agent, Framework, Operator, soon, start};
 use skep_master::{Keep, Master};
-use skep_protocol::{Attempt, Rejection, TaskId, TaskKey, data::Request};
+use skep_protocol::{
+    Attempt, Rejection, TaskId, TaskKey,
+    data::{Follow, LogStream, Request},
+};
 use skep_transport::{
     Connection, FeedError, Feeder, InStream, RequestError,
     feed::{self, Feeding},
+    log,
 };
 use std::{
     io,
@@ -169,6 +173,44 @@ async fn what_is_not_read_holds_up_who_feeds() {
     let (fed, ()) = soon(async { tokio::join!(feeding.pass_on(source), taking) }).await;
     fed.unwrap();
     assert_eq!(read.load(Ordering::SeqCst), ALL_BYTES);
+}
+
+/// As the master has it.
+const FEEDS_MAX: usize = 32;
+
+#[tokio::test]
+async fn those_who_feed_and_say_nothing_do_not_hold_up_those_who_read() {
+    let stage = Stage::new().await;
+    let (owner, agent) = (stage.owner.connection(), stage.agent.connection());
+    let mut silent = Vec::new();
+    for _ in 0..FEEDS_MAX {
+        silent.push(stage.begin().await);
+    }
+    let why = refused(owner, stage.key()).await;
+    assert!(matches!(why, Rejection::NotAllowed { .. }), "{why:?}");
+    let read = soon(async {
+        tokio::select! {
+            read = log::read(owner, stage.key(), LogStream::Stdout, 0, Follow::UntilEnded) => {
+                panic!("nobody has answered: {read:?}")
+            }
+            incoming = agent.accept_request() => incoming.unwrap().request,
+        }
+    });
+    assert!(matches!(read.await, Request::ReadLog { .. }));
+    silent.pop();
+    // Its place is free as soon as the master has heard of it.
+    let again = soon(async {
+        loop {
+            tokio::select! {
+                begun = feed::begin(owner, stage.key()) => match begun {
+                    Err(RequestError::Refused(Rejection::NotAllowed { .. })) => {}
+                    other => panic!("nobody has answered: {other:?}"),
+                },
+                incoming = agent.accept_request() => return incoming.unwrap().request,
+            }
+        }
+    });
+    assert!(matches!(again.await, Request::Feed { .. }));
 }
 
 #[tokio::test]
