@@ -5,6 +5,7 @@ use cap_std::fs::Dir;
 use skep_agent_core::{Input, Layout};
 use skep_protocol::{FrameworkId, TaskId, TaskKey, ids::Attempt};
 use std::{io, sync::Arc};
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 /// The sandboxes that earlier runs left, oldest first. Removes the folders of frameworks that
 /// have none left: no executor runs yet that could be about to use them.
@@ -47,16 +48,26 @@ fn key_of(framework: &FrameworkId, name: &str) -> Option<TaskKey> {
     Some(TaskKey { framework: framework.clone(), task, attempt })
 }
 
+/// Removals at once: more of them only wait for the file system's journal, and for its turn then
+/// waits whoever reads what other tasks wrote.
+static REMOVALS: Semaphore = Semaphore::const_new(4);
+
 /// Removes a sandbox, if it was ever made.
 pub(crate) fn remove(folders: &Arc<Folders>, key: TaskKey) {
     let folders = folders.clone();
-    tokio::task::spawn_blocking(move || {
-        match folders.tasks.remove_dir_all(Layout::sandbox_name(&key)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%key, %error, "a sandbox cannot be removed");
+    tokio::spawn(async move {
+        // It is never closed.
+        let Ok(_turn) = REMOVALS.acquire().await else { return };
+        let removing = spawn_blocking(move || {
+            match folders.tasks.remove_dir_all(Layout::sandbox_name(&key)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(%key, %error, "a sandbox cannot be removed");
+                }
+                _ => {}
             }
-            _ => {}
-        }
+        });
+        // It does not panic, and nobody aborts it.
+        let _ = removing.await;
     });
 }
 

@@ -233,10 +233,8 @@ impl Sim {
             Effect::AdoptExecutor { executor, run } => self.adopt_executor(number, executor, run),
             Effect::ForgetExecutor { run } => self.agents[number].executors.forget(run),
             Effect::StopExecutor { executor } => self.stop_executor(number, &executor),
-            Effect::RemoveSandbox { .. }
-            | Effect::Discard { .. }
-            | Effect::MakeVolume { .. }
-            | Effect::RemoveVolume { .. } => {}
+            Effect::RemoveSandbox { key } => self.promises.removes_sandbox(number, &key),
+            Effect::Discard { .. } | Effect::MakeVolume { .. } | Effect::RemoveVolume { .. } => {}
             Effect::Reconnect => {
                 if let Some(link) = process.link.take() {
                     self.hang_up(link, Side::Peer);

@@ -97,7 +97,9 @@ impl Sim {
             | Event::AgentHears { agent: number, .. }
             | Event::Fetched { agent: number, .. } => agent(number),
             Event::ExecutorGreets { executor, .. } => agent(&executor.agent),
-            Event::FrameworkSubmits { framework, .. } | Event::FrameworkKills { framework } => {
+            Event::FrameworkSubmits { framework, .. }
+            | Event::FrameworkKills { framework }
+            | Event::FrameworkCollects { framework, .. } => {
                 Some(Whose::Peer(Peer::Framework(*framework)))
             }
             Event::SchedulerWakes { scheduler, .. } | Event::Interrupts { scheduler, .. } => {

@@ -9,6 +9,7 @@
 //! | a framework hears of its own attempts, in order, and of one end each | [`Promises::tells`] |
 //! | every task that was accepted ends | [`Promises::check_rest`] |
 //! | what was said is on the disk; no update is forgotten unheard | `promises/durable.rs` |
+//! | no output is gone before its end is acknowledged | `promises/collected.rs` |
 //! | after healing frameworks believe what is so | `promises/views.rs` |
 //! | no attempt falls back behind one before it; messages are heard once | `promises/marks.rs` |
 //! | a restart finds the state that the process had | `check_replay` of the cores |
@@ -21,6 +22,7 @@
 //! far as agents know it, so a task that was given up may be heard of again. Frameworks know the
 //! attempt as over and do not listen.
 
+mod collected;
 mod durable;
 mod marks;
 mod views;
@@ -58,6 +60,7 @@ pub(crate) struct Promises {
     /// Frameworks that have left: nobody tells them anything any more.
     departed: BTreeSet<FrameworkId>,
     marks: marks::Marks,
+    collected: collected::Collected,
     /// Since when nothing goes wrong.
     healed: Option<Time>,
 }

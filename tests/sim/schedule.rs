@@ -7,7 +7,7 @@ use crate::{
     network::{Link, Peer, Side},
 };
 use skep_agent_core::{ExecutorKey, Input as AgentInput};
-use skep_protocol::{Digest, TaskKey, Time, executor::ToExecutor};
+use skep_protocol::{Digest, TaskKey, Time, executor::ToExecutor, framework::Acknowledgement};
 use std::collections::BTreeMap;
 
 /// One thing that is going to happen.
@@ -97,6 +97,11 @@ pub(crate) enum Event {
     },
     /// It is looked whether everybody who waits has to.
     Looks,
+    /// A framework has read what tasks wrote that have ended.
+    FrameworkCollects {
+        framework: usize,
+        ends: Vec<Acknowledgement>,
+    },
     Dials {
         peer: Peer,
     },

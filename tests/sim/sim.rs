@@ -132,6 +132,7 @@ impl Sim {
             }
             Event::PersonActs { order } => self.person_acts(order),
             Event::Looks => self.looks(),
+            Event::FrameworkCollects { framework, ends } => self.collect(framework, ends),
             Event::Dials { peer } => self.dials(peer),
             Event::Arrives { link, to } => self.arrives(link, to),
             Event::Notices { link, side } => self.notices(link, side),

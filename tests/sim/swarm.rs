@@ -78,6 +78,8 @@ fn agent_policy(sim: &mut Sim) -> AgentPolicy {
         update_retry_max: Duration::from_secs(30),
         executor_idle_max: Duration::from_secs(sim.random.number(1..30)),
         tasks_max: if sim.random.once_in(3) { 6 } else { default.tasks_max },
+        // So few that only those stay of which somebody has not acknowledged the end.
+        sandboxes_kept_max: 2,
         ..default
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     master::module,
     network::{Link, Peer, Side, Word},
     promises::Mark,
+    schedule,
     sim::Sim,
 };
 use skep_protocol::{
@@ -16,6 +17,8 @@ use skep_protocol::{
 };
 use std::time::Duration;
 
+/// How long a framework that collects slowly takes to read what tasks wrote.
+const COLLECTING: Duration = Duration::from_secs(3);
 /// How long a framework leaves agents alone that have refused what it launched.
 const REST: Duration = Duration::from_secs(1);
 
@@ -344,12 +347,17 @@ impl Sim {
     }
 
     fn updated(&mut self, number: usize, updates: Vec<StatusUpdate>) {
-        let mut acknowledgements = Vec::new();
+        let (mut acknowledgements, mut ends) = (Vec::new(), Vec::new());
         let (mut left, mut unwanted) = (Vec::new(), Vec::new());
         for update in updates {
             let StatusUpdate { key, seq, .. } = &update;
             if *seq > 0 {
-                acknowledgements.push(Acknowledgement { key: key.clone(), seq: *seq });
+                let acknowledgement = Acknowledgement { key: key.clone(), seq: *seq };
+                let is_end = update.state.is_terminal();
+                match is_end && collects_slowly(number) {
+                    true => ends.push(acknowledgement),
+                    false => acknowledgements.push(acknowledgement),
+                }
             }
             let framework = &mut self.frameworks[number];
             let newest = framework.key(&key.task);
@@ -370,6 +378,10 @@ impl Sim {
         if !acknowledgements.is_empty() {
             self.call(number, Call::Acknowledge { acknowledgements });
         }
+        if !ends.is_empty() {
+            let collects = schedule::Event::FrameworkCollects { framework: number, ends };
+            self.schedule.arrange(self.now + COLLECTING, collects);
+        }
         for task in unwanted {
             self.order_to_kill(number, task);
         }
@@ -377,6 +389,23 @@ impl Sim {
             self.refill(number, allocation, &room);
         }
     }
+}
+
+impl Sim {
+    /// What these tasks wrote is collected, if the framework is there. Otherwise their ends are told
+    /// again when it is.
+    pub(crate) fn collect(&mut self, number: usize, ends: Vec<Acknowledgement>) {
+        let framework = &self.frameworks[number];
+        if framework.stage == Stage::Here && framework.link.is_some() {
+            self.promises.collects(&ends);
+            self.call(number, Call::Acknowledge { acknowledgements: ends });
+        }
+    }
+}
+
+/// Whether a framework acknowledges an end only when it has read what the task wrote.
+const fn collects_slowly(number: usize) -> bool {
+    number % 2 == 1
 }
 
 fn names(tasks: &[TaskSpec]) -> Vec<(TaskId, Attempt)> {

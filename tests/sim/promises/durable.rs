@@ -74,7 +74,7 @@ impl Promises {
     }
 
     /// Whether its framework has launched a later attempt of the task.
-    fn is_superseded(&self, key: &TaskKey) -> bool {
+    pub(super) fn is_superseded(&self, key: &TaskKey) -> bool {
         let later = TaskKey { attempt: key.attempt.next(), ..key.clone() };
         self.launched
             .range(later..)
