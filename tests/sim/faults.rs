@@ -253,6 +253,7 @@ impl Sim {
     /// still goes on in time.
     pub(crate) fn heal(&mut self) {
         self.trace.fact(self.now, "all faults end");
+        self.set_back_max = self.weather.clocks.skew_max * 2;
         self.weather = Weather::calm();
         self.mend_network();
         self.start_master();

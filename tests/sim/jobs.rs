@@ -88,7 +88,9 @@ fn people(sim: &mut Sim) -> Vec<(usize, Order)> {
             _ => add_batch(sim, info, &agents),
         }
     }
-    if sim.random.once_in(4) {
+    // Its tasks ask for a whole processor.
+    let has_room = agents.iter().any(|agent| !agent.starts_with("cpus:0."));
+    if has_room && sim.random.once_in(4) {
         let temper = *sim.random.pick(&[Temper::Patient, Temper::Hasty]).expect("two tempers");
         let framework = sim.add_framework("a", temper);
         let at = sim.now + sim.random.duration(&ORDERS);

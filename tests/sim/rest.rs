@@ -16,7 +16,7 @@ impl Sim {
     pub(crate) fn come_to_rest(&mut self) {
         let work: Duration = self.frameworks.iter().map(Framework::work_left).sum();
         let work = work + self.work.time_left();
-        let end = self.now + RECOVERY_MAX + work;
+        let end = self.now + RECOVERY_MAX + work + self.set_back_max;
         while let Some(why) = self.unrest() {
             assert!(self.now <= end, "it does not come to rest: {why}");
             self.run_for(LOOK);

@@ -19,7 +19,7 @@ use crate::{
     work::Told,
 };
 use skep_protocol::{
-    Attempt, FrameworkId, TaskId, TaskKey, Time,
+    Attempt, FrameworkId, Rejection, TaskId, TaskKey, Time,
     framework::{Call, Event, FrameworkInfo, Operation},
 };
 use skep_scheduler::{Driver, Ending};
@@ -90,7 +90,7 @@ impl Sim {
     /// Adds a scheduler of a kind, which subscribes as soon as it can. Gives its number.
     pub(crate) fn add_shipped(&mut self, info: FrameworkInfo, kind: Kind) -> usize {
         let (number, run) = (self.shipped.len(), self.random.next());
-        self.work.add(&kind);
+        self.work.add(self.now, &kind);
         self.shipped.push(Shipped::new(info, kind, run));
         self.dial_later(Peer::Scheduler(number));
         number
@@ -175,9 +175,18 @@ impl Sim {
         match ending {
             Ending::Done => self.promises.departs(self.shipped[number].id.as_ref()),
             Ending::Paused => panic!("no scheduler that comes with skep pauses"),
+            // Another instance of it has been heard since; it may be dead.
+            Ending::Refused(Rejection::FailedOver { .. }) if self.shipped[number].instance > 0 => {
+                return self.replace_shipped(number);
+            }
+            // It was away for longer than its time-out.
+            Ending::Refused(Rejection::UnknownFramework { .. })
+                if !self.shipped[number].kind.is_kept() =>
+            {
+                self.promises.departs(self.shipped[number].id.as_ref());
+            }
             Ending::Refused(rejection) => {
-                let is_told = self.shipped[number].instance > 0;
-                assert!(is_told, "the master turned away scheduler {number}: {rejection}");
+                panic!("the master turned away scheduler {number}: {rejection}");
             }
         }
         let shipped = &mut self.shipped[number];

@@ -34,6 +34,8 @@ pub(crate) struct Sim {
     pub(crate) now: Time,
     pub(crate) random: Random,
     pub(crate) weather: Weather,
+    /// How much earlier than the one before a process may have been by its clock.
+    pub(crate) set_back_max: Duration,
     pub(crate) schedule: Schedule,
     pub(crate) network: Network,
     pub(crate) standstills: Standstills,
@@ -59,6 +61,7 @@ impl Sim {
             now: BEGINNING,
             random: Random::new(seed),
             weather: Weather::calm(),
+            set_back_max: Duration::ZERO,
             schedule: Schedule::default(),
             network: Network::default(),
             standstills: Standstills::default(),

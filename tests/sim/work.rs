@@ -111,10 +111,10 @@ impl Wish {
 }
 
 impl Work {
-    pub(crate) fn add(&mut self, kind: &Kind) {
+    pub(crate) fn add(&mut self, now: Time, kind: &Kind) {
         let mut wanted = Wanted::default();
         if let Kind::Once(job) = kind {
-            wanted.jobs.insert(job.name.clone(), Graph::new(Job::clone(job), Time::ZERO));
+            wanted.jobs.insert(job.name.clone(), Graph::new(Job::clone(job), now));
         }
         self.schedulers.push(wanted);
     }

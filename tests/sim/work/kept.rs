@@ -103,7 +103,8 @@ impl Kept {
         self.since = now;
         self.live.remove(task);
         let was_told = self.ending.remove(task);
-        if !was_told && !matches!(outcome, Outcome::Lost { .. }) {
+        let rests = !matches!(self.what, What::Schedule(_));
+        if rests && !was_told && !matches!(outcome, Outcome::Lost { .. }) {
             self.rests_until = now + BACK_OFF_MAX;
         }
         // One that is done is hosted no more.
@@ -134,11 +135,22 @@ impl Kept {
             What::Schedule(_) => self.live.is_empty(),
             What::Hosted(_) => self.live.is_empty(),
         };
+        let since = match &self.what {
+            What::Schedule(spec) => next_slot(&spec.schedule, self.since),
+            What::Service(_) | What::Hosted(_) => self.since,
+        };
         lacks.then(|| Wait {
             what: self.what.name(),
             needs: self.what.needs().clone(),
             volume: None,
-            since: self.since.max(self.rests_until),
+            since: since.max(self.rests_until),
         })
     }
+}
+
+/// The first slot after a time, of a schedule that says after how many seconds each comes.
+fn next_slot(schedule: &str, after: Time) -> Time {
+    let every = schedule.strip_prefix("*/").and_then(|text| text.split(' ').next()?.parse().ok());
+    let every: u64 = every.unwrap_or(1) * 1_000_000;
+    Time::from_micros((after.as_micros() / every + 1) * every)
 }

@@ -28,12 +28,16 @@ pub(super) struct Memory {
 impl Sim {
     /// Looks, from now on.
     pub(crate) fn look_from_now_on(&mut self) {
+        self.work.look.trouble = self.now;
         self.schedule.arrange(self.now, Event::Looks);
     }
 
     pub(crate) fn looks(&mut self) {
         self.schedule.arrange(self.now + LOOK, Event::Looks);
         self.check_jobs();
+        if self.weather.delay.end >= LOOK {
+            self.work.look.trouble = self.now;
+        }
         if self.weather.faults.is_empty() && self.standstills.are_over(self.now) {
             self.check_waits();
         } else {
@@ -45,8 +49,7 @@ impl Sim {
     /// Nothing waits for long while an agent has what it asked for.
     fn check_waits(&mut self) {
         let agents = self.agents_view();
-        let is_near = self.weather.delay.end < LOOK;
-        let is_settled = is_near && self.now.since(self.work.look.trouble) > SETTLED;
+        let is_settled = self.now.since(self.work.look.trouble) > SETTLED;
         if is_settled {
             self.check_status(&agents);
         }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | too little of a kind is free, on so many agents | so many have less of it than is needed |
 //! | too small even when empty | so many are |
-//! | nothing free | so many have nothing |
+//! | nothing free; too little to be worth an offer | so many have nothing; or so little |
 //! | refused a short while ago | the scheduler has given something back in that time |
 //! | suppressed | the scheduler has nothing that waits |
 //! | limits, guarantees, regions, constraints | never: nobody here has any |
@@ -81,6 +81,8 @@ impl Sim {
             } else if let Some(kind) = between(cause, "too small even when empty: ", "") {
                 let has = |agent: &AgentView| resources(&agent.resources).amount(kind);
                 told <= count(&|agent| has(agent) < least.amount(kind))
+            } else if cause.starts_with("too little left") {
+                told <= count(&|agent| is_scrap(&left(agent)))
             } else if cause.starts_with("nothing free") {
                 told <= count(&|agent| left(agent).is_empty())
             } else if cause.starts_with("disconnected") {
@@ -106,8 +108,8 @@ impl Sim {
     pub(super) fn check_status(&self, agents: &[AgentView]) {
         let Some(Response::Status(status)) = self.view(&Request::Status) else { return };
         let summary = status.summary;
-        let here =
-            || self.shipped.iter().enumerate().filter(|(_, known)| known.stage == Stage::Here);
+        let is_here = |known: &Shipped| known.stage == Stage::Here && known.is_connected();
+        let here = || self.shipped.iter().enumerate().filter(|(_, known)| is_here(known));
         let waits = |number: usize| {
             let waits = self.work.schedulers[number].waits().into_iter();
             waits.filter(|wait| self.now.since(wait.since) > APART_MAX).count() > 0
@@ -115,10 +117,8 @@ impl Sim {
         let is_so = if summary.contains("suppressed its offers") {
             here().all(|(number, _)| !waits(number) || self.person.is_busy_with(number))
         } else if summary.contains("no agent has anything left") {
-            let is_empty = |agent: &AgentView| {
-                let left = free(agent).minus(&resources(&agent.offered));
-                left.cpus() < Amount::millis(10) && left.mem() < Amount::units(32)
-            };
+            let is_empty =
+                |agent: &AgentView| is_scrap(&free(agent).minus(&resources(&agent.offered)));
             agents.iter().filter(|agent| agent.state == "connected").all(is_empty)
         } else if summary.contains("has declined what is free") {
             let has_declined = |number: usize| {
@@ -138,4 +138,9 @@ impl Sim {
 
 fn between<'a>(text: &'a str, before: &str, behind: &str) -> Option<&'a str> {
     text.strip_prefix(before)?.strip_suffix(behind)
+}
+
+/// Whether it is too little to be worth an offer.
+fn is_scrap(left: &Resources) -> bool {
+    left.cpus() < Amount::millis(10) && left.mem() < Amount::units(32)
 }

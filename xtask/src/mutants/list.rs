@@ -181,9 +181,9 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a scheduler that has suppressed asks for nothing more",
-        file: "scheduler/src/driver.rs",
-        right: "            (false, true) => self.revive(),\n",
-        wrong: "            (false, true) => self.asks = true,\n",
+        file: "scheduler/src/driver/asking.rs",
+        right: "            return self.revive();\n",
+        wrong: "            return;\n",
     },
     Mutation {
         name: "what failed waits for ever",
@@ -224,7 +224,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a reason that is not so",
         file: "master/allocator/src/judge.rs",
-        right: "        if refuses { Err(Cause::Filter) } else { Ok(lot) }\n",
-        wrong: "        if refuses { Err(Cause::Full) } else { Ok(lot) }\n",
+        right: "            return Err(self.shortfall(kind));\n",
+        wrong: "            return Err(Cause::BelowFloor);\n",
     },
 ];
