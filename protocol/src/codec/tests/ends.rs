@@ -81,6 +81,5 @@ pub(super) fn rejections() -> Vec<Rejection> {
         Rejection::AgentGone { agent: agent() },
         Rejection::UnknownVolume { agent: agent(), name: "models".into() },
         Rejection::VolumeInUse { name: "models".into(), task: task() },
-        Rejection::OutputGone { task: task(), bytes: 70_000 },
     ]
 }
