@@ -126,8 +126,8 @@ pub async fn run(
 
     let policy = policy(&config, volumes, &folders);
     let records: Vec<Record> = records.into_iter().collect();
-    let (core, effects) =
-        Core::recover(records.iter().cloned(), policy, info(&config, compiler), run_number());
+    let about = info(&config, compiler);
+    let (core, effects) = Core::recover(records.iter().cloned(), policy, about, run_number());
     let (inbox, events) = mpsc::channel(INBOX_MAX);
     let (link, connection) = watch::channel(None);
     let launcher = Launcher {
@@ -140,16 +140,14 @@ pub async fn run(
         choosing: Mutex::default(),
     };
     let feeds = Feeds::default();
+    let limits = config.module_limits;
+    let compiler = Compiler { program: config.program.clone(), limits, sandbox: config.sandbox };
     let parts = Parts {
         hosting: Hosting::new(connection.clone(), inbox.clone()),
         modules: Modules::new(
             folders.clone(),
             artifacts.clone(),
-            Compiler {
-                program: config.program.clone(),
-                limits: config.module_limits,
-                sandbox: config.sandbox,
-            },
+            compiler,
             connection,
             inbox.clone(),
         ),

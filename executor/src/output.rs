@@ -1,11 +1,12 @@
 //! What a guest writes to stdout and stderr: two files in its sandbox folder, under one limit.
 //!
 //! Always holds: both files together never exceed the limit; what fits below it is kept, the write
-//! that does not ends the guest. One that the file system does not take fails as any write does, and
-//! a guest that makes nothing of it has failed all the same: nothing that it wrote is lost unsaid. A file comes into being with its first byte, so a silent guest
-//! costs no file. Writes go straight to the page cache on the guest's own worker thread: handing
-//! them over would cost ten times what they take. Creating a file does wait for the file system's
-//! journal, so that is handed to a blocking thread.
+//! that does not ends the guest. A write that the file system refuses fails for the guest, and one
+//! that ignores it has failed all the same: nothing that it wrote is lost without a word. A file
+//! comes into being with its first byte, so a silent guest costs no file. Writes go straight
+//! to the page cache on the guest's own worker thread: handing them over would cost ten times what
+//! they take. Creating a file does wait for the file system's journal, so that is handed to a
+//! blocking thread.
 
 use bytes::Bytes;
 use skep_protocol::bounds::LAST_WORDS_BYTES_MAX;

@@ -1,5 +1,5 @@
-//! Standard input that is fed through a master: whose it may be, and what becomes of it where one of
-//! the three breaks off.
+//! Standard input that is fed through a master: whose it may be, and what becomes of it where one
+//! of the three breaks off.
 
 #![expect(clippy::unwrap_used, reason = "a failed test says where")]
 

@@ -153,19 +153,31 @@ impl Sim {
         self.next_fault();
     }
 
+    /// Everybody who is connected to the master, or may be.
+    fn peers(&self) -> Vec<Peer> {
+        let [agents, frameworks, schedulers] = self.counts();
+        let peers = (0..agents).map(Peer::Agent).chain((0..frameworks).map(Peer::Framework));
+        peers.chain((0..schedulers).map(Peer::Scheduler)).collect()
+    }
+
+    /// The peer is silent until its connection goes on from another address.
+    fn change_address(&mut self, peer: Peer) {
+        let silence = self.random.duration(&(millis(10)..Duration::from_secs(3)));
+        self.cut(peer, silence);
+    }
+
+    /// How many agents, frameworks and schedulers there are.
+    fn counts(&self) -> [usize; 3] {
+        [self.agents.len(), self.frameworks.len(), self.shipped.len()]
+    }
+
     fn strike(&mut self, fault: Fault) {
         let outage = self.random.duration(&self.weather.outage);
-        let agents: Vec<usize> = (0..self.agents.len()).collect();
-        let frameworks: Vec<usize> = (0..self.frameworks.len()).collect();
-        let schedulers: Vec<usize> = (0..self.shipped.len()).collect();
-        let peers = agents.iter().map(|agent| Peer::Agent(*agent));
-        let peers = peers.chain(frameworks.iter().map(|framework| Peer::Framework(*framework)));
-        let peers = peers.chain(schedulers.iter().map(|scheduler| Peer::Scheduler(*scheduler)));
-        let peers: Vec<Peer> = peers.collect();
-        let peer = *self.random.pick(&peers).expect("somebody is there");
+        let [agents, frameworks, schedulers] = self.counts().map(|n| (0..n).collect::<Vec<_>>());
+        let peer = *self.random.pick(&self.peers()).expect("somebody is there");
         let agent = *self.random.pick(&agents).expect("an agent is there");
-        let framework = self.random.pick(&frameworks).copied();
-        let scheduler = self.random.pick(&schedulers).copied();
+        let [framework, scheduler] =
+            [frameworks, schedulers].map(|all| self.random.pick(&all).copied());
         match fault {
             Fault::BrokenConnection => {
                 if let Some(link) = self.network.sound_link(peer) {
@@ -182,10 +194,7 @@ impl Sim {
                 let deaf = if self.random.once_in(2) { Side::Master } else { Side::Peer };
                 self.cut_one_way(peer, deaf, outage);
             }
-            Fault::AddressChange => {
-                let silence = self.random.duration(&(millis(10)..Duration::from_secs(3)));
-                self.cut(peer, silence);
-            }
+            Fault::AddressChange => self.change_address(peer),
             Fault::AgentCrash => {
                 let last = self.last_commit();
                 self.crash_agent(agent, last);

@@ -119,7 +119,7 @@ impl Work {
         self.schedulers.push(wanted);
     }
 
-    /// An order is given: what comes of it may be seen before the person has heard that it is taken.
+    /// An order is given: what comes of it may be seen before the person hears that it is taken.
     pub(crate) fn gives(&mut self, scheduler: usize, now: Time, wish: &Wish) {
         let wanted = &mut self.schedulers[scheduler];
         match wish {

@@ -221,16 +221,15 @@ impl Feeder<'_> {
     }
 }
 
-/// Whether all reached the task, which has ended, while the feeder still runs. An agent says so when
-/// it hears of the end; one that is gone never does.
+/// Whether all reached the task, which has ended, while the feeder still runs. An agent says so
+/// when it hears of the end; one that is gone never does.
 pub(super) async fn has_all(fed: &watch::Sender<Fed>) -> bool {
     let mut fed = fed.subscribe();
     match timeout(VERDICT_MAX, fed.wait_for(|fed| *fed != Fed::Open)).await {
         Ok(verdict) => verdict.is_ok_and(|fed| *fed == Fed::Whole),
         Err(_) => {
-            say(
-                "skep: whether its standard input reached the task is not known: its agent is gone\n",
-            );
+            say("skep: nobody knows whether the task had all of its standard input: its agent \
+                 is gone\n");
             false
         }
     }

@@ -4,8 +4,8 @@
 //! is given back if it was not made; a guest never has more open than its limit. Names are looked
 //! up beneath the directory that the guest names, as the call itself will; nobody but the guest
 //! changes its folder meanwhile, and in a shared one a count that is off by a race costs nobody but
-//! it. A listing is a snapshot in the guest's table, charged to its memory until it is dropped; what
-//! has no name in UTF-8 is refused by the name that a listing gives it.
+//! it. A listing is a snapshot in the guest's table, charged to its memory until it is dropped;
+//! what has no name in UTF-8 is refused by the name that a listing gives it.
 
 use crate::{
     guest::GuestState,
@@ -41,7 +41,8 @@ const NAME_BYTE: u64 = 10;
 
 type Fd = Resource<Descriptor>;
 
-/// What a stream of entries stands for in the guest's table: a listing, and how much of it is given.
+/// What a stream of entries stands for in the guest's table: a listing, and how much of it is
+/// given.
 #[derive(Debug)]
 struct Listing {
     snapshot: Snapshot,

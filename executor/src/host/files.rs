@@ -39,7 +39,7 @@ pub(crate) struct Files {
     refused: bool,
     /// Whether anything that the guest opens can be written: if not, no file is told apart.
     pub(super) writable: bool,
-    /// Whether a directory of its may lie elsewhere than its own folder, where the disk may be slow.
+    /// Whether a directory of its may lie outside of its own folder, where the disk may be slow.
     pub(super) shared: bool,
     /// Of a deterministic run: files by the order in which they were first looked at.
     numbers: Option<BTreeMap<Inode, u64>>,

@@ -85,7 +85,8 @@ impl Sim {
         let offers = self.view(&Request::Offers);
         panic!(
             "{} of scheduler {number} waits for {} s, and agent {} has room for {}: \
-             why its needs: {why:?}; why: {own:?}; offers: {offers:?}; agent: {agent:?}; it is {:?}",
+             why its needs: {why:?}; why: {own:?}; offers: {offers:?}; agent: {agent:?}; it is \
+             {:?}",
             wait.what,
             time.as_secs(),
             agent.agent,

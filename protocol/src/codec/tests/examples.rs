@@ -350,6 +350,21 @@ pub(super) fn requests() -> Examples<data::Request> {
     let set_role = Order::SetRole { role: role(), weight: Weight::ONE };
     let create_token =
         Order::CreateToken { kind: PeerKind::Agent, uses: 10, ttl: Duration::from_secs(3_600) };
+    let read_outputs = Request::ReadOutputs {
+        agent: agent(),
+        framework: framework(),
+        tasks: vec![(task(), Attempt(2)), (task(), Attempt(300))],
+        stream_id: 9,
+    };
+    let (agent, role, resources, eng) = (agent(), role(), resources(), Role::new("eng").ok());
+    let unreserve = Order::Unreserve {
+        agent: agent.clone(),
+        role: role.clone(),
+        resources: resources.clone(),
+        to: eng.clone(),
+    };
+    let needs = resources.clone();
+    let reserve = Order::Reserve { agent, role, resources, from: eng };
     let order = Request::Operator;
     let mut requests = vec![
         ("join", join),
@@ -358,15 +373,7 @@ pub(super) fn requests() -> Examples<data::Request> {
         ("read_stdout", read_log(LogStream::Stdout, Follow::No)),
         ("read_stderr", read_log(LogStream::Stderr, Follow::UntilEnded)),
         ("read_core", read_log(LogStream::Core, Follow::No)),
-        (
-            "read_outputs",
-            Request::ReadOutputs {
-                agent: agent(),
-                framework: framework(),
-                tasks: vec![(task(), Attempt(2)), (task(), Attempt(300))],
-                stream_id: 9,
-            },
-        ),
+        ("read_outputs", read_outputs),
         ("backup", Request::Backup { blobs: true, stream_id: 9 }),
         ("tasks", order(tasks)),
         ("kill", order(Order::Kill { framework: None, task: task() })),
@@ -376,25 +383,9 @@ pub(super) fn requests() -> Examples<data::Request> {
         ("roles", order(Order::Roles)),
         ("set_role", order(set_role)),
         ("set_quota", order(set_quota())),
-        (
-            "reserve",
-            order(Order::Reserve {
-                agent: agent(),
-                role: role(),
-                resources: resources(),
-                from: Role::new("eng").ok(),
-            }),
-        ),
-        (
-            "unreserve",
-            order(Order::Unreserve {
-                agent: agent(),
-                role: role(),
-                resources: resources(),
-                to: Role::new("eng").ok(),
-            }),
-        ),
-        ("why", order(Order::Why { framework: framework(), needs: Some(resources()) })),
+        ("reserve", order(reserve)),
+        ("unreserve", order(unreserve)),
+        ("why", order(Order::Why { framework: framework(), needs: Some(needs) })),
         ("offers", order(Order::Offers)),
         ("status", order(Order::Status)),
         ("create_token", order(create_token)),

@@ -32,6 +32,21 @@ pub(super) fn refused() -> impl Strategy<Value = RefusedTask> {
     })
 }
 
+fn dirs() -> impl Strategy<Value = Vec<DirGrant>> {
+    let source = prop_oneof![
+        Just(DirSource::Sandbox),
+        "/\\PC{0,12}".prop_map(DirSource::Host),
+        "[a-z]{1,8}".prop_map(DirSource::Volume),
+    ];
+    vec(source, 0..3).prop_map(|sources| {
+        let grant = |(i, source)| {
+            let access = if i == 0 { Access::ReadOnly } else { Access::ReadWrite };
+            DirGrant { source, guest: format!("/dir{i}"), access }
+        };
+        sources.into_iter().enumerate().map(grant).collect()
+    })
+}
+
 /// A spec that passes its own check.
 pub(super) fn spec() -> impl Strategy<Value = TaskSpec> {
     let limits = (option::of(1..u64::MAX), option::of(1..u64::MAX), 1..=512u64 << 10, any::<u64>())
@@ -46,18 +61,7 @@ pub(super) fn spec() -> impl Strategy<Value = TaskSpec> {
             host_calls_per_second: deadline,
             ..Limits::default()
         });
-    let source = prop_oneof![
-        Just(DirSource::Sandbox),
-        "/\\PC{0,12}".prop_map(DirSource::Host),
-        "[a-z]{1,8}".prop_map(DirSource::Volume),
-    ];
-    let dirs = vec(source, 0..3).prop_map(|sources| {
-        let grant = |(i, source)| {
-            let access = if i == 0 { Access::ReadOnly } else { Access::ReadWrite };
-            DirGrant { source, guest: format!("/dir{i}"), access }
-        };
-        sources.into_iter().enumerate().map(grant).collect()
-    });
+    let dirs = dirs();
     let clock = prop_oneof![Just(Clock::Real), time().prop_map(|at| Clock::Fixed { at })];
     let random = any::<u64>().prop_map(|seed| Random::Seeded { seed });
     let peer = ("[a-z]{1,8}", 1..u16::MAX).prop_map(|(host, port)| NetGrant { host, port });
