@@ -274,7 +274,11 @@ impl Agent {
     /// A task is to end before its outputs are delivered.
     pub(crate) fn end_delivering(&mut self, key: &TaskKey, outcome: Outcome) {
         let usage = self.end_of_delivering(key).map(|end| end.usage);
-        let (outputs, missing) = self.end_delivery(key, "its task was ended before");
+        let why = match outcome {
+            Outcome::Lost { why: LostBy::NodeRebooted } => "its node was started anew",
+            _ => "its task was ended before",
+        };
+        let (outputs, missing) = self.end_delivery(key, why);
         let change = Change::ended(outcome, self.turn.now);
         self.end(key, Change { usage, outputs, missing, ..change });
     }

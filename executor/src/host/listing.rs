@@ -51,8 +51,9 @@ impl Snapshot {
     /// a guest knows that there is more. Gives how many bytes were written.
     fn write(&self, first: usize, mut room: &mut [u8]) -> usize {
         let length = room.len();
-        for place in first.. {
-            let Some((head, name)) = self.head(place).filter(|_| !room.is_empty()) else { break };
+        let mut place = first;
+        while let Some((head, name)) = self.head(place).filter(|_| !room.is_empty()) {
+            place += 1;
             for bytes in [&head[..], name.as_bytes()] {
                 let fits = bytes.len().min(room.len());
                 room[..fits].copy_from_slice(&bytes[..fits]);

@@ -358,7 +358,9 @@ fn an_executor_that_is_gone_takes_no_outputs_along_and_a_reboot_does() {
         let effects = second.act(Input::ExecutorGone { executor: executor(), how });
         assert_eq!(effects.contains(&deliver("a")), !is_lost, "{how:?}");
         let lost = over(Outcome::Lost { why: LostBy::NodeRebooted });
-        let a = StatusUpdate { usage: Some(usage()), ..update(key("a"), 2, lost, now) };
+        let missing = vec![undelivered("its node was started anew")];
+        let a = update(key("a"), 2, lost, now);
+        let a = StatusUpdate { usage: Some(usage()), missing, ..a };
         assert_eq!(effects.contains(&persist(&a)), is_lost, "{how:?} {effects:?}");
     }
 }
