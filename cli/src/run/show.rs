@@ -1,7 +1,7 @@
 //! This command's own output: what tasks wrote, byte for byte.
 //!
-//! What is collected is written by [`Out`]. One task's output that is followed, or that is too large
-//! to be collected first, flows through a [`Direct`], which remembers how far it is: when the
+//! What is collected is written by [`Out`]. One task's output that is followed, or that is too
+//! large to be collected first, flows through a [`Direct`], which remembers how far it is: when the
 //! connection breaks, it goes on from there.
 
 use super::fetch::{AGENT_WAIT, PAUSE, is_final};

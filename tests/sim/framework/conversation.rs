@@ -392,8 +392,8 @@ impl Sim {
 }
 
 impl Sim {
-    /// What these tasks wrote is collected, if the framework is there. Otherwise their ends are told
-    /// again when it is.
+    /// What these tasks wrote is collected, if the framework is there. Otherwise their ends are
+    /// told again when it is.
     pub(crate) fn collect(&mut self, number: usize, ends: Vec<Acknowledgement>) {
         let framework = &self.frameworks[number];
         if framework.stage == Stage::Here && framework.link.is_some() {

@@ -1,5 +1,5 @@
-//! What tasks wrote is kept until its end is acknowledged, by the framework or, where the master has
-//! told it the attempt as over, by the master.
+//! What tasks wrote is kept until its end is acknowledged, by the framework or, where the master
+//! has told it the attempt as over, by the master.
 //!
 //! Some frameworks collect slowly: they acknowledge an end when they have read what the task wrote,
 //! which takes them time. Until then the sandbox must be there.
