@@ -53,8 +53,10 @@ async fn attend(cluster: &Private, agents: usize) -> Result<ExitCode> {
          Try:  skep run --master {address} examples/hello/hello.wasm",
         env!("CARGO_PKG_VERSION"),
     ))?;
-    told_to_end().await;
-    Ok(ExitCode::SUCCESS)
+    match told_to_end().await {
+        signal @ Signal::Pipe => Err(signal.failure()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Runs a command that finds the cluster in its environment.
