@@ -17,8 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What each agent offers: more than the machine has, for the tasks sleep.
-const RESOURCES: &str = "cpus:8;mem:4096";
+/// What each agent offers: any machine has a processor, and tasks that sleep share it.
+const RESOURCES: &str = "cpus:1;mem:2048";
 /// How long anything of the cluster itself may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often is looked for it.
@@ -155,9 +155,9 @@ impl Cluster {
         let text = format!(
             "name = \"{name}\"\n\
              [tasks.first]\nmodule = {module:?}\nargs = [\"500\"]\ncount = 20\n\
-             cpus = 0.05\nmem = \"16MiB\"\n\
+             cpus = 0.02\nmem = \"16MiB\"\n\
              [tasks.second]\nmodule = {module:?}\nargs = [\"600000\"]\ncount = 4\n\
-             needs = [\"first\"]\ncpus = 0.05\nmem = \"16MiB\"\n"
+             needs = [\"first\"]\ncpus = 0.02\nmem = \"16MiB\"\n"
         );
         let file = self.file(&format!("{name}.toml"));
         fs::write(&file, text)?;

@@ -73,11 +73,11 @@ impl Plan {
         let name = format!("victim-{}", self.number);
         let sleep = cluster.module("sleep");
         let mut command = match self.command {
-            Kind::One => cluster.skep(&["run", "--cpus", "0.1", "--mem", "16MiB"]),
+            Kind::One => cluster.skep(&["run", "--cpus", "0.05", "--mem", "16MiB"]),
             Kind::Many => {
-                cluster.skep(&["run", "--cpus", "0.05", "--mem", "16MiB", "--count", "40"])
+                cluster.skep(&["run", "--cpus", "0.02", "--mem", "16MiB", "--count", "40"])
             }
-            Kind::Spin => cluster.skep(&["run", "--cpus", "0.1", "--mem", "16MiB"]),
+            Kind::Spin => cluster.skep(&["run", "--cpus", "0.05", "--mem", "16MiB"]),
             Kind::Job => cluster.skep(&["job", "run"]),
         };
         match self.command {
