@@ -177,7 +177,11 @@ fn run_lot(
     let bound = lot.graphs.iter().map(Graph::time).sum::<Duration>() + SLACK;
     let bound = order.bound.map_or(bound, Duration::from_secs);
     let said = home.join(format!("said-{cache}"));
+    // What nobody takes of its outputs comes to where the command runs.
+    let here = home.join(format!("here-{cache}"));
+    fs::create_dir_all(&here)?;
     let mut command = command(skep, home, lot);
+    command.current_dir(here);
     let output = File::create(&said)?;
     command.stdout(output.try_clone()?).stderr(output).stdin(Stdio::null());
     let begun = Instant::now();

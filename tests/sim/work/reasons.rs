@@ -38,7 +38,7 @@ impl Sim {
         if self.now.since(wait.since) <= APART_MAX {
             return;
         }
-        for needs in [Some(wait.needs.clone()), None] {
+        for needs in [Some(wait.needs.clone())] {
             let request = Request::Why { framework: framework.clone(), needs: needs.clone() };
             let Some(Response::Why(why)) = self.view(&request) else { return };
             // Without what one needs the reason is that of all who wait together.
