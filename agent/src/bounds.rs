@@ -328,6 +328,7 @@ mod tests {
             bounds.resources().to_string()
         };
         assert_eq!(offered(1 << 30), "cpus:1.5;mem:512");
-        assert_eq!(offered(0), "cpus:1.5;mem:0");
+        assert_eq!(offered(64 << 30), "cpus:1.5;mem:61440");
+        assert_eq!(offered(0), "cpus:1.5");
     }
 }

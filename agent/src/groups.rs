@@ -222,7 +222,8 @@ mod tests {
         assert_eq!(tree.find(own, "memory"), place(Version::One, "memory", "memory/a/b"));
         let shown = place(Version::One, "cpu,cpuacct", "cpu,cpuacct");
         assert_eq!(tree.find(own, "cpu"), shown, "of what cannot be seen the outermost");
-        assert_eq!(tree.find(own, "pids"), None, "which is nowhere");
+        let other = place(Version::Two, "unified", "unified");
+        assert_eq!(tree.find(own, "pids"), other, "what version 1 does not have, if anybody does");
     }
 
     #[test]

@@ -85,7 +85,8 @@ pub(crate) fn pooled(slots: u32) -> wasmtime::Result<Engine> {
         .table_keep_resident(SLOT_BYTES_KEPT)
         .max_unused_warm_slots(WARM_SLOTS_MAX)
         .pagemap_scan(Enabled::Auto)
-        .decommit_batch_size(16);
+        // At once: what ended guests had is memory that the next tasks were promised.
+        .decommit_batch_size(1);
     let mut config = settings();
     config.enable_compiler(false).allocation_strategy(pool);
     Engine::new(&config)

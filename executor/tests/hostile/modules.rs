@@ -181,7 +181,7 @@ fn a_module_that_breaks_a_rule_of_wasm_is_rejected() {
 }
 
 /// What uses a feature that is off, and how the feature is called.
-const OFF: [(&str, &str); 20] = [
+const OFF: [(&str, &str); 19] = [
     ("(memory i64 1)", "memory64"),
     ("(table i64 1 funcref)", "memory64"),
     ("(memory 1) (memory 1)", "multiple memories"),
@@ -196,7 +196,6 @@ const OFF: [(&str, &str); 20] = [
     ("(tag $t) (func (throw $t))", "exception handling"),
     ("(tag $t)", "exception handling"),
     ("(func (param exnref))", "exception handling"),
-    ("(func (try (do) (catch_all)))", "legacy exception handling"),
     ("(type (struct (field i32)))", "garbage collection"),
     ("(type (array i8))", "garbage collection"),
     ("(func (param anyref))", "garbage collection"),
