@@ -513,7 +513,7 @@ impl Cluster {
     async fn tear_down(&self, driver: &mut Driver, line: Option<Line>) -> Result<(), RunError> {
         let mut line = line;
         loop {
-            if let Some(line) = line.take()
+            if let Some(mut line) = line.take()
                 && line.is_hung_up_on().await
             {
                 return Ok(());
@@ -553,7 +553,7 @@ impl Line {
 
     /// Whether the master hangs up, and not the connection breaks: it does so when it has dealt
     /// with a teardown for good, or does not know the framework.
-    async fn is_hung_up_on(mut self) -> bool {
+    async fn is_hung_up_on(&mut self) -> bool {
         loop {
             match self.receiver.recv().await {
                 Ok(Some(_)) => {}

@@ -1,3 +1,5 @@
+;; No sin: says its first argument and a line feed. Expected: exit 0, with that line.
+;;
 ;; Says its first argument and a line feed. If that is 0, it sleeps first: as many milliseconds as
 ;; its second argument says. If it is not, it first says as many x as its third argument says, if
 ;; there is one.

@@ -87,13 +87,16 @@ pub(super) enum Flow {
 /// How many bytes of stdout and stderr are written.
 type Counts = Arc<[AtomicU64; 2]>;
 
+/// A copy of a task's streams under way.
+type Copying = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send>>;
+
 /// One task's output on its way.
 pub(super) struct Direct {
     pub(super) key: TaskKey,
     shown: Counts,
     /// What the task wrote, once its end is known.
     end: Option<Option<[u64; 2]>>,
-    copying: Option<Pin<Box<dyn Future<Output = Result<(), Broken>> + Send>>>,
+    copying: Option<Copying>,
     /// Whether a copy came to the end of what was there, or of the task.
     is_copied: bool,
     /// Since when it is out of reach, and how much was shown then.

@@ -42,7 +42,7 @@ impl Spool {
     /// Adds something of less than 4 GiB.
     pub(super) fn add(&mut self, bytes: &[u8]) -> io::Result<Extent> {
         let len = u32::try_from(bytes.len()).map_err(|_| io::Error::other("it is too long"))?;
-        let is_full = |segment: &Segment| segment.end > 0 && segment.end >= SEGMENT_BYTES;
+        let is_full = |segment: &Segment| segment.end >= SEGMENT_BYTES;
         if self.segments.get(&self.last).is_none_or(is_full) {
             self.last += 1;
             let segment = Segment { file: tempfile::tempfile()?, end: 0, live_bytes: 0 };

@@ -40,6 +40,19 @@ async fn the_same_work_costs_the_same_fuel() {
 }
 
 #[tokio::test]
+async fn a_guest_says_as_much_before_its_line_as_it_is_told() {
+    let bench = Bench::new();
+    for (number, args, x) in [("7", &["7"][..], 0), ("8", &["8", "0", "40000"], 40_000)] {
+        let args = args.iter().map(ToString::to_string).collect();
+        let guest = StartGuest { args, ..bench.guest("index_line") };
+        assert_eq!(bench.outcome(guest.clone()).await, EXITED);
+        let said = fs::read_to_string(guest.sandbox.join("stdout")).expect("stdout");
+        assert_eq!(said, format!("{}{number}\n", "x".repeat(x)));
+        fs::remove_dir_all(&guest.sandbox).expect("it is there");
+    }
+}
+
+#[tokio::test]
 async fn an_exit_code_is_passed_on_as_it_is() {
     let bench = Bench::new();
     for code in [1, 77, 126, 1_000] {

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 pub(super) struct Collected {
     /// Sandboxes that are gone.
     removed: BTreeSet<TaskKey>,
+    /// What was read. Ends that are told again are acknowledged again, and not read.
+    read: BTreeSet<TaskKey>,
 }
 
 impl Promises {
@@ -22,9 +24,12 @@ impl Promises {
         self.collected.removed.insert(key.clone());
     }
 
-    /// A framework reads what tasks wrote, which it has not acknowledged before.
-    pub(crate) fn collects(&self, ends: &[Acknowledgement]) {
+    /// A framework acknowledges ends, and first reads what these tasks wrote, if it has not yet.
+    pub(crate) fn collects(&mut self, ends: &[Acknowledgement]) {
         for Acknowledgement { key, .. } in ends {
+            if !self.collected.read.insert(key.clone()) {
+                continue;
+            }
             // What its framework was told lost, or has launched anew, its agent may forget.
             let end = self.told.get(key).and_then(|told| told.end.as_ref());
             let is_given_up = self.given_up.contains(key)

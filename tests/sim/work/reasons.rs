@@ -38,21 +38,9 @@ impl Sim {
         if self.now.since(wait.since) <= APART_MAX {
             return;
         }
-        for needs in [Some(wait.needs.clone())] {
-            let request = Request::Why { framework: framework.clone(), needs: needs.clone() };
-            let Some(Response::Why(why)) = self.view(&request) else { return };
-            // Without what one needs the reason is that of all who wait together.
-            let least = needs.unwrap_or_else(|| self.least_of(number));
-            self.check_why(number, wait, &least, agents, &why);
-        }
-    }
-
-    /// The least that anything of a scheduler waits for.
-    fn least_of(&self, number: usize) -> Resources {
-        let waits = self.work.schedulers[number].waits();
-        let mut all = waits.into_iter().map(|wait| wait.needs);
-        let first = all.next().unwrap_or_default();
-        all.fold(first, |least, needs| least.at_most(&needs))
+        let request = Request::Why { framework, needs: Some(wait.needs.clone()) };
+        let Some(Response::Why(why)) = self.view(&request) else { return };
+        self.check_why(number, wait, &wait.needs, agents, &why);
     }
 
     fn check_why(

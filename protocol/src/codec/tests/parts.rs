@@ -6,7 +6,7 @@ use crate::{
     ids::*,
     outcome::*,
     rejection::Rejection,
-    resources::{Amount, MEM, Resources},
+    resources::{Amount, CPUS, MEM, Resources},
     task::{
         Access, Clock, Diagnostics, DirGrant, DirSource, Grants, Limits, NetGrant, Random,
         TaskSpec, Terms,
@@ -85,7 +85,8 @@ pub(super) fn spec() -> impl Strategy<Value = TaskSpec> {
     (ids, vec(text(), 0..3), option::of(any::<u64>()), resources(), mem, limits, grants, texts())
         .prop_map(
             |((task, attempt, module, name), args, index, more, mem, limits, grants, labels)| {
-                let resources = more.with(MEM, Amount::millis(mem));
+                let cpus = more.cpus().max(Amount::millis(1));
+                let resources = more.with(MEM, Amount::millis(mem)).with(CPUS, cpus);
                 let TaskSpec { inputs, outputs, .. } = files_for(&grants);
                 TaskSpec {
                     task,
