@@ -88,11 +88,13 @@ fn an_agent_offers_what_the_control_groups_around_it_allow() {
          rest is for skep itself"
     );
     assert_eq!(finding(&found, "memory"), ("1024 MiB", note.as_str()));
-    let listing = [env!("CARGO_BIN_EXE_skep"), "agent", "list", "-o", "json"];
-    let words = [&["dev", "--"], &listing[..]].concat();
+    let listing = r#"
+        until "$0" agent list -o json | grep -q '"state": *"connected"'; do sleep 0.1; done
+        "$0" agent list -o json"#;
+    let words = ["dev", "--", "sh", "-c", listing, env!("CARGO_BIN_EXE_skep")];
     let agents = within(&group, &home, &words).expect_code(0).json();
-    let offered = agents[0]["resources"].to_string();
-    assert!(offered.contains("512"), "{agents}");
+    let offered = &agents[0]["resources"];
+    assert_eq!(offered["mem"].as_f64(), Some(512.0), "{agents}");
 }
 
 #[test]
