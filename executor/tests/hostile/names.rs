@@ -40,12 +40,13 @@ async fn what_a_guest_wrote_before_it_fails_stays() {
         guest.args = vec![how.into()];
         guest.limits.fuel = Some(1_000_000);
         let files = files_of(&guest);
-        let is_expected = match (how, bench.outcome(guest).await) {
-            ("0", Outcome::Exited { code: 0 }) | ("7", Outcome::Exited { code: 7 }) => true,
-            ("t", Outcome::Trapped { trap: Trap::Unreachable, .. }) => true,
-            ("s", Outcome::OutOfFuel { limit: 1_000_000 }) => true,
-            _ => false,
-        };
+        let is_expected = matches!(
+            (how, bench.outcome(guest).await),
+            ("0", Outcome::Exited { code: 0 })
+                | ("7", Outcome::Exited { code: 7 })
+                | ("t", Outcome::Trapped { trap: Trap::Unreachable, .. })
+                | ("s", Outcome::OutOfFuel { limit: 1_000_000 })
+        );
         assert!(is_expected, "{how}");
         assert_eq!(fs::read(files.join("report.txt")).expect("there"), b"half");
     }

@@ -219,7 +219,7 @@ impl Wall {
             let at = zone.to_datetime(now);
             shown.push((time_of(now), at));
             while latest < at {
-                latest = latest + MINUTE;
+                latest += MINUTE;
                 first.push((time_of(now), latest));
             }
         }

@@ -128,11 +128,9 @@ impl Cluster {
                 let from = role(*r);
                 let _ = self.allocator.move_reservation(&agent(*a), Some(&from), None, &cpus(*n));
             }
-            Event::Pin { agent: a, cpus: n } => {
-                if self.specs.contains_key(a) {
-                    *self.pinned.entry(*a).or_default() += n;
-                    self.allocator.pin(&agent(*a), &cpus(*n).into());
-                }
+            Event::Pin { agent: a, cpus: n } if self.specs.contains_key(a) => {
+                *self.pinned.entry(*a).or_default() += n;
+                self.allocator.pin(&agent(*a), &cpus(*n).into());
             }
             Event::Unpin(a) => {
                 if let Some(n) = self.pinned.remove(a) {
@@ -174,11 +172,11 @@ impl Cluster {
                     capabilities.chain(anywhere.then_some(Capability::RegionAware)).chain(gpus);
                 allocator.set_capabilities(&framework(*f), capabilities.collect());
             }
-            Event::Join { framework: f, role: r } => {
-                // Its framework must be known.
-                if allocator.appetite(&framework(*f)).is_some() {
-                    allocator.add_role(&framework(*f), &role(*r), Interest::default());
-                }
+            // Its framework must be known.
+            Event::Join { framework: f, role: r }
+                if allocator.appetite(&framework(*f)).is_some() =>
+            {
+                allocator.add_role(&framework(*f), &role(*r), Interest::default());
             }
             Event::Say { framework: f, role: r, least, wants, terms } => {
                 let of = |[c, m]: [u64; 2]| Resources::new(Amount::units(c), Amount::units(m));
