@@ -48,8 +48,8 @@ fn key_of(framework: &FrameworkId, name: &str) -> Option<TaskKey> {
     Some(TaskKey { framework: framework.clone(), task, attempt })
 }
 
-/// Removals at once: more of them only wait for the file system's journal, and for its turn then
-/// waits whoever reads what other tasks wrote.
+/// Removals at once. More of them only queue for the file system's journal, and reads of what other
+/// tasks wrote queue behind them.
 static REMOVALS: Semaphore = Semaphore::const_new(4);
 
 /// Removes a sandbox, if it was ever made.

@@ -160,7 +160,7 @@ pub(crate) async fn unless_told_to_end<T>(work: impl Future<Output = T>) -> Resu
 
 /// The ears of the thread.
 struct Listeners {
-    /// None if whoever started this command wants it to outlive its terminal.
+    /// None if SIGHUP was ignored at the start, as by `nohup`: the command outlives its terminal.
     hangup: Option<Listener>,
     interrupt: Listener,
     quit: Listener,

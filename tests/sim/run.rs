@@ -31,7 +31,7 @@ thread_local! {
     static IS_QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whose histories.
+/// What drives a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
     /// Frameworks of the simulation, which do all that the protocol allows.
@@ -59,7 +59,7 @@ pub struct Broken {
 /// Which histories to play.
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
-    /// Whose.
+    /// Which histories are played.
     pub about: About,
     /// The first seed.
     pub from: u64,

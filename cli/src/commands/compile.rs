@@ -19,7 +19,7 @@ pub(super) fn compile(args: &args::Compile) -> Result<ExitCode> {
         stdout::print(&serde_json::to_string(&skep_executor::describe()?)?)?;
         return Ok(ExitCode::SUCCESS);
     };
-    // Whoever waits for it may be killed, and can then end nothing.
+    // The agent that started this compiler may be killed, and can then not end it.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let nans = if args.deterministic { Nans::Canonical } else { Nans::Native };
     let order = CompileOrder {

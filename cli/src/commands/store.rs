@@ -56,7 +56,7 @@ fn told(format: Format, header: &Header, file: &Path) -> Result {
         "{file} holds {count} records, the authority and {blobs} blobs of cluster {}",
         header.cluster
     ))?;
-    stdout::print("Whoever can read it owns the cluster: keep it like a password")?;
+    stdout::print("Anybody who can read it owns the cluster: keep it like a password")?;
     Ok(())
 }
 
