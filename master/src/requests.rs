@@ -358,7 +358,7 @@ async fn feed(
     key: TaskKey,
 ) -> Result<(), Cut> {
     let Some(peer) = connection.peer() else { return Ok(()) };
-    let feeding = match open_feed(hub, peer, key).await? {
+    let feeding = match open_feed(hub, peer, key).await {
         Ok(feeding) => feeding,
         Err(rejection) => return Ok(incoming.refuse(rejection).await?),
     };
@@ -376,31 +376,30 @@ pub(crate) struct Feed {
 }
 
 /// Asks the agent that runs a task to take its standard input, if this peer may feed it.
-pub(crate) async fn open_feed(
-    hub: &Hub,
-    peer: &PeerName,
-    key: TaskKey,
-) -> Result<Result<Feed, Rejection>, RequestError> {
+pub(crate) async fn open_feed(hub: &Hub, peer: &PeerName, key: TaskKey) -> Result<Feed, Rejection> {
     let Some(home) = hub.find(&key).await else {
-        return Ok(Err(Rejection::UnknownTask { task: key.task.to_string() }));
+        return Err(Rejection::UnknownTask { task: key.task.to_string() });
     };
     // An operator may read what a task of others wrote, but what it reads is its framework's alone.
     if home.principal != Some(principal(peer)) {
-        return Ok(Err(Rejection::NotYours { framework: key.framework }));
+        return Err(Rejection::NotYours { framework: key.framework });
     }
     let agent = home.connection.and_then(|id| Some((id, hub.agent(id)?)));
     let Some((id, agent)) = agent else {
         let what = "feeding a task whose agent is not connected".into();
-        return Ok(Err(Rejection::NotAllowed { what }));
+        return Err(Rejection::NotAllowed { what });
     };
     let Some(place) = hub.place_to_feed(id) else {
         let what = "feeding more tasks of one agent at once: try again when one has ended".into();
-        return Ok(Err(Rejection::NotAllowed { what }));
+        return Err(Rejection::NotAllowed { what });
     };
     match feed::begin(&agent, key).await {
-        Ok(feeding) => Ok(Ok(Feed { feeding, _place: place })),
-        Err(RequestError::Refused(rejection)) => Ok(Err(rejection)),
-        Err(error) => Err(error),
+        Ok(feeding) => Ok(Feed { feeding, _place: place }),
+        Err(RequestError::Refused(rejection)) => Err(rejection),
+        Err(error) => {
+            let what = format!("feeding a task whose agent does not take it: {error}");
+            Err(Rejection::NotAllowed { what })
+        }
     }
 }
 

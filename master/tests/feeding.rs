@@ -9,7 +9,7 @@ use cluster::{Agent, Framework, Operator, soon, start};
 use skep_master::{Keep, Master};
 use skep_protocol::{
     Attempt, Rejection, TaskId, TaskKey,
-    data::{Follow, LogStream, Request},
+    data::{Follow, LogStream, Request, Response},
 };
 use skep_transport::{
     Connection, FeedError, Feeder, InStream, RequestError,
@@ -211,6 +211,19 @@ async fn those_who_feed_and_say_nothing_do_not_hold_up_those_who_read() {
         }
     });
     assert!(matches!(again.await, Request::Feed { .. }));
+}
+
+#[tokio::test]
+async fn a_task_that_ended_before_it_was_fed_has_all_that_it_reads() {
+    let stage = Stage::new().await;
+    let (owner, agent) = (stage.owner.connection(), stage.agent.connection());
+    let answering = async {
+        let incoming = agent.accept_request().await.unwrap();
+        incoming.respond(&Response::Fed).await.unwrap();
+    };
+    let feeding = async { feed::begin(owner, stage.key()).await?.pass_on(repeat(b'y')).await };
+    let (fed, ()) = soon(async { tokio::join!(feeding, answering) }).await;
+    fed.unwrap();
 }
 
 #[tokio::test]

@@ -42,7 +42,9 @@ impl Home {
 
     /// `skep` with these words, its environment this home alone.
     pub(crate) fn skep<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
+        // What runs the tests may ignore SIGHUP, as nohup does, and what it starts would too.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_skep")]);
         command.args(words).current_dir(self.0.path());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SKEP_")) {
             command.env_remove(name);

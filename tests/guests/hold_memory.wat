@@ -1,4 +1,5 @@
-;; Takes 200 MiB, writes to each page, sleeps for a second with all of it, and ends well.
+;; No sin: takes 200 MiB, writes to each page and sleeps for a second with all of it.
+;; Expected: it ends well where the agent offers so much.
 (module
   (import "wasi_snapshot_preview1" "poll_oneoff"
     (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))

@@ -34,14 +34,18 @@ pub enum FeedError {
     Peer(#[from] RequestError),
 }
 
-/// A standard input that the peer takes.
+/// A standard input that the peer takes. None: the task has ended, and reads nothing.
 #[derive(Debug)]
-pub struct Feeding {
+pub struct Feeding(Option<Taking>);
+
+/// What is sent, and what the peer says of it.
+#[derive(Debug)]
+struct Taking {
     bytes: OutStream,
     answers: Answers,
 }
 
-/// Asks the peer to take the standard input of a task.
+/// Asks the peer to take the standard input of a task. One that has ended is fed at once.
 ///
 /// # Errors
 /// [`RequestError`]; a refusal is one.
@@ -54,7 +58,11 @@ pub async fn begin(connection: &Connection, key: TaskKey) -> Result<Feeding, Req
     let reader = FrameReader::new(receive, FRAME_BYTES_MAX);
     let mut answers = Answers::new(reader, connection);
     match answers.expect().await? {
-        Response::Send => Ok(Feeding { bytes: OutStream::new(writer.into_stream()), answers }),
+        Response::Send => {
+            let bytes = OutStream::new(writer.into_stream());
+            Ok(Feeding(Some(Taking { bytes, answers })))
+        }
+        Response::Fed => Ok(Feeding(None)),
         _ => Err(RequestError::Unfitting),
     }
 }
@@ -65,7 +73,7 @@ impl Feeding {
     /// # Errors
     /// [`FeedError`]; the task then sees a standard input that was cut off.
     pub async fn pass_on(self, source: impl AsyncRead + Unpin) -> Result<(), FeedError> {
-        let Self { bytes, mut answers } = self;
+        let Some(Taking { bytes, mut answers }) = self.0 else { return Ok(()) };
         tokio::select! {
             answer = taken(&mut answers) => return Ok(answer?),
             sent = send(bytes, source) => sent.map_err(FeedError::Source)?,

@@ -117,13 +117,9 @@ pub(super) async fn feed(
     of: [&str; 3],
     body: Incoming,
 ) -> Result<Response<Answer>, Trouble> {
-    let feeding = match requests::open_feed(hub, peer, key(of)?).await {
-        Ok(Ok(feeding)) => feeding,
-        Ok(Err(rejection)) => return Err(Trouble::refused(&rejection)),
-        Err(error) => return Err(Trouble::broken("the agent did not answer", &error)),
-    };
-    let fed = requests::pour(feeding, body::reader(body)).await;
-    fed.map_err(|rejection| Trouble::refused(&rejection))?;
+    let refused = |rejection| Trouble::refused(&rejection);
+    let feeding = requests::open_feed(hub, peer, key(of)?).await.map_err(refused)?;
+    requests::pour(feeding, body::reader(body)).await.map_err(refused)?;
     Ok(json_response(StatusCode::OK, &json!({})))
 }
 

@@ -35,12 +35,30 @@ impl Sim {
     /// Who waits is told what is so.
     pub(super) fn check_reasons(&self, number: usize, wait: &Wait, agents: &[AgentView]) {
         let Some(framework) = self.shipped[number].id.clone() else { return };
-        if self.now.since(wait.since) <= APART_MAX {
+        if !self.waits_surely(wait) {
             return;
         }
-        let request = Request::Why { framework, needs: Some(wait.needs.clone()) };
-        let Some(Response::Why(why)) = self.view(&request) else { return };
-        self.check_why(number, wait, &wait.needs, agents, &why);
+        for needs in [Some(wait.needs.clone()), None] {
+            let request = Request::Why { framework: framework.clone(), needs: needs.clone() };
+            let Some(Response::Why(why)) = self.view(&request) else { return };
+            // Without what one needs the reason is that of all who wait together.
+            let least = needs.unwrap_or_else(|| self.least_of(number));
+            self.check_why(number, wait, &least, agents, &why);
+        }
+    }
+
+    /// The least that anything of a scheduler surely waits for: what is due later, or rests, may
+    /// be less, and is not asked for yet.
+    fn least_of(&self, number: usize) -> Resources {
+        let waits = self.work.schedulers[number].waits().into_iter();
+        let mut all = waits.filter(|wait| self.waits_surely(wait)).map(|wait| wait.needs);
+        let first = all.next().unwrap_or_default();
+        all.fold(first, |least, needs| least.at_most(&needs))
+    }
+
+    /// Whether a scheduler and the master know of it by now.
+    fn waits_surely(&self, wait: &Wait) -> bool {
+        self.now.since(wait.since) > APART_MAX
     }
 
     fn check_why(
@@ -100,7 +118,7 @@ impl Sim {
         let here = || self.shipped.iter().enumerate().filter(|(_, known)| is_here(known));
         let waits = |number: usize| {
             let waits = self.work.schedulers[number].waits().into_iter();
-            waits.filter(|wait| self.now.since(wait.since) > APART_MAX).count() > 0
+            waits.filter(|wait| self.waits_surely(wait)).count() > 0
         };
         let is_so = if summary.contains("suppressed its offers") {
             here().all(|(number, _)| !waits(number) || self.person.is_busy_with(number))
