@@ -51,8 +51,10 @@ impl Standstills {
         self.disks.get(&whose).map_or(Duration::ZERO, |until| until.since(now))
     }
 
+    /// A commit that was begun while it stuck for longer ends no sooner.
     pub(crate) fn stick(&mut self, whose: Whose, until: Time) {
-        self.disks.insert(whose, until);
+        let stuck = self.disks.entry(whose).or_insert(until);
+        *stuck = until.max(*stuck);
     }
 }
 

@@ -227,4 +227,11 @@ mod tests {
     fn jobs_finish_though_everything_goes_wrong() {
         play_all(&[Mix::Everything, Mix::EverythingSlow, Mix::EverythingWrong]);
     }
+
+    /// The agent of a service's lost copy came back to a later master before the scheduler did: the
+    /// copy's own update was all that the scheduler heard, and it ran on for ever.
+    #[test]
+    fn what_was_called_lost_is_ended_though_its_scheduler_was_away_when_it_came_back() {
+        run::judge(About::Jobs, 0x01a2_2f9c_2f7a_078f).expect("no promise is broken");
+    }
 }

@@ -49,7 +49,7 @@ impl Sim {
     }
 
     /// What the master shows of all tasks that have not ended; nothing while it is down.
-    fn masters_view(&self) -> Vec<TaskView> {
+    pub(crate) fn masters_view(&self) -> Vec<TaskView> {
         let Some(master) = &self.master.process else { return Vec::new() };
         let (framework, task, ended) = (None, None, Ended::Left);
         let request = Request::Tasks { framework, task, ended };

@@ -40,6 +40,8 @@ pub(crate) struct Shipped {
     master_run: u64,
     /// Counts the instances: what was arranged for one is not for the next.
     instance: u64,
+    /// It is another instance, which has not subscribed yet.
+    is_another: bool,
     /// The earliest wake that is arranged.
     wake: Option<Time>,
     /// The newest attempt of each task that it has launched.
@@ -68,6 +70,7 @@ impl Shipped {
             older: BTreeSet::new(),
             master_run: 0,
             instance: 0,
+            is_another: false,
             wake: None,
             newest: BTreeMap::new(),
         }
@@ -235,6 +238,7 @@ impl Sim {
         shipped.driver = Driver::new(shipped.info.clone(), shipped.id.clone()).with_run(run);
         shipped.mind = shipped.kind.mind();
         shipped.instance += 1;
+        shipped.is_another = true;
         shipped.wake = None;
         if let Some(link) = link {
             self.drop_link(link, Side::Peer);
@@ -295,6 +299,9 @@ impl Sim {
             Event::Subscribed { framework, .. } => {
                 let known = id.get_or_insert_with(|| framework.clone());
                 assert_eq!(known, framework, "scheduler {number} was given another name");
+                if std::mem::take(&mut self.shipped[number].is_another) {
+                    self.forget_what_nobody_heard(number, framework);
+                }
             }
             Event::TasksAccepted { tasks, .. } => {
                 self.promises.accepts(id.as_ref(), tasks.clone());

@@ -27,11 +27,15 @@ use skep_frameworks::{
     cron, service,
 };
 use skep_protocol::{
-    Attempt, Rejection, Resources, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
+    Attempt, FrameworkId, Rejection, Resources, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState,
+    Time,
     framework::Answer,
     operator::{Request, Response},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// What was ordered, and was taken.
 #[derive(Clone, Debug)]
@@ -259,6 +263,19 @@ impl Wanted {
         }
     }
 
+    /// Forgets the tasks that were not launched after all.
+    fn forget(&mut self, is_launched: impl Fn(&TaskId, Attempt) -> bool) {
+        let kept = &mut self.kept;
+        self.live.retain(|task, attempt| {
+            let is_launched = is_launched(task, *attempt);
+            let name = task.as_str().split('.').next().unwrap_or_default();
+            if let Some(kept) = kept.get_mut(name).filter(|_| !is_launched) {
+                kept.forget(task);
+            }
+            is_launched
+        });
+    }
+
     fn waits(&self) -> Vec<Wait> {
         let of_jobs = self.jobs.values().flat_map(|graph| graph.waits(&self.live));
         of_jobs.chain(self.kept.values().filter_map(Kept::wait)).collect()
@@ -290,6 +307,27 @@ impl Sim {
             }
         }
         self.leftovers()
+    }
+
+    /// Another instance of a scheduler has subscribed. What the one before it had launched, and
+    /// neither the master nor an agent has heard of, never was: this one does not know of it, and
+    /// is told nothing.
+    pub(crate) fn forget_what_nobody_heard(&mut self, number: usize, framework: &FrameworkId) {
+        if self.master.process.is_none() {
+            return;
+        }
+        let shown = self.masters_view();
+        let shown = shown.iter().filter(|view| view.framework == framework.as_str());
+        let shown = shown.map(|view| format!("{}#{}", view.task, view.attempt));
+        let shown: BTreeSet<String> = shown.collect();
+        let agents = &self.agents;
+        let is_heard = |task: &TaskId, attempt: Attempt| {
+            let key = TaskKey { framework: framework.clone(), task: task.clone(), attempt };
+            let record = format!("task/{key}");
+            shown.contains(&format!("{task}#{}", attempt.0))
+                || agents.iter().any(|agent| agent.disk.keys().any(|row| row.starts_with(&record)))
+        };
+        self.work.schedulers[number].forget(is_heard);
     }
 
     /// What is left of commands that are gone, or is held for nobody, if anything is.

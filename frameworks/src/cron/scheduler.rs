@@ -8,11 +8,11 @@ use crate::program;
 use serde::{Deserialize, Serialize};
 use skep_protocol::{framework::State, outcome::LostBy};
 use skep_scheduler::{Question, Scheduler, prelude::*};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Schedules that one instance keeps.
 const SCHEDULES_MAX: usize = 1_000;
-/// Slots that are made up for at most.
+/// Slots of one schedule that are made up for, or wait for room, at most; of more the oldest pass.
 const MADE_UP_MAX: usize = 100;
 
 /// See the module above.
@@ -67,25 +67,7 @@ impl Scheduler for Cron {
 
     fn resource_offers(&mut self, driver: &mut Driver, offers: Vec<Offer>) {
         for offer in offers {
-            let mut left = offer.resources.clone();
-            let mut tasks = Vec::new();
-            for schedule in self.all.values_mut() {
-                let needs = &schedule.kept.spec.work.resources;
-                let count = schedule.due.len();
-                let fitting = (0..count).take_while(|_| {
-                    let fits = left.contains(needs);
-                    if fits {
-                        left.subtract(needs);
-                    }
-                    fits
-                });
-                let fitting = fitting.count();
-                let slots: Vec<Time> = schedule.due.drain(..fitting).collect();
-                tasks.extend(slots.into_iter().map(|slot| schedule.begin(slot)));
-                if fitting > 0 {
-                    keep(driver, &schedule.kept);
-                }
-            }
+            let tasks = self.begin(driver, offer.resources.clone());
             driver.launch_or_decline(&offer, tasks);
         }
         self.settle(driver);
@@ -111,7 +93,37 @@ impl Scheduler for Cron {
     }
 }
 
+/// The name of a slot.
+const fn seconds(slot: Time) -> u64 {
+    slot.as_micros() / 1_000_000
+}
+
 impl Cron {
+    /// Begins what fits of the slots that are due, those that have waited longest first: a schedule
+    /// whose slots come often does not keep others waiting.
+    fn begin(&mut self, driver: &mut Driver, mut left: Resources) -> Vec<TaskSpec> {
+        let due = self.all.iter().flat_map(|(name, schedule)| {
+            schedule.due.iter().map(move |slot| (*slot, name.clone()))
+        });
+        let mut due: Vec<(Time, String)> = due.collect();
+        due.sort();
+        let (mut tasks, mut begun) = (Vec::new(), BTreeSet::new());
+        for (slot, name) in due {
+            let Some(schedule) = self.all.get_mut(&name) else { continue };
+            let needs = &schedule.kept.spec.work.resources;
+            if left.contains(needs) {
+                left.subtract(needs);
+                schedule.due.retain(|waiting| *waiting != slot);
+                tasks.push(schedule.begin(slot));
+                begun.insert(name);
+            }
+        }
+        for name in begun {
+            keep(driver, &self.all[&name].kept);
+        }
+        tasks
+    }
+
     fn obey(&mut self, driver: &mut Driver, order: Order) -> Result<Vec<Report>, String> {
         match order {
             Order::List => Ok(self.all.values().map(Schedule::report).collect()),
@@ -222,13 +234,18 @@ impl Schedule {
                 }
                 Overlap::Skip | Overlap::Allow => self.due.push(slot),
             }
+            if self.due.len() > MADE_UP_MAX {
+                let passed = self.due.remove(0);
+                self.kept.running.remove(&seconds(passed));
+                self.kept.missed += 1;
+            }
         }
         replaced
     }
 
     /// The task of a slot, noted as launched.
     fn begin(&mut self, slot: Time) -> TaskSpec {
-        let seconds = slot.as_micros() / 1_000_000;
+        let seconds = seconds(slot);
         let attempt = self.kept.running.get(&seconds).map_or(1, |attempt| attempt + 1);
         if attempt == 1 {
             self.kept.begun += 1;

@@ -140,3 +140,38 @@ fn one_that_no_agent_has_room_for_does_not_delay_the_others() {
     assert_eq!((of("backup").begun, of("backup").skipped), (10, 0));
     assert_eq!((of("huge").begun, of("tall").begun), (0, 0));
 }
+
+#[test]
+fn the_slot_that_has_waited_longest_goes_first_whatever_its_schedule_is_called() {
+    let mut cluster = Cluster::new(framework_info("cron"), Cron::default());
+    for (name, schedule) in [("a", "* * * * * *"), ("b", "* * * * *"), ("c", "* * * * * *")] {
+        let (name, schedule) = (name.into(), schedule.into());
+        let spec = Spec { name, schedule, ..spec(Overlap::Allow, Missed::Last) };
+        order(&mut cluster, &Order::Apply { spec: Box::new(spec) }).expect("taken");
+    }
+    cluster.advance(Duration::from_secs(59));
+    let begin = |cluster: &mut Cluster<Cron>, count: u64| {
+        cluster.offer("n1", &format!("cpus:{count};mem:{}", 64 * count));
+        let running = cluster.running();
+        running.iter().for_each(|task| cluster.finish(task));
+        running
+    };
+    begin(&mut cluster, 116);
+    // Of b there is one slot in a minute, of the others one in each second.
+    cluster.advance(Duration::from_secs(2));
+    let at = |name: &str, second: u64| format!("{name}.{}", BEGIN + second);
+    assert_eq!(begin(&mut cluster, 4), [at("a", 59), at("a", 60), at("b", 60), at("c", 59)]);
+    assert_eq!(begin(&mut cluster, 4), [at("a", 61), at("c", 60), at("c", 61)]);
+}
+
+#[test]
+fn of_slots_that_wait_for_room_the_oldest_pass_and_are_counted() {
+    let mut cluster = scheduled(Overlap::Allow, Missed::All);
+    for _ in 0..103 {
+        cluster.advance(MINUTE);
+    }
+    let report = &order(&mut cluster, &Order::List).expect("a list")[0];
+    assert_eq!((report.begun, report.missed), (0, 3));
+    cluster.offer("n1", "cpus:1;mem:64");
+    assert_eq!(cluster.running(), [slot(4)]);
+}

@@ -283,12 +283,24 @@ fn an_attempt_that_was_called_lost_is_killed_when_it_turns_up_unless_a_later_one
     let back = || vec![update("a", 1, 0, TaskState::Running)];
     let task = key("a", 1).task;
     assert_eq!(deliver(&mut driver, &mut told, back()), [Call::Kill { task: task.clone() }]);
-    // What its agent repeats was on its way before the end.
-    let late = vec![update("a", 1, 1, TaskState::Running)];
-    assert_eq!(deliver(&mut driver, &mut told, late), acknowledge("a", 1, 1));
+    // Its agent says so itself where the scheduler was away when it came back.
+    let own = || vec![update("a", 1, 1, TaskState::Running)];
+    let [acknowledged] = acknowledge("a", 1, 1).try_into().expect("one call");
+    let calls = deliver(&mut driver, &mut told, own());
+    assert_eq!(calls, [Call::Kill { task: task.clone() }, acknowledged]);
     driver.adopt(task, Attempt(2));
     assert_eq!(deliver(&mut driver, &mut told, back()), []);
+    assert_eq!(deliver(&mut driver, &mut told, own()), acknowledge("a", 1, 1));
     assert_eq!(told.0, ["a 1 LOST"]);
+}
+
+#[test]
+fn what_an_agent_repeats_of_an_attempt_that_has_ended_there_kills_nothing() {
+    let (mut driver, mut told) = subscribed();
+    let ended = vec![update("a", 1, 2, finished())];
+    assert_eq!(deliver(&mut driver, &mut told, ended), acknowledge("a", 1, 2));
+    let late = vec![update("a", 1, 1, TaskState::Running)];
+    assert_eq!(deliver(&mut driver, &mut told, late), acknowledge("a", 1, 1));
 }
 
 #[test]

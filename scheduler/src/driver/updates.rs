@@ -94,16 +94,20 @@ impl Driver {
         live.seen = live.seen.max(*seq);
         if state.is_terminal() {
             self.live.remove(&key.task);
-            self.ended.insert(key.clone());
+            self.ended.insert(key.clone(), *seq == 0);
         }
         true
     }
 
     /// Whether an attempt that was called lost is back, after its scheduler has made up its mind:
     /// masters that were restarted cannot know that. Later attempts end it by themselves.
+    ///
+    /// Its agent's own updates say so too: the master has no word of its own for a framework that
+    /// was away when the agent came back.
     fn is_back_unwanted(&self, update: &StatusUpdate) -> bool {
         let StatusUpdate { key, seq, state, .. } = update;
-        let is_live = *seq == 0 && !state.is_terminal();
-        is_live && self.ended.contains(key) && !self.live.contains_key(&key.task)
+        let was_given_up =
+            if *seq == 0 { self.ended.contains(key) } else { self.ended.is_given_up(key) };
+        !state.is_terminal() && was_given_up && !self.live.contains_key(&key.task)
     }
 }

@@ -83,6 +83,12 @@ impl Kept {
         self.live.insert(task.clone());
     }
 
+    /// A task was not launched after all.
+    pub(super) fn forget(&mut self, task: &TaskId) {
+        self.live.remove(task);
+        self.ending.remove(task);
+    }
+
     pub(super) fn killed(&mut self, now: Time, task: &TaskId) {
         if self.live.contains(task) {
             self.since = now;

@@ -16,11 +16,17 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 /// How long after the last trouble everybody knows who is there.
 const SETTLED: Duration = Duration::from_secs(15);
 
+/// What of an agent is allocated, and to how many tasks.
+type Used = (BTreeMap<String, f64>, u64);
+
 /// What was seen.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// Since when an agent has had room for what waits: by scheduler, what waits, and agent.
     fits: BTreeMap<(usize, String, String), Time>,
+    /// Since when what an agent has is used as it is: while others are served there who are due
+    /// more, nobody waits in vain.
+    used: BTreeMap<String, (Used, Time)>,
     /// When something may last have gone wrong.
     trouble: Time,
 }
@@ -53,6 +59,16 @@ impl Sim {
         if is_settled {
             self.check_status(&agents);
         }
+        let before = std::mem::take(&mut self.work.look.used);
+        let used: BTreeMap<String, (Used, Time)> = agents
+            .iter()
+            .map(|agent| {
+                let used = (agent.allocated.clone(), agent.tasks);
+                let same = before.get(&agent.agent).filter(|(before, _)| *before == used);
+                let since = same.map_or(self.now, |(_, since)| *since);
+                (agent.agent.clone(), (used, since))
+            })
+            .collect();
         let mut fits = BTreeMap::new();
         for number in 0..self.shipped.len() {
             let shipped = &self.shipped[number];
@@ -67,12 +83,14 @@ impl Sim {
                     let key = (number, wait.what.clone(), agent.agent.clone());
                     let before = self.work.look.fits.get(&key).copied();
                     let since = before.unwrap_or(self.now).max(wait.since);
+                    let since = since.max(used[&agent.agent].1);
                     self.check_wait(number, &wait, agent, since);
                     fits.insert(key, since);
                 }
             }
         }
         self.work.look.fits = fits;
+        self.work.look.used = used;
     }
 
     fn check_wait(&self, number: usize, wait: &Wait, agent: &AgentView, since: Time) {

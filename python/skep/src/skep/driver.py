@@ -108,7 +108,7 @@ class SchedulerDriver:
         self._status: Optional[Status] = None
         self._woken = threading.Event()
         self._live: Dict[str, _Live] = {}
-        self._ended: "OrderedDict[Tuple[str, int], None]" = OrderedDict()
+        self._ended: "OrderedDict[Tuple[str, int], bool]" = OrderedDict()
         self._overflow: Dict[str, List[Dict[str, Any]]] = {}
         self._modules: Dict[Tuple[str, int, int], str] = {}
         self._pushing = threading.Lock()
@@ -574,19 +574,23 @@ class SchedulerDriver:
 
     def _is_back_unwanted(self, status: TaskStatus) -> bool:
         """Whether an attempt that was called lost is back, after the scheduler has made up its
-        mind: masters that were restarted cannot know that. Later attempts end it by themselves."""
-        if status.seq > 0 or status.terminal:
+        mind: masters that were restarted cannot know that. Later attempts end it by themselves.
+
+        Its agent's own updates say so too: the master has no word of its own for a framework that
+        was away when the agent came back."""
+        if status.terminal:
             return False
         with self._lock:
-            ended = (status.task_id, status.attempt) in self._ended
-            return ended and status.task_id not in self._live
+            by_master = self._ended.get((status.task_id, status.attempt))
+            given_up = by_master is not None and (by_master or status.seq == 0)
+            return given_up and status.task_id not in self._live
 
     def _note(self, status: TaskStatus) -> None:
         """Notes that the scheduler has seen it."""
         with self._lock:
             live = self._live.get(status.task_id)
             if status.terminal:
-                self._ended[status.task_id, status.attempt] = None
+                self._ended[status.task_id, status.attempt] = status.seq == 0
                 if len(self._ended) > _ENDED_MAX:
                     self._ended.popitem(last=False)
                 # The scheduler may have launched the next attempt meanwhile.
