@@ -218,14 +218,17 @@ impl Allocator {
     /// Computes what is missing anew, from a node up.
     fn refresh_unmet(&mut self, from: NodeId) {
         let mut id = from;
+        let mut owed = self.tree.at(id).unmet_itself();
         while let Some(parent) = self.tree.at(id).parent {
             let node = self.tree.at_mut(id);
             let missing = node.guarantee.clone().minus(&node.consumed);
             let itself = missing.minus(&node.unmet_below);
-            let owes_more = !node.unmet_itself().contains(&itself);
+            let owes_more = !owed.contains(&itself);
             let unmet = node.unmet_below.clone().plus(&itself);
             let before = std::mem::replace(&mut node.unmet, unmet.clone());
             let above = self.tree.at_mut(parent);
+            // As it was: what is missing below is a part of what is missing.
+            owed = above.unmet_itself();
             above.unmet_below.add(&unmet);
             above.unmet_below.subtract(&before);
             if owes_more && self.held_back.get() {

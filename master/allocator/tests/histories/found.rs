@@ -243,3 +243,23 @@ fn pieces_of_what_is_lent_are_by_orders_that_are_made_anew() {
         ],
     );
 }
+
+/// What is met of a guarantee below a role leaves more of the role's own to others in it.
+#[test]
+fn what_a_role_is_owed_itself_when_less_is_missing_below_it() {
+    replay(
+        0,
+        &[
+            Add { framework: 3, roles: [2, 3], revocable: true },
+            Want { framework: 3, least: 1, wants: 6 },
+            Guarantee { role: 0, cpus: 4 },
+            Guarantee { role: 5, cpus: 6 },
+            Add { framework: 1, roles: [4, 3], revocable: false },
+            Activate(1),
+            Guarantee { role: 2, cpus: 6 },
+            SetAgent { agent: 2, cpus: 6, mem: 5, reserved: Some((1, 2)), revocable: 0 },
+            Guarantee { role: 2, cpus: 2 },
+            Activate(3),
+        ],
+    );
+}
