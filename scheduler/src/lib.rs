@@ -9,11 +9,13 @@
 //! master <- Call <- Driver::take_calls <-----------------------+
 //! ```
 
+mod blame;
 mod driver;
 mod needs;
 mod scheduler;
 pub mod testing;
 
+pub use blame::{is_no_fault, offer_was_gone};
 pub use driver::{Driver, Ending, MessageTooLong, Question};
 pub use needs::Needs;
 pub use scheduler::Scheduler;
@@ -21,7 +23,9 @@ pub use skep_protocol::{TaskSpec, framework::Offer};
 
 /// The names that most schedulers need.
 pub mod prelude {
-    pub use crate::{Driver, Ending, MessageTooLong, Needs, Question, Scheduler};
+    pub use crate::{
+        Driver, Ending, MessageTooLong, Needs, Question, Scheduler, is_no_fault, offer_was_gone,
+    };
     pub use skep_protocol::{
         Amount, Attempt, Digest, FrameworkId, OfferId, Outcome, Rejection, Resources, Role,
         StatusUpdate, TaskId, TaskSpec, TaskState, Time,

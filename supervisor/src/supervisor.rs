@@ -267,10 +267,10 @@ impl Entry {
         let is_over = outcome.is_success()
             || self.kept.wish == Wish::End
             || matches!(outcome, Outcome::Killed { by: KilledBy::Operator });
-        // It is not its fault that its agent is gone, so it does not wait for longer each time.
-        let wait = match outcome {
-            Outcome::Lost { .. } => std::time::Duration::ZERO,
-            _ => self.backoff.after(now.since(since)),
+        // What is not its fault is no reason to wait.
+        let wait = match is_no_fault(outcome) {
+            true => std::time::Duration::ZERO,
+            false => self.backoff.after(now.since(since)),
         };
         self.life = Life::Waits { from: now + wait };
         self.kept.ended = outcome.to_string();

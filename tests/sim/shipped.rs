@@ -42,6 +42,8 @@ pub(crate) struct Shipped {
     instance: u64,
     /// It is another instance, which has not subscribed yet.
     is_another: bool,
+    /// The tasks that it knew of when it subscribed, and asked for.
+    pub(crate) adopted: BTreeSet<TaskId>,
     /// The earliest wake that is arranged.
     wake: Option<Time>,
     /// The newest attempt of each task that it has launched.
@@ -71,6 +73,7 @@ impl Shipped {
             master_run: 0,
             instance: 0,
             is_another: false,
+            adopted: BTreeSet::new(),
             wake: None,
             newest: BTreeMap::new(),
         }
@@ -128,8 +131,13 @@ impl Sim {
         }
         self.note_heard(number, &event);
         let shipped = &mut self.shipped[number];
+        let is_another =
+            matches!(event, Event::Subscribed { .. }) && std::mem::take(&mut shipped.is_another);
         shipped.mind.handle(&mut shipped.driver, now, event);
         self.shipped_speaks(number);
+        if is_another {
+            self.forget_what_nobody_heard(number);
+        }
     }
 
     pub(crate) fn shipped_wakes(&mut self, number: usize, instance: u64) {
@@ -239,6 +247,7 @@ impl Sim {
         shipped.mind = shipped.kind.mind();
         shipped.instance += 1;
         shipped.is_another = true;
+        shipped.adopted.clear();
         shipped.wake = None;
         if let Some(link) = link {
             self.drop_link(link, Side::Peer);
@@ -266,6 +275,10 @@ impl Sim {
                     self.promises.settles(id, task);
                 }
                 self.work.killed(number, self.now, task);
+                Vec::new()
+            }
+            Call::Reconcile { tasks } => {
+                self.shipped[number].adopted = tasks.iter().map(|(task, _)| task.clone()).collect();
                 Vec::new()
             }
             Call::Decline { .. } => {
@@ -299,9 +312,6 @@ impl Sim {
             Event::Subscribed { framework, .. } => {
                 let known = id.get_or_insert_with(|| framework.clone());
                 assert_eq!(known, framework, "scheduler {number} was given another name");
-                if std::mem::take(&mut self.shipped[number].is_another) {
-                    self.forget_what_nobody_heard(number, framework);
-                }
             }
             Event::TasksAccepted { tasks, .. } => {
                 self.promises.accepts(id.as_ref(), tasks.clone());

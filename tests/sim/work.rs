@@ -27,8 +27,7 @@ use skep_frameworks::{
     cron, service,
 };
 use skep_protocol::{
-    Attempt, FrameworkId, Rejection, Resources, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState,
-    Time,
+    Attempt, Rejection, Resources, StatusUpdate, TaskId, TaskKey, TaskSpec, TaskState, Time,
     framework::Answer,
     operator::{Request, Response},
 };
@@ -136,6 +135,14 @@ impl Work {
                 wanted.kept.entry(what.name()).or_insert_with(kept);
             }
             Wish::NoJob(_) | Wish::Scaled(..) | Wish::NotKept(_) => {}
+        }
+        let name = match wish {
+            Wish::Kept(what) => what.name(),
+            Wish::Scaled(name, _) => name.clone(),
+            _ => return,
+        };
+        if let Some(kept) = wanted.kept.get_mut(&name) {
+            kept.orders(now);
         }
     }
 
@@ -259,7 +266,7 @@ impl Wanted {
             graph.refused(&place, rejection);
         }
         if let Some(kept) = self.kept_of(task) {
-            kept.refused(now, task);
+            kept.refused(now, task, rejection);
         }
     }
 
@@ -310,21 +317,24 @@ impl Sim {
     }
 
     /// Another instance of a scheduler has subscribed. What the one before it had launched, and
-    /// neither the master nor an agent has heard of, never was: this one does not know of it, and
-    /// is told nothing.
-    pub(crate) fn forget_what_nobody_heard(&mut self, number: usize, framework: &FrameworkId) {
-        if self.master.process.is_none() {
+    /// neither the master nor an agent has heard of, never was. This one does not know of it if its
+    /// record did not arrive either, and is told nothing.
+    pub(crate) fn forget_what_nobody_heard(&mut self, number: usize) {
+        let (Some(framework), true) =
+            (self.shipped[number].id.clone(), self.master.process.is_some())
+        else {
             return;
-        }
+        };
         let shown = self.masters_view();
         let shown = shown.iter().filter(|view| view.framework == framework.as_str());
         let shown = shown.map(|view| format!("{}#{}", view.task, view.attempt));
         let shown: BTreeSet<String> = shown.collect();
-        let agents = &self.agents;
+        let (agents, adopted) = (&self.agents, &self.shipped[number].adopted);
         let is_heard = |task: &TaskId, attempt: Attempt| {
             let key = TaskKey { framework: framework.clone(), task: task.clone(), attempt };
             let record = format!("task/{key}");
-            shown.contains(&format!("{task}#{}", attempt.0))
+            adopted.contains(task)
+                || shown.contains(&format!("{task}#{}", attempt.0))
                 || agents.iter().any(|agent| agent.disk.keys().any(|row| row.starts_with(&record)))
         };
         self.work.schedulers[number].forget(is_heard);

@@ -1,6 +1,7 @@
 //! What the end of a run that did not end well says about its task.
 
 use skep_protocol::{Outcome, Rejection, outcome::KilledBy};
+use skep_scheduler::offer_was_gone;
 
 /// Whose fault an end was, and whether the run may have done something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +28,8 @@ impl Meaning {
 
     const fn of_refusal(rejection: &Rejection) -> Self {
         match rejection {
-            Rejection::InvalidOffer { .. }
-            | Rejection::OffersDoNotMatch
-            | Rejection::AllocationEnded { .. }
-            | Rejection::Recalled
-            | Rejection::TooMany { .. } => Self::NotTaken,
+            _ if offer_was_gone(rejection) => Self::NotTaken,
+            Rejection::TooMany { .. } => Self::NotTaken,
             // Counted, lest it goes round for ever: no agent of the cluster may do it.
             Rejection::NotEnforced { .. } => Self::Lost,
             Rejection::DuplicateTask { .. } => Self::StillThere,

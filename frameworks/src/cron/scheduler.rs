@@ -135,14 +135,16 @@ impl Cron {
                 if !self.all.contains_key(&name) && self.all.len() >= SCHEDULES_MAX {
                     return Err(format!("there are {SCHEDULES_MAX} schedules already"));
                 }
-                let before = self.all.remove(&name).map(|schedule| schedule.kept);
-                // A changed schedule begins now, and knows the tasks of before.
-                let kept = before.map_or_else(
-                    || Kept::new((*spec).clone(), driver.now()),
-                    |kept| Kept { spec: (*spec).clone(), until: driver.now(), ..kept },
+                let before = self.all.remove(&name).map(|schedule| (schedule.kept, schedule.due));
+                // A changed schedule begins now, and knows the tasks and the slots of before.
+                let (kept, due) = before.map_or_else(
+                    || (Kept::new((*spec).clone(), driver.now()), Vec::new()),
+                    |(kept, due)| {
+                        (Kept { spec: (*spec).clone(), until: driver.now(), ..kept }, due)
+                    },
                 );
                 keep(driver, &kept);
-                let schedule = Schedule { kept, times: Ok(times), due: Vec::new() };
+                let schedule = Schedule { kept, times: Ok(times), due };
                 let report = schedule.report();
                 self.all.insert(name, schedule);
                 Ok(vec![report])
@@ -227,8 +229,10 @@ impl Schedule {
             match self.kept.spec.overlap {
                 Overlap::Skip if is_busy => self.kept.skipped += 1,
                 Overlap::Replace => {
-                    self.kept.skipped += self.due.len() as u64;
-                    self.due = vec![slot];
+                    for passed in std::mem::replace(&mut self.due, vec![slot]) {
+                        self.kept.running.remove(&seconds(passed));
+                        self.kept.skipped += 1;
+                    }
                     let running = self.kept.running.keys();
                     replaced.extend(running.map(|slot| task_id(&self.kept.spec, *slot)));
                 }

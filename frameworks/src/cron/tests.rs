@@ -175,3 +175,32 @@ fn of_slots_that_wait_for_room_the_oldest_pass_and_are_counted() {
     cluster.offer("n1", "cpus:1;mem:64");
     assert_eq!(cluster.running(), [slot(4)]);
 }
+
+#[test]
+fn a_slot_whose_task_never_ran_is_begun_though_the_schedule_is_applied_again() {
+    let mut cluster = scheduled(Overlap::Skip, Missed::Last);
+    cluster.advance(MINUTE);
+    cluster.offer("n1", "cpus:1;mem:64");
+    cluster.end(&slot(1), Outcome::Lost { why: LostBy::Unknown });
+    let again = spec(Overlap::Skip, Missed::Last);
+    order(&mut cluster, &Order::Apply { spec: Box::new(again) }).expect("taken");
+    cluster.offer("n1", "cpus:1;mem:64");
+    assert_eq!(cluster.running(), [slot(1)]);
+    cluster.finish(&slot(1));
+    cluster.advance(MINUTE);
+    cluster.offer("n1", "cpus:1;mem:64");
+    assert_eq!(cluster.running(), [slot(2)], "nothing is taken to run that does not");
+}
+
+#[test]
+fn a_slot_that_gives_way_to_the_next_before_it_ran_is_over() {
+    let mut cluster = scheduled(Overlap::Replace, Missed::Last);
+    cluster.advance(MINUTE);
+    cluster.offer("n1", "cpus:1;mem:64");
+    cluster.end(&slot(1), Outcome::Lost { why: LostBy::Unknown });
+    cluster.advance(MINUTE);
+    cluster.offer("n1", "cpus:4;mem:256");
+    assert_eq!(cluster.running(), [slot(2)]);
+    let report = &order(&mut cluster, &Order::List).expect("a list")[0];
+    assert_eq!((report.begun, report.skipped), (2, 1));
+}

@@ -80,9 +80,8 @@ impl Scheduler for Services {
             }
             TaskState::Unreachable => service.is_unreachable(number),
             TaskState::Ended(outcome) => {
-                // Nobody's fault is no reason to wait.
-                let is_fault = !matches!(outcome, Outcome::Lost { .. });
-                service.ended(number, now, is_fault);
+                // What is not the copy's fault is no reason to wait.
+                service.ended(number, now, !is_no_fault(outcome));
                 keep(driver, service);
             }
             TaskState::Staging | TaskState::Starting | TaskState::Paused => {}

@@ -2,7 +2,7 @@
 
 use super::{Order, Report, Services, Spec};
 use crate::kit;
-use skep_protocol::outcome::LostBy;
+use skep_protocol::outcome::{KilledBy, LostBy};
 use skep_scheduler::{prelude::*, testing::Cluster};
 use std::time::Duration;
 
@@ -56,6 +56,23 @@ fn a_copy_that_ends_is_replaced_after_a_wait_and_one_that_is_lost_at_once() {
     cluster.end("web.1", Outcome::Lost { why: LostBy::AgentLost });
     cluster.offer("n4", "cpus:1;mem:64");
     assert_eq!(cluster.running(), ["web.2", "web.3", "web.4"]);
+}
+
+#[test]
+fn a_copy_whose_offer_was_gone_or_whose_agent_stops_is_started_again_at_once() {
+    let ends = [
+        Outcome::Refused { rejection: Rejection::OffersDoNotMatch },
+        Outcome::Refused { rejection: Rejection::Recalled },
+        Outcome::Killed { by: KilledBy::AgentDrained },
+        Outcome::Killed { by: KilledBy::AgentStopped },
+    ];
+    for end in ends {
+        let mut cluster = three();
+        let first = cluster.running()[0].clone();
+        cluster.end(&first, end.clone());
+        cluster.offer("n9", "cpus:4;mem:1024");
+        assert_eq!(cluster.running().len(), 3, "{end}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! ```
 
 use super::Driver;
-use crate::needs::Needs;
+use crate::{blame::offer_was_gone, needs::Needs};
 use skep_protocol::{
     OfferId, Outcome, Rejection, Resources, Role, TaskState, Time,
     framework::{Call, Demand, Filters},
@@ -89,15 +89,10 @@ impl Asking {
     /// The scheduler is about to be told of an end; afterwards of none.
     pub(super) const fn tell_of(&mut self, state: Option<&TaskState>) {
         self.are_back = match state {
-            Some(TaskState::Ended(Outcome::Refused { rejection })) => !matches!(
-                rejection,
+            Some(TaskState::Ended(Outcome::Refused { rejection })) => {
                 // That may be otherwise the next time.
-                Rejection::InvalidOffer { .. }
-                    | Rejection::OffersDoNotMatch
-                    | Rejection::AllocationEnded { .. }
-                    | Rejection::Recalled
-                    | Rejection::DuplicateTask { .. }
-            ),
+                !offer_was_gone(rejection) && !matches!(rejection, Rejection::DuplicateTask { .. })
+            }
             _ => false,
         };
     }

@@ -2,7 +2,8 @@
 
 use super::Wait;
 use skep_frameworks::{cron, service};
-use skep_protocol::{Attempt, Outcome, Resources, TaskId, Time};
+use skep_protocol::{Attempt, Outcome, Rejection, Resources, TaskId, Time};
+use skep_scheduler::{is_no_fault, offer_was_gone};
 use skep_supervisor::Hosted;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,6 +22,10 @@ pub(crate) struct Kept {
     since: Time,
     /// Until when it may wait because something of it has ended by itself.
     rests_until: Time,
+    /// Since when.
+    rests_since: Time,
+    /// When it was ordered last, as it is or otherwise.
+    ordered: Time,
     /// Its tasks that were launched and whose end was not told.
     live: BTreeSet<TaskId>,
     /// Those that were told to end.
@@ -57,20 +62,48 @@ impl What {
 impl Kept {
     pub(super) fn new(what: What, now: Time) -> Self {
         let (live, ending, started) = Default::default();
-        let rests_until = Time::ZERO;
-        Self { what, wanted: true, since: now, rests_until, live, ending, started }
+        let (rests_until, rests_since, ordered) = (Time::ZERO, Time::ZERO, now);
+        Self {
+            what,
+            wanted: true,
+            since: now,
+            rests_until,
+            rests_since,
+            ordered,
+            live,
+            ending,
+            started,
+        }
+    }
+
+    /// Another order is given.
+    pub(super) fn orders(&mut self, now: Time) {
+        self.ordered = now;
     }
 
     /// It is wanted otherwise than before.
     pub(super) fn change(&mut self, what: What, now: Time) {
-        (self.what, self.wanted, self.since, self.rests_until) = (what, true, now, Time::ZERO);
+        (self.what, self.wanted, self.since) = (what, true, now);
+        self.begin_anew();
+    }
+
+    /// What it rested for is forgotten, unless that has come after the order.
+    fn begin_anew(&mut self) {
+        if self.rests_since < self.ordered {
+            self.rests_until = Time::ZERO;
+        }
+    }
+
+    fn rest(&mut self, now: Time) {
+        (self.rests_since, self.rests_until) = (now, now + BACK_OFF_MAX);
     }
 
     pub(super) fn scale(&mut self, copies: u32, now: Time) {
         if let What::Service(spec) = &mut self.what {
             spec.copies = copies;
         }
-        (self.since, self.rests_until) = (now, Time::ZERO);
+        self.since = now;
+        self.begin_anew();
     }
 
     pub(super) fn remove(&mut self, now: Time) {
@@ -97,11 +130,11 @@ impl Kept {
     }
 
     /// A task was refused before any agent had it.
-    pub(super) fn refused(&mut self, now: Time, task: &TaskId) {
+    pub(super) fn refused(&mut self, now: Time, task: &TaskId, rejection: &Rejection) {
         self.since = now;
         self.live.remove(task);
-        if !matches!(self.what, What::Schedule(_)) {
-            self.rests_until = now + BACK_OFF_MAX;
+        if !matches!(self.what, What::Schedule(_)) && !offer_was_gone(rejection) {
+            self.rest(now);
         }
     }
 
@@ -110,8 +143,8 @@ impl Kept {
         self.live.remove(task);
         let was_told = self.ending.remove(task);
         let rests = !matches!(self.what, What::Schedule(_));
-        if rests && !was_told && !matches!(outcome, Outcome::Lost { .. }) {
-            self.rests_until = now + BACK_OFF_MAX;
+        if rests && !was_told && !is_no_fault(outcome) {
+            self.rest(now);
         }
         // One that is done is hosted no more.
         if matches!(self.what, What::Hosted(_)) && outcome.is_success() {

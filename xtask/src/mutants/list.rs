@@ -212,8 +212,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a schedule forgets which slots it has begun",
         file: "frameworks/src/cron/scheduler.rs",
-        right: "                if fitting > 0 {\n",
-        wrong: "                if fitting > 1_000 {\n",
+        right: "            keep(driver, &self.all[&name].kept);\n",
+        wrong: "            let _ = (&driver, &name);\n",
     },
     Mutation {
         name: "a hosted scheduler that died is not started again",
