@@ -317,6 +317,14 @@ impl Driver {
         self.calls.push(Call::Kill { task });
     }
 
+    /// Ends a task that the scheduler does not know, if an update says that it lives: an attempt
+    /// that an earlier instance gave up, and that turns up now that this one has its place.
+    pub fn end_unknown(&mut self, update: &StatusUpdate) {
+        if !update.state.is_terminal() {
+            self.kill(update.key.task.clone());
+        }
+    }
+
     /// Tears the framework down and ends the driver. Live tasks are killed.
     pub fn stop(&mut self) {
         self.calls.push(Call::Teardown);

@@ -129,8 +129,13 @@ impl Scheduler for Supervisor {
 
     fn status_update(&mut self, driver: &mut Driver, update: &StatusUpdate) {
         let now = driver.now();
-        let Some(entry) = self.all.get_mut(&update.key.task) else { return };
+        let Some(entry) = self.all.get_mut(&update.key.task) else {
+            return driver.end_unknown(update);
+        };
         if update.key.attempt != Attempt(entry.kept.attempt) {
+            if matches!(entry.life, Life::Waits { .. }) {
+                driver.end_unknown(update);
+            }
             return;
         }
         match &update.state {

@@ -234,4 +234,10 @@ mod tests {
     fn what_was_called_lost_is_ended_though_its_scheduler_was_away_when_it_came_back() {
         run::judge(About::Jobs, 0x01a2_2f9c_2f7a_078f).expect("no promise is broken");
     }
+
+    /// The same, and the scheduler was another instance by then, which had never heard of the copy.
+    #[test]
+    fn what_was_called_lost_is_ended_by_an_instance_that_does_not_know_of_it() {
+        run::judge(About::Jobs, 0x01a2_2fd0_a10c_0a3e).expect("no promise is broken");
+    }
 }

@@ -192,7 +192,9 @@ impl Scheduler for Batch {
 
     fn status_update(&mut self, driver: &mut Driver, update: &StatusUpdate) {
         let task = &update.key.task;
-        let Some(mut place) = self.launched.remove(task) else { return };
+        let Some(mut place) = self.launched.remove(task) else {
+            return driver.end_unknown(update);
+        };
         let active = self.jobs.get_mut(&place.job).filter(|active| active.has(&place));
         let is_news = match &update.state {
             TaskState::Ended(outcome) => {

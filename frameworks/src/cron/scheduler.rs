@@ -74,12 +74,12 @@ impl Scheduler for Cron {
     }
 
     fn status_update(&mut self, driver: &mut Driver, update: &StatusUpdate) {
+        let mut known = self.all.values_mut();
+        let known = known.find_map(|s| Some((s.slot_of(&update.key.task)?, s)));
+        let Some((slot, schedule)) = known else { return driver.end_unknown(update) };
         let TaskState::Ended(outcome) = &update.state else { return };
-        for schedule in self.all.values_mut() {
-            let Some(slot) = schedule.slot_of(&update.key.task) else { continue };
-            schedule.ended(slot, update.key.attempt, outcome);
-            keep(driver, &schedule.kept);
-        }
+        schedule.ended(slot, update.key.attempt, outcome);
+        keep(driver, &schedule.kept);
         self.settle(driver);
     }
 

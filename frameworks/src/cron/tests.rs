@@ -204,3 +204,11 @@ fn a_slot_that_gives_way_to_the_next_before_it_ran_is_over() {
     let report = &order(&mut cluster, &Order::List).expect("a list")[0];
     assert_eq!((report.begun, report.skipped), (2, 1));
 }
+
+#[test]
+fn a_slots_task_that_nobody_knows_any_more_is_ended_when_it_turns_up() {
+    let mut cluster = scheduled(Overlap::Skip, Missed::Last);
+    cluster.turn_up("backup.7");
+    cluster.turn_up("gone.7");
+    assert_eq!(cluster.killed(), ["backup.7", "gone.7"]);
+}

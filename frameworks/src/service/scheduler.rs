@@ -72,7 +72,7 @@ impl Scheduler for Services {
         let (now, task) = (driver.now(), &update.key.task);
         let mut known = self.all.values_mut();
         let Some((number, service)) = known.find_map(|s| Some((s.number(task)?, s))) else {
-            return;
+            return driver.end_unknown(update);
         };
         match &update.state {
             TaskState::Running => {

@@ -76,6 +76,19 @@ fn a_copy_whose_offer_was_gone_or_whose_agent_stops_is_started_again_at_once() {
 }
 
 #[test]
+fn a_copy_that_nobody_knows_any_more_is_ended_when_it_turns_up() {
+    let mut cluster = three();
+    cluster.end("web.0", Outcome::Lost { why: LostBy::AgentLost });
+    cluster.turn_up("web.0");
+    assert_eq!(cluster.killed(), ["web.0"]);
+    cluster.restart(Services::default());
+    cluster.turn_up("web.0");
+    cluster.turn_up("gone.7");
+    assert_eq!(cluster.killed(), ["web.0", "gone.7"]);
+    assert_eq!(cluster.running(), ["web.1", "web.2"]);
+}
+
+#[test]
 fn copies_are_spread() {
     let mut cluster = three();
     order(&mut cluster, &Order::Scale { name: "web".into(), copies: 5 }).expect("scaled");
