@@ -30,6 +30,7 @@
 //! as long as the test likes. Offers are what the test says, or what is free of agents that it let
 //! [`join`](ClusterOf::join). What it does not do: share anything with others.
 
+mod late;
 mod party;
 mod pool;
 
@@ -273,25 +274,6 @@ impl<P: Party> ClusterOf<P> {
             let lost = Outcome::Lost { why: LostBy::AgentGone };
             self.update(&task, TaskState::Ended(lost), Vec::new());
         }
-    }
-
-    /// The framework is told that a task runs which was called lost, or which only an instance
-    /// before this one knew: its agent has come back to another master.
-    pub fn turn_up(&mut self, task: &str) {
-        let update = StatusUpdate {
-            key: key(&id(task), Attempt(1)),
-            seq: 0,
-            agent: None,
-            state: TaskState::Running,
-            source: Source::Master,
-            at: self.now,
-            usage: None,
-            result: Vec::new(),
-            last_words: String::new(),
-            outputs: Vec::new(),
-            missing: Vec::new(),
-        };
-        self.tell(Event::StatusUpdates { updates: vec![update] });
     }
 
     /// Time passes; the framework is woken whenever it wants to be.

@@ -144,6 +144,10 @@ impl Scheduler for Supervisor {
                 entry.life = Life::Running { since: now, agent };
             }
             TaskState::Ended(outcome) => {
+                if let Outcome::Refused { rejection: Rejection::DuplicateTask { .. } } = outcome {
+                    // An attempt that was called lost runs, and no other can begin beside it.
+                    driver.kill(update.key.task.clone());
+                }
                 entry.end(driver, outcome);
                 self.forget_oldest(driver);
             }

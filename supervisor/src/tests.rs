@@ -143,3 +143,18 @@ fn one_that_no_agent_has_room_for_does_not_delay_the_others() {
     order(&mut cluster, &sized("another", "cpus:0.1;mem:64")).expect("taken");
     assert_eq!(cluster.running(), ["another", "small"]);
 }
+
+#[test]
+fn an_attempt_that_was_called_lost_and_bars_the_next_is_ended() {
+    let mut cluster = running();
+    cluster.end("batch", Outcome::Lost { why: LostBy::AgentLost });
+    cluster.offer("a1", "cpus:1;mem:1000");
+    assert_eq!(state(&mut cluster), [(State::Running, 2)]);
+    let task = TaskId::new("batch").expect("an id");
+    let rejection = Rejection::DuplicateTask { task, newest: Attempt(1) };
+    cluster.end("batch", Outcome::Refused { rejection });
+    assert_eq!(cluster.killed(), ["batch"]);
+    cluster.advance(Duration::from_secs(1));
+    cluster.offer("a1", "cpus:1;mem:1000");
+    assert_eq!(state(&mut cluster), [(State::Running, 3)]);
+}

@@ -362,10 +362,13 @@ fn python_compiled_to_a_component_is_a_framework_that_the_cluster_hosts() {
     let words = ["framework", "run", "--master", &cluster.address, "--mem", "256MiB", "--file"];
     let files = [hello.to_str().unwrap(), component.to_str().unwrap()];
     cluster.home.output([&words[..], &files].concat()).expect_code(0);
-    crate::kit::until("it has done its work", || {
+    let is = |states: &[&str]| {
         let shown = cluster.view("framework show");
-        (shown[0]["state"] == "ended").then_some(())
-    });
+        states.iter().any(|state| shown[0]["state"] == *state).then_some(())
+    };
+    // It is a whole Python, which is compiled first.
+    crate::kit::until("it runs", || is(&["running", "ended"]));
+    crate::kit::until("it has done its work", || is(&["ended"]));
     let logs = ["framework", "logs", "--master", &cluster.address, "framework"];
     let said = cluster.home.output(logs).expect_code(0).stdout;
     assert_eq!(said.matches("FINISHED").count(), 3, "{said}");

@@ -15,9 +15,10 @@ impl Sim {
     /// Runs until everything is at rest.
     pub(crate) fn come_to_rest(&mut self) {
         let work: Duration = self.frameworks.iter().map(Framework::work_left).sum();
-        let work = work + self.work.time_left();
         let end = self.now + RECOVERY_MAX + work + self.set_back_max;
         while let Some(why) = self.unrest() {
+            // Jobs may still be ordered.
+            let end = end + self.work.time_in_all();
             assert!(self.now <= end, "it does not come to rest: {why}");
             self.run_for(LOOK);
             self.promises.check_views(self.now, &self.masters_view());

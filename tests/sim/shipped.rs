@@ -43,7 +43,7 @@ pub(crate) struct Shipped {
     /// It is another instance, which has not subscribed yet.
     is_another: bool,
     /// The tasks that it knew of when it subscribed, and asked for.
-    pub(crate) adopted: BTreeSet<TaskId>,
+    pub(crate) adopted: BTreeMap<TaskId, Attempt>,
     /// The earliest wake that is arranged.
     wake: Option<Time>,
     /// The newest attempt of each task that it has launched.
@@ -73,7 +73,7 @@ impl Shipped {
             master_run: 0,
             instance: 0,
             is_another: false,
-            adopted: BTreeSet::new(),
+            adopted: BTreeMap::new(),
             wake: None,
             newest: BTreeMap::new(),
         }
@@ -278,7 +278,7 @@ impl Sim {
                 Vec::new()
             }
             Call::Reconcile { tasks } => {
-                self.shipped[number].adopted = tasks.iter().map(|(task, _)| task.clone()).collect();
+                self.shipped[number].adopted = tasks.iter().cloned().collect();
                 Vec::new()
             }
             Call::Decline { .. } => {

@@ -228,10 +228,10 @@ impl Work {
         }
     }
 
-    /// How long what is not done would take at most, one after the other.
-    pub(crate) fn time_left(&self) -> Duration {
+    /// How long all jobs that were ordered would take at most, one task after the other.
+    pub(crate) fn time_in_all(&self) -> Duration {
         let jobs = self.schedulers.iter().flat_map(|wanted| wanted.jobs.values());
-        jobs.map(Graph::time_left).sum()
+        jobs.map(Graph::time_in_all).sum()
     }
 
     /// Nobody acts for a scheduler any more.
@@ -270,10 +270,19 @@ impl Wanted {
         }
     }
 
-    /// Forgets the tasks that were not launched after all.
-    fn forget(&mut self, is_launched: impl Fn(&TaskId, Attempt) -> bool) {
+    /// Forgets the tasks that were not launched after all. Those that were adopted are what their
+    /// scheduler waits for.
+    fn forget(
+        &mut self,
+        adopted: &BTreeMap<TaskId, Attempt>,
+        is_launched: impl Fn(&TaskId, Attempt) -> bool,
+    ) {
         let kept = &mut self.kept;
         self.live.retain(|task, attempt| {
+            if let Some(adopted) = adopted.get(task) {
+                *attempt = *adopted;
+                return true;
+            }
             let is_launched = is_launched(task, *attempt);
             let name = task.as_str().split('.').next().unwrap_or_default();
             if let Some(kept) = kept.get_mut(name).filter(|_| !is_launched) {
@@ -333,11 +342,10 @@ impl Sim {
         let is_heard = |task: &TaskId, attempt: Attempt| {
             let key = TaskKey { framework: framework.clone(), task: task.clone(), attempt };
             let record = format!("task/{key}");
-            adopted.contains(task)
-                || shown.contains(&format!("{task}#{}", attempt.0))
+            shown.contains(&format!("{task}#{}", attempt.0))
                 || agents.iter().any(|agent| agent.disk.keys().any(|row| row.starts_with(&record)))
         };
-        self.work.schedulers[number].forget(is_heard);
+        self.work.schedulers[number].forget(adopted, is_heard);
     }
 
     /// What is left of commands that are gone, or is held for nobody, if anything is.

@@ -267,9 +267,13 @@ impl Schedule {
         }
         let never_ran = match outcome {
             Outcome::Lost { why } => matches!(why, LostBy::Unknown | LostBy::UnknownToAgent),
-            Outcome::Refused { rejection } => {
-                !matches!(rejection, Rejection::UnknownBlob { .. } | Rejection::Invalid { .. })
-            }
+            // Of a duplicate an earlier attempt, which was called lost, runs after all.
+            Outcome::Refused { rejection } => !matches!(
+                rejection,
+                Rejection::UnknownBlob { .. }
+                    | Rejection::Invalid { .. }
+                    | Rejection::DuplicateTask { .. }
+            ),
             _ => false,
         };
         if never_ran {

@@ -212,3 +212,20 @@ fn a_slots_task_that_nobody_knows_any_more_is_ended_when_it_turns_up() {
     cluster.turn_up("gone.7");
     assert_eq!(cluster.killed(), ["backup.7", "gone.7"]);
 }
+
+#[test]
+fn a_slot_whose_earlier_attempt_runs_after_all_is_not_begun_again() {
+    let mut cluster = scheduled(Overlap::Skip, Missed::Last);
+    cluster.advance(MINUTE);
+    cluster.offer("n1", "cpus:1;mem:64");
+    cluster.end(&slot(1), Outcome::Lost { why: LostBy::Unknown });
+    cluster.offer("n1", "cpus:1;mem:64");
+    let task = TaskId::new(slot(1)).expect("an id");
+    let rejection = Rejection::DuplicateTask { task, newest: Attempt(1) };
+    cluster.end(&slot(1), Outcome::Refused { rejection });
+    cluster.offer("n1", "cpus:1;mem:64");
+    assert_eq!(cluster.running(), [""; 0]);
+    cluster.advance(MINUTE);
+    cluster.offer("n1", "cpus:1;mem:64");
+    assert_eq!(cluster.running(), [slot(2)]);
+}

@@ -82,6 +82,8 @@ impl Graph {
 
     pub(super) fn ended(&mut self, now: Time, place: &Place, outcome: &Outcome) {
         let Some(tasks) = self.tasks(place) else { return };
+        // It may be tried again.
+        tasks.since = now;
         let count = |counts: &mut BTreeMap<usize, u32>| {
             *counts.entry(place.index).or_default() += 1;
         };
@@ -125,9 +127,8 @@ impl Graph {
     }
 
     /// How long it would take at most, one task after the other.
-    pub(super) fn time_left(&self) -> Duration {
-        let groups = self.job.groups.values().filter(|_| !self.is_ended);
-        let times = groups.map(|group| {
+    pub(super) fn time_in_all(&self) -> Duration {
+        let times = self.job.groups.values().map(|group| {
             let attempts = group.retries + 1;
             let slowness = if group.stragglers.is_some() { guest::SLOWNESS } else { 1 };
             let count = u32::try_from(group.count).unwrap_or(u32::MAX);
