@@ -30,7 +30,7 @@
 //! as long as the test likes. Offers are what the test says, or what is free of agents that it let
 //! [`join`](ClusterOf::join). What it does not do: share anything with others.
 
-mod late;
+mod masters;
 mod party;
 mod pool;
 
@@ -555,20 +555,8 @@ impl<P: Party> ClusterOf<P> {
             if is_known {
                 continue;
             }
-            let update = StatusUpdate {
-                key: key(&task, attempt),
-                seq: 0,
-                agent: None,
-                state: TaskState::Ended(Outcome::Lost { why: LostBy::Unknown }),
-                source: Source::Master,
-                at: self.now,
-                usage: None,
-                result: Vec::new(),
-                last_words: String::new(),
-                outputs: Vec::new(),
-                missing: Vec::new(),
-            };
-            self.tell(Event::StatusUpdates { updates: vec![update] });
+            let lost = Outcome::Lost { why: LostBy::Unknown };
+            self.master_says(key(&task, attempt), TaskState::Ended(lost));
         }
     }
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Schedules that one instance keeps.
 const SCHEDULES_MAX: usize = 1_000;
 /// Slots of one schedule that are made up for, or wait for room, at most; of more the oldest pass.
-const MADE_UP_MAX: usize = 100;
+const WAITING_MAX: usize = 100;
 
 /// See the module above.
 #[derive(Debug, Default)]
@@ -93,7 +93,7 @@ impl Scheduler for Cron {
     }
 }
 
-/// The name of a slot.
+/// When a slot begins, in seconds since 1970: what its task is called by.
 const fn seconds(slot: Time) -> u64 {
     slot.as_micros() / 1_000_000
 }
@@ -102,21 +102,20 @@ impl Cron {
     /// Begins what fits of the slots that are due, those that have waited longest first: a schedule
     /// whose slots come often does not keep others waiting.
     fn begin(&mut self, driver: &mut Driver, mut left: Resources) -> Vec<TaskSpec> {
-        let due = self.all.iter().flat_map(|(name, schedule)| {
-            schedule.due.iter().map(move |slot| (*slot, name.clone()))
-        });
-        let mut due: Vec<(Time, String)> = due.collect();
-        due.sort();
         let (mut tasks, mut begun) = (Vec::new(), BTreeSet::new());
-        for (slot, name) in due {
-            let Some(schedule) = self.all.get_mut(&name) else { continue };
-            let needs = &schedule.kept.spec.work.resources;
-            if left.contains(needs) {
-                left.subtract(needs);
-                schedule.due.retain(|waiting| *waiting != slot);
-                tasks.push(schedule.begin(slot));
-                begun.insert(name);
-            }
+        let fits = |schedule: &&mut Schedule, left: &Resources| {
+            !schedule.due.is_empty() && left.contains(&schedule.kept.spec.work.resources)
+        };
+        while let Some(schedule) = self
+            .all
+            .values_mut()
+            .filter(|schedule| fits(schedule, &left))
+            .min_by_key(|schedule| schedule.due[0])
+        {
+            left.subtract(&schedule.kept.spec.work.resources);
+            let slot = schedule.due.remove(0);
+            tasks.push(schedule.begin(slot));
+            begun.insert(schedule.kept.spec.name.clone());
         }
         for name in begun {
             keep(driver, &self.all[&name].kept);
@@ -203,7 +202,7 @@ impl Schedule {
         let mut at = self.kept.until;
         while let Some(slot) = self.come(at, now) {
             slots.push(slot);
-            if slots.len() > MADE_UP_MAX {
+            if slots.len() > WAITING_MAX {
                 slots.remove(0);
                 self.kept.missed += 1;
             }
@@ -238,7 +237,7 @@ impl Schedule {
                 }
                 Overlap::Skip | Overlap::Allow => self.due.push(slot),
             }
-            if self.due.len() > MADE_UP_MAX {
+            if self.due.len() > WAITING_MAX {
                 let passed = self.due.remove(0);
                 self.kept.running.remove(&seconds(passed));
                 self.kept.missed += 1;
