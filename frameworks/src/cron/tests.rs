@@ -176,12 +176,18 @@ fn of_slots_that_wait_for_room_the_oldest_pass_and_are_counted() {
     assert_eq!(cluster.running(), [slot(4)]);
 }
 
-#[test]
-fn a_slot_whose_task_never_ran_is_begun_though_the_schedule_is_applied_again() {
-    let mut cluster = scheduled(Overlap::Skip, Missed::Last);
+/// The task of the first slot was launched, and never came to run.
+fn first_never_ran(overlap: Overlap) -> Cluster<Cron> {
+    let mut cluster = scheduled(overlap, Missed::Last);
     cluster.advance(MINUTE);
     cluster.offer("n1", "cpus:1;mem:64");
     cluster.end(&slot(1), Outcome::Lost { why: LostBy::Unknown });
+    cluster
+}
+
+#[test]
+fn a_slot_whose_task_never_ran_is_begun_though_the_schedule_is_applied_again() {
+    let mut cluster = first_never_ran(Overlap::Skip);
     let again = spec(Overlap::Skip, Missed::Last);
     order(&mut cluster, &Order::Apply { spec: Box::new(again) }).expect("taken");
     cluster.offer("n1", "cpus:1;mem:64");
@@ -194,10 +200,7 @@ fn a_slot_whose_task_never_ran_is_begun_though_the_schedule_is_applied_again() {
 
 #[test]
 fn a_slot_that_gives_way_to_the_next_before_it_ran_is_over() {
-    let mut cluster = scheduled(Overlap::Replace, Missed::Last);
-    cluster.advance(MINUTE);
-    cluster.offer("n1", "cpus:1;mem:64");
-    cluster.end(&slot(1), Outcome::Lost { why: LostBy::Unknown });
+    let mut cluster = first_never_ran(Overlap::Replace);
     cluster.advance(MINUTE);
     cluster.offer("n1", "cpus:4;mem:256");
     assert_eq!(cluster.running(), [slot(2)]);
@@ -215,10 +218,7 @@ fn a_slots_task_that_nobody_knows_any_more_is_ended_when_it_turns_up() {
 
 #[test]
 fn a_slot_whose_earlier_attempt_runs_after_all_is_not_begun_again() {
-    let mut cluster = scheduled(Overlap::Skip, Missed::Last);
-    cluster.advance(MINUTE);
-    cluster.offer("n1", "cpus:1;mem:64");
-    cluster.end(&slot(1), Outcome::Lost { why: LostBy::Unknown });
+    let mut cluster = first_never_ran(Overlap::Skip);
     cluster.offer("n1", "cpus:1;mem:64");
     let task = TaskId::new(slot(1)).expect("an id");
     let rejection = Rejection::DuplicateTask { task, newest: Attempt(1) };

@@ -22,7 +22,7 @@ pub(crate) struct Kept {
     since: Time,
     /// Until when it may wait because something of it has ended by itself.
     rests_until: Time,
-    /// Since when.
+    /// When the end or the refusal came that it rests for.
     rests_since: Time,
     /// When it was ordered last, as it is or otherwise.
     ordered: Time,
